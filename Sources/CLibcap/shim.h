@@ -1,0 +1,3 @@
+#include <sys/prctl.h>
+#include <linux/securebits.h>
+#include <sys/capability.h>

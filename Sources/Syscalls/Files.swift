@@ -1,0 +1,219 @@
+import Glibc
+import SystemPackage
+
+extension FileDescriptor {
+    /// The directory that relative paths start from where no other is given (`AT_FDCWD`).
+    public static let workingDirectory = FileDescriptor(rawValue: AT_FDCWD)
+}
+
+/// Opens `path` relative to `directory` (openat(2)); always close-on-exec.
+///
+/// - Parameters:
+///   - flags: `O_*` flags; `O_CLOEXEC` is added.
+///   - mode: permission bits of a file that is created, before the umask.
+public func open(
+    _ path: String, _ flags: Int32, mode: mode_t = 0o600, at directory: FileDescriptor = .workingDirectory
+) throws(SystemError) -> FileDescriptor {
+    FileDescriptor(
+        rawValue: try retrying("openat", path) { Glibc.openat(directory.rawValue, path, flags | O_CLOEXEC, mode) })
+}
+
+/// Closes `descriptor`; a descriptor that is closed already is not an error worth telling.
+public func close(_ descriptor: FileDescriptor) {
+    _ = Glibc.close(descriptor.rawValue)
+}
+
+/// Opens `path`, hands the descriptor to `body`, and closes it on every way out.
+public func withOpen<Result>(
+    _ path: String, _ flags: Int32, mode: mode_t = 0o600, at directory: FileDescriptor = .workingDirectory,
+    _ body: (FileDescriptor) throws(SystemError) -> Result
+) throws(SystemError) -> Result {
+    let descriptor = try open(path, flags, mode: mode, at: directory)
+    defer { close(descriptor) }
+    return try body(descriptor)
+}
+
+/// Everything from the current offset to the end of the file.
+///
+/// - Parameter limit: the most bytes to read; a longer file throws `EFBIG`.
+public func readAll(
+    _ descriptor: FileDescriptor, limit: Int = 64 << 20, named name: String? = nil
+) throws(SystemError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var size = 4096
+    while true {
+        let start = bytes.count
+        bytes.append(contentsOf: repeatElement(0, count: size))
+        let count = try retrying("read", name) {
+            bytes.withUnsafeMutableBytes { Glibc.read(descriptor.rawValue, $0.baseAddress! + start, size) }
+        }
+        bytes.removeLast(size - count)
+        if count == 0 { return bytes }
+        if bytes.count > limit { throw SystemError("read", name, errno: .fileTooLarge) }
+        size = min(max(size, bytes.count), 1 << 20)
+    }
+}
+
+/// The whole file at `path`.
+public func readFile(
+    _ path: String, at directory: FileDescriptor = .workingDirectory, limit: Int = 64 << 20
+) throws(SystemError) -> [UInt8] {
+    try withOpen(path, O_RDONLY, at: directory) { file throws(SystemError) in
+        try readAll(file, limit: limit, named: path)
+    }
+}
+
+/// The whole file at `path` as text (invalid UTF-8 is repaired).
+public func readText(_ path: String, at directory: FileDescriptor = .workingDirectory) throws(SystemError) -> String {
+    String(decoding: try readFile(path, at: directory), as: UTF8.self)
+}
+
+/// Writes all of `bytes`, however many calls that takes.
+public func writeAll(
+    _ bytes: some Collection<UInt8>, to descriptor: FileDescriptor, named name: String? = nil
+) throws(SystemError) {
+    let contiguous = ContiguousArray(bytes)
+    var done = 0
+    while done < contiguous.count {
+        done += try retrying("write", name) {
+            contiguous.withUnsafeBytes {
+                Glibc.write(descriptor.rawValue, $0.baseAddress! + done, contiguous.count - done)
+            }
+        }
+    }
+}
+
+/// Writes `text` to an existing kernel file (procfs, cgroupfs) in one call, as those require.
+public func writeControl(
+    _ text: String, to path: String, at directory: FileDescriptor = .workingDirectory
+) throws(SystemError) {
+    try withOpen(path, O_WRONLY, at: directory) { file throws(SystemError) in
+        var text = text
+        try retrying("write", path) {
+            text.withUTF8 { Glibc.write(file.rawValue, $0.baseAddress, $0.count) }
+        }
+    }
+}
+
+/// Replaces the file at `path` in one step: readers see the old content or the new, never a part (rename(2)).
+public func replaceFile(
+    _ path: String, with bytes: some Collection<UInt8>, mode: mode_t = 0o600,
+    at directory: FileDescriptor = .workingDirectory
+) throws(SystemError) {
+    let temporary = "\(path).\(getpid()).new"
+    do throws(SystemError) {
+        try withOpen(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: mode, at: directory) {
+            file throws(SystemError) in try writeAll(bytes, to: file, named: temporary)
+        }
+        try checking("rename", path) {
+            Glibc.renameat(directory.rawValue, temporary, directory.rawValue, path)
+        }
+    } catch {
+        _ = unlinkat(directory.rawValue, temporary, 0)
+        throw error
+    }
+}
+
+/// Makes one directory (mkdirat(2)); one that exists already is not an error when `orExisting` is set.
+public func makeDirectory(
+    _ path: String, mode: mode_t = 0o755, orExisting: Bool = true, at directory: FileDescriptor = .workingDirectory
+) throws(SystemError) {
+    do throws(SystemError) {
+        try checking("mkdirat", path) { Glibc.mkdirat(directory.rawValue, path, mode) }
+    } catch {
+        if orExisting && error.errno == .fileExists { return }
+        throw error
+    }
+}
+
+/// Makes a directory and every missing parent of it.
+public func makeDirectories(
+    _ path: String, mode: mode_t = 0o755, at directory: FileDescriptor = .workingDirectory
+) throws(SystemError) {
+    do throws(SystemError) {
+        try makeDirectory(path, mode: mode, at: directory)
+    } catch {
+        guard error.errno == .noSuchFileOrDirectory, let slash = path.lastIndex(of: "/"), slash != path.startIndex
+        else { throw error }
+        try makeDirectories(String(path[..<slash]), mode: mode, at: directory)
+        try makeDirectory(path, mode: mode, at: directory)
+    }
+}
+
+/// Whether anything is at `path`, symbolic links not followed.
+public func exists(_ path: String, at directory: FileDescriptor = .workingDirectory) -> Bool {
+    (try? status(path, at: directory, followingLinks: false)) != nil
+}
+
+/// What fstatat(2) says of `path`.
+public func status(
+    _ path: String, at directory: FileDescriptor = .workingDirectory, followingLinks: Bool = true
+) throws(SystemError) -> stat {
+    var result = stat()
+    try checking("fstatat", path) {
+        fstatat(directory.rawValue, path, &result, followingLinks ? 0 : AT_SYMLINK_NOFOLLOW)
+    }
+    return result
+}
+
+/// What fstat(2) says of an open descriptor.
+public func status(_ descriptor: FileDescriptor) throws(SystemError) -> stat {
+    var result = stat()
+    try checking("fstat") { fstat(descriptor.rawValue, &result) }
+    return result
+}
+
+/// The names in a directory, without `.` and `..`, in the kernel's order.
+public func list(
+    _ path: String, at directory: FileDescriptor = .workingDirectory
+) throws(SystemError) -> [String] {
+    let descriptor = try open(path, O_RDONLY | O_DIRECTORY, at: directory)
+    guard let stream = fdopendir(descriptor.rawValue) else {
+        let error = SystemError.last("fdopendir", path)
+        close(descriptor)
+        throw error
+    }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if name != "." && name != ".." { names.append(name) }
+    }
+    return names
+}
+
+/// Where the symbolic link at `path` points (readlinkat(2)).
+public func readLink(
+    _ path: String, at directory: FileDescriptor = .workingDirectory
+) throws(SystemError) -> String {
+    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let count = try checking("readlinkat", path) {
+        readlinkat(directory.rawValue, path, &buffer, buffer.count)
+    }
+    return String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+}
+
+/// Removes a file, or an empty directory where `directory` is set; what is gone already is not an error.
+public func remove(
+    _ path: String, directory isDirectory: Bool = false, at directory: FileDescriptor = .workingDirectory
+) throws(SystemError) {
+    do throws(SystemError) {
+        try checking("unlinkat", path) {
+            unlinkat(directory.rawValue, path, isDirectory ? AT_REMOVEDIR : 0)
+        }
+    } catch {
+        if error.errno != .noSuchFileOrDirectory { throw error }
+    }
+}
+
+/// Removes a directory and all that is in it, never following a symbolic link out of it.
+public func removeTree(_ path: String, at directory: FileDescriptor = .workingDirectory) throws(SystemError) {
+    guard let found = try? status(path, at: directory, followingLinks: false) else { return }
+    guard found.st_mode & S_IFMT == S_IFDIR else { return try remove(path, at: directory) }
+    let inside = try open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, at: directory)
+    defer { close(inside) }
+    for name in try list(".", at: inside) { try removeTree(name, at: inside) }
+    try remove(path, directory: true, at: directory)
+}
