@@ -72,12 +72,12 @@ import Testing
         let descriptor = try pidfdOpen(pid)
         defer { close(descriptor) }
         #expect(try poll([(descriptor, .readable)], timeout: 10) == [[]])
-        try pidfdSendSignal(descriptor, SIGTERM)
+        try pidfdSendSignal(descriptor, SIGKILL)
         #expect(try poll([(descriptor, .readable)], timeout: 5000) == [.readable])
         var status: Int32 = 0
-        #expect(waitpid(pid, &status, 0) == pid && status == SIGTERM)
+        #expect(waitpid(pid, &status, 0) == pid && status == SIGKILL)
         #expect(throws: SystemError("pidfd_send_signal", errno: .noSuchProcess)) {
-            try pidfdSendSignal(descriptor, SIGTERM)
+            try pidfdSendSignal(descriptor, SIGKILL)
         }
     }
 }
