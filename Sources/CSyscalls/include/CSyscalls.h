@@ -1,2 +1,4 @@
 #pragma once
 #include "Events.h"
+#include "launch.h"
+#include "init.h"

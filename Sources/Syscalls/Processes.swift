@@ -1,0 +1,131 @@
+import CSyscalls
+import Glibc
+import SystemPackage
+
+/// The kinds of namespace (namespaces(7)), as the flags of clone3(2), unshare(2) and setns(2).
+public struct Namespaces: OptionSet, Sendable, Hashable {
+    public let rawValue: UInt64
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    public static let mount = Namespaces(rawValue: 0x0002_0000)
+    public static let cgroup = Namespaces(rawValue: 0x0200_0000)
+    public static let uts = Namespaces(rawValue: 0x0400_0000)
+    public static let ipc = Namespaces(rawValue: 0x0800_0000)
+    public static let user = Namespaces(rawValue: 0x1000_0000)
+    public static let pid = Namespaces(rawValue: 0x2000_0000)
+    public static let network = Namespaces(rawValue: 0x4000_0000)
+}
+
+/// Which of the two processes returns from ``cloneProcess(namespaces:into:)``.
+public enum CloneResult: Sendable {
+    /// The new process, with a copy of all memory.
+    case child
+    /// The caller: the child's id, and a descriptor of it (pidfd_open(2)), close-on-exec.
+    case parent(pid: pid_t, descriptor: FileDescriptor)
+}
+
+/// Makes a child with a copy of the caller's memory, in new namespaces and straight in a cgroup (clone3(2)).
+///
+/// The caller must have one thread: only the calling one exists in the child.
+///
+/// - Parameter cgroup: a cgroup v2 directory, joined before the child's first instruction (`CLONE_INTO_CGROUP`).
+public func cloneProcess(
+    namespaces: Namespaces = [], into cgroup: FileDescriptor? = nil
+) throws(SystemError) -> CloneResult {
+    let clonePidFD: UInt64 = 0x1000
+    let cloneIntoCgroup: UInt64 = 0x2_0000_0000
+    var descriptor: Int32 = -1
+    var arguments = carrel_clone_args()
+    arguments.flags = namespaces.rawValue | clonePidFD | (cgroup == nil ? 0 : cloneIntoCgroup)
+    arguments.exit_signal = UInt64(SIGCHLD)
+    arguments.cgroup = UInt64(cgroup?.rawValue ?? 0)
+    let result = withUnsafeMutablePointer(to: &descriptor) { descriptor in
+        arguments.pidfd = UInt64(UInt(bitPattern: descriptor))
+        return withUnsafeMutablePointer(to: &arguments) {
+            carrel_syscall(435, Int(bitPattern: $0), MemoryLayout<carrel_clone_args>.size, 0, 0, 0, 0)
+        }
+    }
+    if result == -1 { throw SystemError.last("clone3") }
+    if result == 0 { return .child }
+    return .parent(pid: pid_t(result), descriptor: FileDescriptor(rawValue: descriptor))
+}
+
+/// Enters the namespaces of the process that `process` is a descriptor of (setns(2) with a pidfd, Linux 5.8).
+public func enterNamespaces(_ namespaces: Namespaces, of process: FileDescriptor) throws(SystemError) {
+    try checking("setns") { carrel_syscall(308, Int(process.rawValue), Int(namespaces.rawValue), 0, 0, 0, 0) }
+}
+
+/// A vector of C strings that stays valid until ``free()``: made before clone3(2), used by execve(2) after it.
+public struct CStringVector: @unchecked Sendable {
+    /// The strings, closed by a null pointer.
+    public let pointer: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    private let count: Int
+
+    /// Copies `strings`.
+    public init(_ strings: [String]) {
+        count = strings.count
+        pointer = .allocate(capacity: strings.count + 1)
+        for (index, string) in strings.enumerated() { pointer[index] = strdup(string) }
+        pointer[strings.count] = nil
+    }
+
+    /// Gives the memory back.
+    public func free() {
+        for index in 0..<count { Glibc.free(pointer[index]) }
+        pointer.deallocate()
+    }
+}
+
+/// Replaces the process by the program at `path` (execve(2)); returns only by throwing.
+public func execute(
+    _ path: String, _ arguments: CStringVector, environment: CStringVector
+) throws(SystemError) -> Never {
+    _ = execve(path, arguments.pointer, environment.pointer)
+    throw SystemError.last("execve", path)
+}
+
+/// Replaces the process by the program that `file` is open on (execveat(2) with `AT_EMPTY_PATH`); returns only by throwing.
+public func execute(
+    _ file: FileDescriptor, _ arguments: CStringVector, environment: CStringVector
+) throws(SystemError) -> Never {
+    _ = "".withCString {
+        carrel_syscall(
+            322, Int(file.rawValue), Int(bitPattern: $0), Int(bitPattern: arguments.pointer),
+            Int(bitPattern: environment.pointer), 0x1000, 0)
+    }
+    throw SystemError.last("execveat", arguments.pointer[0].map { String(cString: $0) })
+}
+
+/// Marks every descriptor from `first` up close-on-exec (close_range(2) with `CLOSE_RANGE_CLOEXEC`, Linux 5.11).
+public func closeOnExec(from first: Int32) throws(SystemError) {
+    try checking("close_range") { carrel_syscall(436, Int(first), Int(UInt32.max), 4, 0, 0, 0) }
+}
+
+/// Lets `descriptor` through execve(2), or not.
+public func setCloseOnExec(_ descriptor: FileDescriptor, _ on: Bool) throws(SystemError) {
+    try checking("fcntl") { fcntl(descriptor.rawValue, F_SETFD, on ? FD_CLOEXEC : 0) }
+}
+
+/// Makes `target` refer to what `descriptor` refers to (dup2(2)); not close-on-exec.
+public func duplicate(_ descriptor: FileDescriptor, as target: Int32) throws(SystemError) {
+    if descriptor.rawValue == target { return try setCloseOnExec(descriptor, false) }
+    try retrying("dup2") { dup2(descriptor.rawValue, target) }
+}
+
+/// How a process ended (wait(2)).
+public enum WaitStatus: Sendable, Equatable {
+    case exited(Int32)
+    case signaled(Int32)
+
+    /// Takes the status word of wait4(2) apart.
+    public init(word: Int32) {
+        self = word & 0x7f == 0 ? .exited((word >> 8) & 0xff) : .signaled(word & 0x7f)
+    }
+}
+
+/// Waits for the child `pid` and gives how it ended (waitpid(2)).
+public func wait(for pid: pid_t) throws(SystemError) -> WaitStatus {
+    var word: Int32 = 0
+    try retrying("waitpid") { waitpid(pid, &word, 0) }
+    return WaitStatus(word: word)
+}
