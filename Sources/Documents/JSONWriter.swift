@@ -59,7 +59,10 @@ private struct Writer {
         bytes.append(contentsOf: repeatElement(UInt8(ascii: " "), count: 2 * depth))
     }
 
-    private mutating func put(_ text: String) { bytes.append(contentsOf: text.utf8) }
+    private mutating func put(_ text: String) {
+        var text = text
+        text.withUTF8 { bytes.append(contentsOf: $0) }
+    }
 
     private mutating func quote(_ text: String) {
         bytes.append(UInt8(ascii: "\""))
@@ -68,21 +71,28 @@ private struct Writer {
             var start = 0
             var index = 0
             while index < utf8.count {
-                let (escape, length) = Self.escape(utf8, index)
-                if let escape {
-                    bytes.append(contentsOf: utf8[start..<index])
-                    put(escape)
-                    start = index + length
+                guard Self.mayNeedEscape(utf8[index]), let (escape, length) = Self.escape(utf8, index) else {
+                    index += 1
+                    continue
                 }
+                bytes.append(contentsOf: UnsafeBufferPointer(rebasing: utf8[start..<index]))
+                put(escape)
                 index += length
+                start = index
             }
-            bytes.append(contentsOf: utf8[start...])
+            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: utf8[start...]))
         }
         bytes.append(UInt8(ascii: "\""))
     }
 
-    /// How the character at `index` is escaped, if it must be, and how many bytes were looked at.
-    private static func escape(_ utf8: UnsafeBufferPointer<UInt8>, _ index: Int) -> (String?, Int) {
+    @inline(__always)
+    private static func mayNeedEscape(_ byte: UInt8) -> Bool {
+        byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || byte == 0x7F || byte == 0xC2
+            || byte == 0xE2
+    }
+
+    /// How the character at `index` is escaped and how many bytes it has, or `nil` if it stands for itself.
+    private static func escape(_ utf8: UnsafeBufferPointer<UInt8>, _ index: Int) -> (String, Int)? {
         switch utf8[index] {
         case UInt8(ascii: "\""): ("\\\"", 1)
         case UInt8(ascii: "\\"): ("\\\\", 1)
@@ -96,7 +106,7 @@ private struct Writer {
         case 0xC2 where utf8[index + 1] < 0xA0: ("\\u00" + hex(utf8[index + 1]), 2)
         case 0xE2 where utf8[index + 1] == 0x80 && utf8[index + 2] & 0xFE == 0xA8:
             (utf8[index + 2] == 0xA8 ? "\\u2028" : "\\u2029", 3)
-        default: (nil, 1)
+        default: nil
         }
     }
 
