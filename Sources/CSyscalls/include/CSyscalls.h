@@ -2,3 +2,4 @@
 #include "Events.h"
 #include "launch.h"
 #include "init.h"
+#include "Filters.h"
