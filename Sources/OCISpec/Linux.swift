@@ -1,3 +1,5 @@
+import Documents
+
 /// What a container's configuration says of Linux alone (config-linux.md).
 public struct Linux: SpecObject {
     /// The user ids of a new user namespace.
@@ -56,6 +58,28 @@ public struct Linux: SpecObject {
         self.personality = personality
         self.timeOffsets = timeOffsets
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("uidMappings", &uidMappings)
+        members("gidMappings", &gidMappings)
+        members("sysctl", &sysctl)
+        members("resources", &resources)
+        members("cgroupsPath", &cgroupsPath)
+        members("namespaces", &namespaces)
+        members("devices", &devices)
+        members("seccomp", &seccomp)
+        members("rootfsPropagation", &rootfsPropagation)
+        members("maskedPaths", &maskedPaths)
+        members("readonlyPaths", &readonlyPaths)
+        members("mountLabel", &mountLabel)
+        members("intelRdt", &intelRdt)
+        members("personality", &personality)
+        members("timeOffsets", &timeOffsets)
+    }
 }
 
 /// One namespace of the container (namespaces(7)).
@@ -66,11 +90,18 @@ public struct LinuxNamespace: SpecObject {
     public var path: String?
 
     /// Makes one from its members.
-    public init(
-        type: LinuxNamespaceType, path: String? = nil
-    ) {
+    public init(type: LinuxNamespaceType, path: String? = nil) {
         self.type = type
         self.path = path
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(type: .mount) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("type", &type)
+        members("path", &path)
     }
 }
 
@@ -124,6 +155,20 @@ public struct LinuxDevice: SpecObject {
         self.uid = uid
         self.gid = gid
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self(path: "", type: .character) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("path", &path)
+        members("type", &type)
+        members("major", &major)
+        members("minor", &minor)
+        members("fileMode", &fileMode)
+        members("uid", &uid)
+        members("gid", &gid)
+    }
 }
 
 /// The kinds of devices.
@@ -164,6 +209,18 @@ public struct LinuxIntelRdt: SpecObject {
         self.enableCMT = enableCMT
         self.enableMBM = enableMBM
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("closID", &closID)
+        members("l3CacheSchema", &l3CacheSchema)
+        members("memBwSchema", &memBwSchema)
+        members.flag("enableCMT", &enableCMT)
+        members.flag("enableMBM", &enableMBM)
+    }
 }
 
 /// An execution domain of personality(2).
@@ -174,11 +231,18 @@ public struct LinuxPersonality: SpecObject {
     public var flags: [String]
 
     /// Makes one from its members.
-    public init(
-        domain: LinuxPersonalityDomain, flags: [String] = []
-    ) {
+    public init(domain: LinuxPersonalityDomain, flags: [String] = []) {
         self.domain = domain
         self.flags = flags
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(domain: .linux) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("domain", &domain)
+        members("flags", &flags)
     }
 }
 
@@ -198,10 +262,17 @@ public struct LinuxTimeOffset: SpecObject {
     public var nanosecs: UInt32?
 
     /// Makes one from its members.
-    public init(
-        secs: Int64? = nil, nanosecs: UInt32? = nil
-    ) {
+    public init(secs: Int64? = nil, nanosecs: UInt32? = nil) {
         self.secs = secs
         self.nanosecs = nanosecs
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("secs", &secs)
+        members("nanosecs", &nanosecs)
     }
 }

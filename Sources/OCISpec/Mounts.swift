@@ -1,3 +1,5 @@
+import Documents
+
 /// One mount inside the container (config.md, "Mounts").
 public struct Mount: SpecObject {
     /// Where it is mounted, an absolute path inside.
@@ -25,6 +27,19 @@ public struct Mount: SpecObject {
         self.uidMappings = uidMappings
         self.gidMappings = gidMappings
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self(destination: "") }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("destination", &destination)
+        members("type", &type)
+        members("source", &source)
+        members("options", &options)
+        members("uidMappings", &uidMappings)
+        members("gidMappings", &gidMappings)
+    }
 }
 
 /// A range of ids inside and the range that it stands for outside (user_namespaces(7)).
@@ -37,11 +52,19 @@ public struct LinuxIDMapping: SpecObject {
     public var size: UInt32
 
     /// Makes one from its members.
-    public init(
-        containerID: UInt32, hostID: UInt32, size: UInt32
-    ) {
+    public init(containerID: UInt32, hostID: UInt32, size: UInt32) {
         self.containerID = containerID
         self.hostID = hostID
         self.size = size
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(containerID: 0, hostID: 0, size: 0) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("containerID", &containerID)
+        members("hostID", &hostID)
+        members("size", &size)
     }
 }

@@ -1,3 +1,5 @@
+import Documents
+
 /// The process that a container runs.
 public struct Process: SpecObject {
     /// Whether a pseudo-terminal is attached to it.
@@ -55,6 +57,28 @@ public struct Process: SpecObject {
         self.ioPriority = ioPriority
         self.execCPUAffinity = execCPUAffinity
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members.flag("terminal", &terminal)
+        members("consoleSize", &consoleSize)
+        members("user", &user)
+        members("args", &args)
+        members("env", &env)
+        members("cwd", &cwd)
+        members("capabilities", &capabilities)
+        members("rlimits", &rlimits)
+        members.flag("noNewPrivileges", &noNewPrivileges)
+        members("apparmorProfile", &apparmorProfile)
+        members("oomScoreAdj", &oomScoreAdj)
+        members("scheduler", &scheduler)
+        members("selinuxLabel", &selinuxLabel)
+        members("ioPriority", &ioPriority)
+        members("execCPUAffinity", &execCPUAffinity)
+    }
 }
 
 /// The size of a terminal, in characters.
@@ -65,11 +89,18 @@ public struct Box: SpecObject {
     public var width: UInt32
 
     /// Makes one from its members.
-    public init(
-        height: UInt32, width: UInt32
-    ) {
+    public init(height: UInt32, width: UInt32) {
         self.height = height
         self.width = width
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(height: 0, width: 0) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("height", &height)
+        members("width", &width)
     }
 }
 
@@ -85,13 +116,22 @@ public struct User: SpecObject {
     public var additionalGids: [UInt32]
 
     /// Makes one from its members.
-    public init(
-        uid: UInt32 = 0, gid: UInt32 = 0, umask: UInt32? = nil, additionalGids: [UInt32] = []
-    ) {
+    public init(uid: UInt32 = 0, gid: UInt32 = 0, umask: UInt32? = nil, additionalGids: [UInt32] = []) {
         self.uid = uid
         self.gid = gid
         self.umask = umask
         self.additionalGids = additionalGids
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("uid", &uid)
+        members("gid", &gid)
+        members("umask", &umask)
+        members("additionalGids", &additionalGids)
     }
 }
 
@@ -119,6 +159,18 @@ public struct LinuxCapabilities: SpecObject {
         self.permitted = permitted
         self.ambient = ambient
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("bounding", &bounding)
+        members("effective", &effective)
+        members("inheritable", &inheritable)
+        members("permitted", &permitted)
+        members("ambient", &ambient)
+    }
 }
 
 /// One resource limit of setrlimit(2).
@@ -131,12 +183,20 @@ public struct POSIXRlimit: SpecObject {
     public var soft: UInt64
 
     /// Makes one from its members.
-    public init(
-        type: String, hard: UInt64, soft: UInt64
-    ) {
+    public init(type: String, hard: UInt64, soft: UInt64) {
         self.type = type
         self.hard = hard
         self.soft = soft
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(type: "", hard: 0, soft: 0) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("type", &type)
+        members("hard", &hard)
+        members("soft", &soft)
     }
 }
 
@@ -170,6 +230,20 @@ public struct Scheduler: SpecObject {
         self.deadline = deadline
         self.period = period
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("policy", &policy)
+        members("nice", &nice)
+        members("priority", &priority)
+        members("flags", &flags)
+        members("runtime", &runtime)
+        members("deadline", &deadline)
+        members("period", &period)
+    }
 }
 
 /// A scheduling policy of sched(7).
@@ -198,11 +272,18 @@ public struct LinuxIOPriority: SpecObject {
     public var priority: Int64
 
     /// Makes one from its members.
-    public init(
-        `class`: IOPriorityClass, priority: Int64
-    ) {
-        self.`class` = `class`
+    public init(class: IOPriorityClass, priority: Int64) {
+        self.class = `class`
         self.priority = priority
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(class: .idle, priority: 0) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("class", &`class`)
+        members("priority", &priority)
     }
 }
 
@@ -224,10 +305,17 @@ public struct CPUAffinity: SpecObject {
     public var `final`: String?
 
     /// Makes one from its members.
-    public init(
-        initial: String? = nil, `final`: String? = nil
-    ) {
+    public init(initial: String? = nil, final: String? = nil) {
         self.initial = initial
-        self.`final` = `final`
+        self.final = `final`
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("initial", &initial)
+        members("final", &final)
     }
 }

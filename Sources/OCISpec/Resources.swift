@@ -1,3 +1,5 @@
+import Documents
+
 /// The limits of a container's cgroup (config-linux.md, "Control groups"). Absent: unchanged.
 public struct LinuxResources: SpecObject {
     /// Which devices can be used, the last match deciding.
@@ -35,6 +37,22 @@ public struct LinuxResources: SpecObject {
         self.rdma = rdma
         self.unified = unified
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("devices", &devices)
+        members("memory", &memory)
+        members("cpu", &cpu)
+        members("pids", &pids)
+        members("blockIO", &blockIO)
+        members("hugepageLimits", &hugepageLimits)
+        members("network", &network)
+        members("rdma", &rdma)
+        members("unified", &unified)
+    }
 }
 
 /// One rule of the device controller.
@@ -59,6 +77,18 @@ public struct LinuxDeviceCgroup: SpecObject {
         self.major = major
         self.minor = minor
         self.access = access
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(allow: false) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("allow", &allow)
+        members("type", &type)
+        members("major", &major)
+        members("minor", &minor)
+        members("access", &access)
     }
 }
 
@@ -99,6 +129,22 @@ public struct LinuxMemory: SpecObject {
         self.useHierarchy = useHierarchy
         self.checkBeforeUpdate = checkBeforeUpdate
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("limit", &limit)
+        members("reservation", &reservation)
+        members("swap", &swap)
+        members("kernel", &kernel)
+        members("kernelTCP", &kernelTCP)
+        members("swappiness", &swappiness)
+        members("disableOOMKiller", &disableOOMKiller)
+        members("useHierarchy", &useHierarchy)
+        members("checkBeforeUpdate", &checkBeforeUpdate)
+    }
 }
 
 /// Processor time and processors.
@@ -138,6 +184,22 @@ public struct LinuxCPU: SpecObject {
         self.mems = mems
         self.idle = idle
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("shares", &shares)
+        members("quota", &quota)
+        members("burst", &burst)
+        members("period", &period)
+        members("realtimeRuntime", &realtimeRuntime)
+        members("realtimePeriod", &realtimePeriod)
+        members("cpus", &cpus)
+        members("mems", &mems)
+        members("idle", &idle)
+    }
 }
 
 /// The number of tasks.
@@ -146,147 +208,15 @@ public struct LinuxPids: SpecObject {
     public var limit: Int64
 
     /// Makes one from its members.
-    public init(
-        limit: Int64
-    ) {
+    public init(limit: Int64) {
         self.limit = limit
     }
-}
 
-/// Block device I/O.
-public struct LinuxBlockIO: SpecObject {
-    /// The relative share, 10 to 1000.
-    public var weight: UInt16?
-    /// The share of its own tasks beside its children, 10 to 1000 (v1).
-    public var leafWeight: UInt16?
-    /// Shares by device.
-    public var weightDevice: [LinuxWeightDevice]
-    /// Read limits, bytes a second.
-    public var throttleReadBpsDevice: [LinuxThrottleDevice]
-    /// Write limits, bytes a second.
-    public var throttleWriteBpsDevice: [LinuxThrottleDevice]
-    /// Read limits, operations a second.
-    public var throttleReadIOPSDevice: [LinuxThrottleDevice]
-    /// Write limits, operations a second.
-    public var throttleWriteIOPSDevice: [LinuxThrottleDevice]
+    /// A value to read into.
+    public static var blank: Self { Self(limit: 0) }
 
-    /// Makes one from its members.
-    public init(
-        weight: UInt16? = nil, leafWeight: UInt16? = nil, weightDevice: [LinuxWeightDevice] = [],
-        throttleReadBpsDevice: [LinuxThrottleDevice] = [], throttleWriteBpsDevice: [LinuxThrottleDevice] = [],
-        throttleReadIOPSDevice: [LinuxThrottleDevice] = [], throttleWriteIOPSDevice: [LinuxThrottleDevice] = []
-    ) {
-        self.weight = weight
-        self.leafWeight = leafWeight
-        self.weightDevice = weightDevice
-        self.throttleReadBpsDevice = throttleReadBpsDevice
-        self.throttleWriteBpsDevice = throttleWriteBpsDevice
-        self.throttleReadIOPSDevice = throttleReadIOPSDevice
-        self.throttleWriteIOPSDevice = throttleWriteIOPSDevice
-    }
-}
-
-/// The share of one block device.
-public struct LinuxWeightDevice: SpecObject {
-    /// The device's major number.
-    public var major: Int64
-    /// The device's minor number.
-    public var minor: Int64
-    /// The relative share, 10 to 1000.
-    public var weight: UInt16?
-    /// As `LinuxBlockIO.leafWeight`.
-    public var leafWeight: UInt16?
-
-    /// Makes one from its members.
-    public init(
-        major: Int64, minor: Int64, weight: UInt16? = nil, leafWeight: UInt16? = nil
-    ) {
-        self.major = major
-        self.minor = minor
-        self.weight = weight
-        self.leafWeight = leafWeight
-    }
-}
-
-/// The limit of one block device.
-public struct LinuxThrottleDevice: SpecObject {
-    /// The device's major number.
-    public var major: Int64
-    /// The device's minor number.
-    public var minor: Int64
-    /// Bytes or operations a second.
-    public var rate: UInt64
-
-    /// Makes one from its members.
-    public init(
-        major: Int64, minor: Int64, rate: UInt64
-    ) {
-        self.major = major
-        self.minor = minor
-        self.rate = rate
-    }
-}
-
-/// The limit of one size of huge pages.
-public struct LinuxHugepageLimit: SpecObject {
-    /// The size, for example `2MB`.
-    public var pageSize: String
-    /// Bytes.
-    public var limit: UInt64
-
-    /// Makes one from its members.
-    public init(
-        pageSize: String, limit: UInt64
-    ) {
-        self.pageSize = pageSize
-        self.limit = limit
-    }
-}
-
-/// Network class and priorities of cgroups v1.
-public struct LinuxNetwork: SpecObject {
-    /// The class of its packets.
-    public var classID: UInt32?
-    /// The priority of its packets, by interface.
-    public var priorities: [LinuxInterfacePriority]
-
-    /// Makes one from its members.
-    public init(
-        classID: UInt32? = nil, priorities: [LinuxInterfacePriority] = []
-    ) {
-        self.classID = classID
-        self.priorities = priorities
-    }
-}
-
-/// The priority of one interface.
-public struct LinuxInterfacePriority: SpecObject {
-    /// The interface.
-    public var name: String
-    /// The priority.
-    public var priority: UInt32
-
-    /// Makes one from its members.
-    public init(
-        name: String, priority: UInt32
-    ) {
-        self.name = name
-        self.priority = priority
-    }
-}
-
-/// The limits of one RDMA device.
-public struct LinuxRdma: SpecObject {
-    /// The most handles.
-    public var hcaHandles: UInt32?
-    /// The most objects.
-    public var hcaObjects: UInt32?
-
-    /// Makes one from its members.
-    public init(
-        hcaHandles: UInt32? = nil, hcaObjects: UInt32? = nil
-    ) {
-        self.hcaHandles = hcaHandles
-        self.hcaObjects = hcaObjects
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("limit", &limit)
     }
 }

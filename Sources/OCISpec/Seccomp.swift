@@ -1,3 +1,5 @@
+import Documents
+
 /// A system call filter (config-linux.md, "Seccomp").
 public struct LinuxSeccomp: SpecObject {
     /// What a call that no rule names does.
@@ -29,6 +31,20 @@ public struct LinuxSeccomp: SpecObject {
         self.listenerMetadata = listenerMetadata
         self.syscalls = syscalls
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self(defaultAction: .killProcess) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("defaultAction", &defaultAction)
+        members("defaultErrnoRet", &defaultErrnoRet)
+        members("architectures", &architectures)
+        members("flags", &flags)
+        members("listenerPath", &listenerPath)
+        members("listenerMetadata", &listenerMetadata)
+        members("syscalls", &syscalls)
+    }
 }
 
 /// One rule: calls, and what they do when every argument comparison holds.
@@ -51,6 +67,17 @@ public struct LinuxSyscall: SpecObject {
         self.errnoRet = errnoRet
         self.args = args
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self(action: .killProcess) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("names", &names)
+        members("action", &action)
+        members("errnoRet", &errnoRet)
+        members("args", &args)
+    }
 }
 
 /// One comparison of an argument. The kernel hands a filter all 64 bits of the register, whatever the type of the
@@ -66,13 +93,22 @@ public struct LinuxSeccompArg: SpecObject {
     public var op: LinuxSeccompOperator
 
     /// Makes one from its members.
-    public init(
-        index: UInt32, value: UInt64, valueTwo: UInt64? = nil, op: LinuxSeccompOperator
-    ) {
+    public init(index: UInt32, value: UInt64, valueTwo: UInt64? = nil, op: LinuxSeccompOperator) {
         self.index = index
         self.value = value
         self.valueTwo = valueTwo
         self.op = op
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(index: 0, value: 0, op: .equalTo) }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("index", &index)
+        members("value", &value)
+        members("valueTwo", &valueTwo)
+        members("op", &op)
     }
 }
 

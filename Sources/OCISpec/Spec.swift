@@ -1,3 +1,5 @@
+import Documents
+
 /// The configuration of a container: `config.json` of an OCI bundle, version 1.2 (config.md of the OCI runtime
 /// specification). Of the platforms only Linux is read.
 public struct Spec: SpecObject {
@@ -36,6 +38,22 @@ public struct Spec: SpecObject {
         self.annotations = annotations
         self.linux = linux
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("ociVersion", &ociVersion)
+        members("process", &process)
+        members("root", &root)
+        members("hostname", &hostname)
+        members("domainname", &domainname)
+        members("mounts", &mounts)
+        members("hooks", &hooks)
+        members("annotations", &annotations)
+        members("linux", &linux)
+    }
 }
 
 /// The container's root file system.
@@ -46,11 +64,18 @@ public struct Root: SpecObject {
     public var readonly: Bool
 
     /// Makes one from its members.
-    public init(
-        path: String, readonly: Bool = false
-    ) {
+    public init(path: String, readonly: Bool = false) {
         self.path = path
         self.readonly = readonly
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(path: "") }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("path", &path)
+        members.flag("readonly", &readonly)
     }
 }
 
@@ -81,6 +106,19 @@ public struct Hooks: SpecObject {
         self.poststart = poststart
         self.poststop = poststop
     }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("prestart", &prestart)
+        members("createRuntime", &createRuntime)
+        members("createContainer", &createContainer)
+        members("startContainer", &startContainer)
+        members("poststart", &poststart)
+        members("poststop", &poststop)
+    }
 }
 
 /// One program of `Hooks`; the container's state is its standard input.
@@ -95,12 +133,21 @@ public struct Hook: SpecObject {
     public var timeout: Int64?
 
     /// Makes one from its members.
-    public init(
-        path: String, args: [String] = [], env: [String] = [], timeout: Int64? = nil
-    ) {
+    public init(path: String, args: [String] = [], env: [String] = [], timeout: Int64? = nil) {
         self.path = path
         self.args = args
         self.env = env
         self.timeout = timeout
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(path: "") }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("path", &path)
+        members("args", &args)
+        members("env", &env)
+        members("timeout", &timeout)
     }
 }

@@ -1,3 +1,5 @@
+import Documents
+
 /// The state of a container, as `state` prints it and hooks read it (runtime.md, "State").
 public struct State: SpecObject {
     /// The version of the specification that the state follows.
@@ -24,6 +26,19 @@ public struct State: SpecObject {
         self.pid = pid
         self.bundle = bundle
         self.annotations = annotations
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(id: "", status: .stopped, bundle: "") }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("ociVersion", &ociVersion)
+        members("id", &id)
+        members("status", &status)
+        members("pid", &pid)
+        members("bundle", &bundle)
+        members("annotations", &annotations)
     }
 }
 
