@@ -34,6 +34,8 @@ public struct Mount: SpecObject {
     /// Reads or writes the members.
     public mutating func visit(_ members: inout Members) {
         members("destination", &destination)
+        // Deprecated, but to be understood: a relative destination starts at the root.
+        if !destination.isEmpty && !destination.isAbsolute { destination = "/" + destination }
         members("type", &type)
         members("source", &source)
         members("options", &options)

@@ -15,9 +15,10 @@ extension SpecObject {
     /// - Parameter file: the document's name, for the problems.
     /// - Throws: every member that is missing or of the wrong type. `Spec.validate` checks the rest.
     public init(_ node: Node, file: String) throws(Problems) {
-        let log = Log(file: file)
-        guard let value = Self.read(node, log), log.problems.isEmpty else { throw Problems(log.problems) }
-        self = value
+        let log = Log(file: file, document: node)
+        let value = Self.read(node, log)
+        try log.finish()
+        self = value ?? .blank
     }
 
     /// The object as a document.
@@ -30,7 +31,7 @@ extension SpecObject {
 
     static func read(_ node: Node, _ log: Log) -> Self? {
         guard case .mapping(let entries) = node.content else { return log.refuse(node, "a mapping") }
-        var members = Members(entries: entries, source: (node.mark, log))
+        var members = Members(entries: entries, log: log)
         var value = blank
         value.visit(&members)
         return value
@@ -43,7 +44,7 @@ extension SpecObject {
 public struct Members {
     var entries: [Node.Entry] = []
     /// What the members are read from; `nil` when they are written.
-    var source: (mark: Mark?, log: Log)?
+    var log: Log?
 
     /// A member that must be there.
     mutating func callAsFunction<Value: SpecScalar>(_ name: String, _ value: inout Value) {
@@ -61,7 +62,7 @@ public struct Members {
         member(name, &value, Value.read) { $0?.node }
     }
     mutating func flag(_ name: String, _ value: inout Bool) {
-        member(name, &value, Bool.read) { $0 ? true : nil }
+        member(name, &value, Bool.read) { $0 ? Node(.bool(true)) : .none }
     }
 
     /// A list.
@@ -87,7 +88,7 @@ public struct Members {
             guard case .sequence(let elements) = node.content else { return log.refuse(node, "a list") }
             return elements.indices.compactMap { index in log.at(.index(index)) { read(elements[index], log) } }
         } _: {
-            $0.isEmpty ? nil : Node(.sequence($0.map(write)))
+            $0.isEmpty ? .none : Node(.sequence($0.map(write)))
         }
     }
 
@@ -102,7 +103,7 @@ public struct Members {
         } _: { values in
             // Sorted, since the order of a dictionary differs from run to run.
             let entries = values.map { Node.Entry(key: $0, value: write($1)) }.sorted { $0.key < $1.key }
-            return entries.isEmpty ? nil : Node(.mapping(entries))
+            return entries.isEmpty ? .none : Node(.mapping(entries))
         }
     }
 
@@ -110,50 +111,14 @@ public struct Members {
         _ name: String, _ value: inout Value, _ read: (Node, Log) -> Value?, missing: String? = nil,
         _ write: (Value) -> Node?
     ) {
-        guard let (mark, log) = source else {
+        guard let log else {
             if let node = write(value) { entries.append(Node.Entry(key: name, value: node)) }
             return
         }
         if let node = entries.first(where: { $0.key == name })?.value, !node.isNull {
             if let found = log.at(.name(name), { read(node, log) }) { value = found }
         } else if let missing {
-            log.at(.name(name)) { log.note(mark, "expected \(missing), found nothing") }
+            log.at(.name(name)) { log.note("expected \(missing), found nothing") }
         }
-    }
-}
-
-/// The problems found so far, and the way from the top of the document to what is being read.
-final class Log {
-    enum Step {
-        case name(String)
-        case index(Int)
-    }
-
-    let file: String
-    private(set) var problems: [Problem] = []
-    private var path: [Step] = []
-
-    init(file: String) { self.file = file }
-
-    func at<Result>(_ step: Step, _ body: () -> Result) -> Result {
-        path.append(step)
-        defer { path.removeLast() }
-        return body()
-    }
-
-    func note(_ mark: Mark?, _ message: String) {
-        let field = path.reduce(into: "") { field, step in
-            switch step {
-            case .name(let name): field += field.isEmpty ? name : ".\(name)"
-            case .index(let index): field += "[\(index)]"
-            }
-        }
-        problems.append(Problem(file: file, mark: mark, field: field, message: message))
-    }
-
-    /// Notes that `node` is not what was expected; `nil`, for the value that was not read.
-    func refuse<Value>(_ node: Node, _ expected: String) -> Value? {
-        note(node.mark, "expected \(expected), found \(node.kind)")
-        return nil
     }
 }

@@ -24,15 +24,15 @@ extension SpecScalar where Self: FixedWidthInteger {
     static var kind: String { "a whole number from \(min) to \(max)" }
     static func read(_ node: Node, _ log: Log) -> Self? {
         switch node.content {
-        case .integer(let number): Self(exactly: number) ?? refuse("\(number)", node, log)
-        case .unsigned(let number): Self(exactly: number) ?? refuse("\(number)", node, log)
+        case .integer(let number): Self(exactly: number) ?? refuse("\(number)", log)
+        case .unsigned(let number): Self(exactly: number) ?? refuse("\(number)", log)
         default: log.refuse(node, kind)
         }
     }
     var node: Node { Node(Int64(exactly: self).map { .integer($0) } ?? .unsigned(UInt64(self))) }
 
-    private static func refuse(_ found: String, _ node: Node, _ log: Log) -> Self? {
-        log.note(node.mark, "expected \(kind), found \(found)")
+    private static func refuse(_ found: String, _ log: Log) -> Self? {
+        log.note("expected \(kind), found \(found)")
         return nil
     }
 }
@@ -49,7 +49,7 @@ extension SpecScalar where Self: CaseIterable & RawRepresentable, RawValue == St
         guard let name = node.string else { return log.refuse(node, kind) }
         if let value = Self(rawValue: name) { return value }
         let hint = nearest(name, in: allCases.map(\.rawValue)).map { "; did you mean \($0)?" } ?? ""
-        log.note(node.mark, "expected \(kind), found \"\(name)\"\(hint)")
+        log.note("expected \(kind), found \(name.quoted)\(hint)")
         return nil
     }
     var node: Node { Node(.string(rawValue)) }
