@@ -3,3 +3,5 @@
 #include "launch.h"
 #include "init.h"
 #include "Filters.h"
+#include "Landlock.h"
+#include "Credentials.h"

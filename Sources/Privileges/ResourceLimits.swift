@@ -1,0 +1,58 @@
+import Glibc
+import OCISpec
+import Syscalls
+
+/// The resource limits of a process (setrlimit(2)).
+public struct ResourceLimits: Sendable, Equatable {
+    private struct Limit: Sendable, Equatable {
+        let name: String
+        let resource: Int32
+        let soft: UInt64
+        let hard: UInt64
+    }
+    private var limits: [Limit] = []
+
+    /// The limits of an OCI process, and no core dumps where the list says nothing of `RLIMIT_CORE`.
+    ///
+    /// "None" is a limit of one byte, not of zero: where `kernel.core_pattern` is a pipe to a program of the host, the
+    /// kernel ignores a limit of zero and hands that program the dump; a limit of exactly 1 stops both kinds (core(5),
+    /// `fs/coredump.c`).
+    ///
+    /// - Throws: `ControlError` for a name that is no resource, one given twice, a soft limit above the hard one.
+    public init(_ rlimits: [POSIXRlimit]) throws(ControlError) {
+        for limit in rlimits {
+            guard let index = Self.names.firstIndex(of: limit.type) else {
+                throw ControlError("process.rlimits", "\(limit.type) is no resource of setrlimit(2)")
+            }
+            if limits.contains(where: { $0.resource == index }) {
+                throw ControlError("process.rlimits", "\(limit.type) is given twice")
+            }
+            if limit.soft > limit.hard {
+                throw ControlError(
+                    "process.rlimits",
+                    "\(limit.type): the soft limit \(limit.soft) is above the hard one, \(limit.hard)")
+            }
+            limits.append(Limit(name: limit.type, resource: Int32(index), soft: limit.soft, hard: limit.hard))
+        }
+        if !limits.contains(where: { $0.name == "RLIMIT_CORE" }) {
+            limits.append(Limit(name: "RLIMIT_CORE", resource: Int32(RLIMIT_CORE.rawValue), soft: 1, hard: 1))
+        }
+    }
+
+    /// Sets the limits of process `pid`, 0 being the caller.
+    ///
+    /// A hard limit above the present one needs `CAP_SYS_RESOURCE` in the initial user namespace. A process in a user
+    /// namespace never has that, whatever it has inside: such limits are set by the parent, on the child.
+    public func apply(to pid: pid_t = 0) throws(SystemError) {
+        for limit in limits {
+            try setResourceLimit(limit.resource, soft: limit.soft, hard: limit.hard, of: pid, named: limit.name)
+        }
+    }
+
+    /// By number, as on every architecture but alpha, mips and sparc (`asm-generic/resource.h`).
+    private static let names = [
+        "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC",
+        "RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE",
+        "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+    ]
+}

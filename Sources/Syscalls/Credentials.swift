@@ -1,0 +1,90 @@
+import CSyscalls
+import Glibc
+import SystemPackage
+
+// The ids are set by the system calls themselves, for the calling thread alone: glibc's functions of these names go
+// through a list of threads that is not true in the child of a bare clone3(2).
+
+/// No program that this process executes can gain privileges, for good (`PR_SET_NO_NEW_PRIVS`, prctl(2)).
+public func setNoNewPrivileges() throws(SystemError) {
+    try checking("prctl", "PR_SET_NO_NEW_PRIVS") {
+        carrel_syscall(Int(SYS_prctl), Int(PR_SET_NO_NEW_PRIVS), 1, 0, 0, 0, 0)
+    }
+}
+
+/// Whether others of the same user may trace this process and open its `/proc` files (`PR_SET_DUMPABLE`, prctl(2)).
+/// Lasts until the next execve(2) or change of ids.
+public func setDumpable(_ dumpable: Bool) throws(SystemError) {
+    try checking("prctl", "PR_SET_DUMPABLE") {
+        carrel_syscall(Int(SYS_prctl), Int(PR_SET_DUMPABLE), dumpable ? 1 : 0, 0, 0, 0, 0)
+    }
+}
+
+/// The signal that this process gets when the thread that made it ends (`PR_SET_PDEATHSIG`, prctl(2)); 0: none.
+///
+/// A change of ids or a gain of capabilities clears it, so it comes after those. A parent that died before the call
+/// sends nothing: the caller looks afterwards whether its parent is still there.
+public func setParentDeathSignal(_ signal: Int32) throws(SystemError) {
+    try checking("prctl", "PR_SET_PDEATHSIG") {
+        carrel_syscall(Int(SYS_prctl), Int(PR_SET_PDEATHSIG), Int(signal), 0, 0, 0, 0)
+    }
+}
+
+/// Whether the permitted set survives the change from user id 0 to others, until the next execve(2)
+/// (`PR_SET_KEEPCAPS`, prctl(2)).
+public func setKeepCapabilities(_ keep: Bool) throws(SystemError) {
+    try checking("prctl", "PR_SET_KEEPCAPS") {
+        carrel_syscall(Int(SYS_prctl), Int(PR_SET_KEEPCAPS), keep ? 1 : 0, 0, 0, 0, 0)
+    }
+}
+
+/// Replaces the supplementary groups (setgroups(2)); needs `CAP_SETGID`, and a user namespace that does not deny it.
+public func setSupplementaryGroups(_ groups: [gid_t]) throws(SystemError) {
+    try checking("setgroups") {
+        groups.withUnsafeBufferPointer {
+            carrel_syscall(Int(SYS_setgroups), $0.count, Int(bitPattern: $0.baseAddress), 0, 0, 0, 0)
+        }
+    }
+}
+
+/// Sets the real, the effective and the saved group id (setresgid(2)), and with them the filesystem's.
+public func setGroupIDs(_ id: gid_t) throws(SystemError) {
+    try checking("setresgid", "\(id)") { carrel_syscall(Int(SYS_setresgid), Int(id), Int(id), Int(id), 0, 0, 0) }
+}
+
+/// Sets the real, the effective and the saved user id (setresuid(2)), and with them the filesystem's.
+public func setUserIDs(_ id: uid_t) throws(SystemError) {
+    try checking("setresuid", "\(id)") { carrel_syscall(Int(SYS_setresuid), Int(id), Int(id), Int(id), 0, 0, 0) }
+}
+
+/// Gives this process a new, empty session keyring in place of the one it inherited (`KEYCTL_JOIN_SESSION_KEYRING`,
+/// keyctl(2)).
+public func joinNewSessionKeyring() throws(SystemError) {
+    try checking("keyctl", "KEYCTL_JOIN_SESSION_KEYRING") {
+        carrel_syscall(Int(SYS_keyctl), Int(KEYCTL_JOIN_SESSION_KEYRING), 0, 0, 0, 0, 0)
+    }
+}
+
+/// Sets a resource limit of process `pid`, 0 being the caller (prlimit(2)).
+///
+/// - Parameters:
+///   - resource: `RLIMIT_*` as a number.
+///   - soft: the limit in force; `UInt64.max` is none.
+///   - hard: how far it can be raised. Raising it itself needs `CAP_SYS_RESOURCE` in the *initial* user namespace.
+public func setResourceLimit(
+    _ resource: Int32, soft: UInt64, hard: UInt64, of pid: pid_t = 0, named name: String
+) throws(SystemError) {
+    var limit = rlimit(rlim_cur: rlim_t(soft), rlim_max: rlim_t(hard))
+    try checking("prlimit", name) {
+        withUnsafeMutablePointer(to: &limit) {
+            carrel_syscall(Int(SYS_prlimit64), Int(pid), Int(resource), Int(bitPattern: $0), 0, 0, 0)
+        }
+    }
+}
+
+/// The magic number of the filesystem that `descriptor` is open on (`f_type` of fstatfs(2)).
+public func filesystemType(_ descriptor: FileDescriptor) throws(SystemError) -> Int {
+    var result = statfs()
+    try checking("fstatfs") { fstatfs(descriptor.rawValue, &result) }
+    return Int(result.f_type)
+}
