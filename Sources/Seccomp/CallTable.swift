@@ -11,6 +11,15 @@ enum CallTable {
         case unknown
     }
 
+    /// This program's architecture, as the runtime specification calls it.
+    static var architecture: String {
+        #if arch(x86_64)
+            "SCMP_ARCH_X86_64"
+        #elseif arch(arm64)
+            "SCMP_ARCH_AARCH64"
+        #endif
+    }
+
     /// The number of the call that `name` names on this architecture.
     static func meaning(of name: String) -> Meaning {
         if let recent = recent.first(where: { $0.name == name }) { return .call(recent.number) }

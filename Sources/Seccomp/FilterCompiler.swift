@@ -21,12 +21,15 @@ public enum FilterCompiler {
     public static func compile(
         _ profile: LinuxSeccomp, file: String = "seccomp", source: Node? = nil
     ) throws(Problems) -> FilterProgram {
-        var checker = ProfileChecker(file: file, source: source)
-        let rules = checker.rules(of: profile)
-        let flags = checker.flags(of: profile)
-        let byDefault = checker.action(profile.defaultAction, profile.defaultErrnoRet, at: "defaultErrnoRet")
-        if !checker.problems.isEmpty { throw Problems(checker.problems) }
-        return FilterProgram(
-            instructions: FilterWriter.program(rules: rules, defaultAction: byDefault), flags: flags)
+        var checker = ProfileChecker(profile, file: file, source: source)
+        let rules = try checker.rules()
+        let byDefault = ProfileChecker.action(profile.defaultAction, profile.defaultErrnoRet)
+        let instructions = FilterWriter.program(rules: rules, defaultAction: byDefault)
+        let count = instructions.count / MemoryLayout<sock_filter>.stride
+        guard count <= BPF_MAXINSNS else {
+            let message = "expected rules for at most \(BPF_MAXINSNS) instructions, found \(count) instructions' worth"
+            throw Problems([Problem(file: file, mark: source?["syscalls"]?.mark, field: "syscalls", message: message)])
+        }
+        return FilterProgram(instructions: instructions, flags: ProfileChecker.flags(of: profile))
     }
 }
