@@ -44,7 +44,7 @@ public func cloneMount(
     if path.isEmpty { flags |= emptyPath }
     let result = try checking("open_tree", path) {
         path.withCString {
-            carrel_syscall(428, Int(directory.rawValue), Int(bitPattern: $0), Int(flags), 0, 0, 0)
+            carrel_syscall(Int(SYS_open_tree), Int(directory.rawValue), Int(bitPattern: $0), Int(flags), 0, 0, 0)
         }
     }
     return FileDescriptor(rawValue: Int32(result))
@@ -58,7 +58,7 @@ public func attachMount(_ mount: FileDescriptor, to target: FileDescriptor, name
     try checking("move_mount", name) {
         "".withCString { empty in
             carrel_syscall(
-                429, Int(mount.rawValue), Int(bitPattern: empty), Int(target.rawValue), Int(bitPattern: empty),
+                Int(SYS_move_mount), Int(mount.rawValue), Int(bitPattern: empty), Int(target.rawValue), Int(bitPattern: empty),
                 fromAndToEmptyPath, 0)
         }
     }
@@ -81,7 +81,7 @@ public func setMountAttributes(
         "".withCString { empty in
             withUnsafeMutablePointer(to: &attributes) {
                 carrel_syscall(
-                    442, Int(mount.rawValue), Int(bitPattern: empty), Int(emptyPath | (withSubmounts ? recursive : 0)),
+                    Int(SYS_mount_setattr), Int(mount.rawValue), Int(bitPattern: empty), Int(emptyPath | (withSubmounts ? recursive : 0)),
                     Int(bitPattern: $0), MemoryLayout<carrel_mount_attr>.size, 0)
             }
         }
@@ -99,22 +99,22 @@ public func makeFilesystem(
 ) throws(SystemError) -> FileDescriptor {
     let closeOnExec = 1  // FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC
     let context = try checking("fsopen", type) {
-        type.withCString { carrel_syscall(430, Int(bitPattern: $0), closeOnExec, 0, 0, 0, 0) }
+        type.withCString { carrel_syscall(Int(SYS_fsopen), Int(bitPattern: $0), closeOnExec, 0, 0, 0, 0) }
     }
     defer { Syscalls.close(FileDescriptor(rawValue: Int32(context))) }
     for (key, value) in options {
         try checking("fsconfig", "\(type): \(key)\(value.map { "=" + $0 } ?? "")") {
             key.withCString { key in
-                guard let value else { return carrel_syscall(431, context, 0, Int(bitPattern: key), 0, 0, 0) }
+                guard let value else { return carrel_syscall(Int(SYS_fsconfig), context, 0, Int(bitPattern: key), 0, 0, 0) }
                 return value.withCString {
-                    carrel_syscall(431, context, 1, Int(bitPattern: key), Int(bitPattern: $0), 0, 0)
+                    carrel_syscall(Int(SYS_fsconfig), context, 1, Int(bitPattern: key), Int(bitPattern: $0), 0, 0)
                 }
             }
         }
     }
-    try checking("fsconfig", "\(type): create") { carrel_syscall(431, context, 6, 0, 0, 0, 0) }
+    try checking("fsconfig", "\(type): create") { carrel_syscall(Int(SYS_fsconfig), context, 6, 0, 0, 0, 0) }
     let mount = try checking("fsmount", type) {
-        carrel_syscall(432, context, closeOnExec, Int(attributes.rawValue), 0, 0, 0)
+        carrel_syscall(Int(SYS_fsmount), context, closeOnExec, Int(attributes.rawValue), 0, 0, 0)
     }
     return FileDescriptor(rawValue: Int32(mount))
 }
@@ -123,7 +123,7 @@ public func makeFilesystem(
 /// (pivot_root(2), the `"."`, `"."` idiom).
 public func pivotRootToWorkingDirectory() throws(SystemError) {
     try checking("pivot_root", ".") {
-        ".".withCString { carrel_syscall(155, Int(bitPattern: $0), Int(bitPattern: $0), 0, 0, 0, 0) }
+        ".".withCString { carrel_syscall(Int(SYS_pivot_root), Int(bitPattern: $0), Int(bitPattern: $0), 0, 0, 0, 0) }
     }
 }
 
@@ -131,6 +131,6 @@ public func pivotRootToWorkingDirectory() throws(SystemError) {
 public func detachMount(_ path: String) throws(SystemError) {
     let detach = 2
     try checking("umount2", path) {
-        path.withCString { carrel_syscall(166, Int(bitPattern: $0), detach, 0, 0, 0, 0) }
+        path.withCString { carrel_syscall(Int(SYS_umount2), Int(bitPattern: $0), detach, 0, 0, 0, 0) }
     }
 }

@@ -31,7 +31,7 @@ public func open(
         result = path.withCString { path in
             withUnsafeMutablePointer(to: &how) {
                 carrel_syscall(
-                    437, Int(directory.rawValue), Int(bitPattern: path), Int(bitPattern: $0),
+                    Int(SYS_openat2), Int(directory.rawValue), Int(bitPattern: path), Int(bitPattern: $0),
                     MemoryLayout<carrel_open_how>.size, 0, 0)
             }
         }
@@ -39,3 +39,6 @@ public func open(
     if result == -1 { throw SystemError.last("openat2", path) }
     return FileDescriptor(rawValue: Int32(result))
 }
+
+/// Opens a name without opening what it names: for `*at` calls, mounts and stat only (open(2)).
+public let O_PATH: Int32 = 0x20_0000

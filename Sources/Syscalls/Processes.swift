@@ -42,7 +42,7 @@ public func cloneProcess(
     let result = withUnsafeMutablePointer(to: &descriptor) { descriptor in
         arguments.pidfd = UInt64(UInt(bitPattern: descriptor))
         return withUnsafeMutablePointer(to: &arguments) {
-            carrel_syscall(435, Int(bitPattern: $0), MemoryLayout<carrel_clone_args>.size, 0, 0, 0, 0)
+            carrel_syscall(Int(SYS_clone3), Int(bitPattern: $0), MemoryLayout<carrel_clone_args>.size, 0, 0, 0, 0)
         }
     }
     if result == -1 { throw SystemError.last("clone3") }
@@ -52,7 +52,12 @@ public func cloneProcess(
 
 /// Enters the namespaces of the process that `process` is a descriptor of (setns(2) with a pidfd, Linux 5.8).
 public func enterNamespaces(_ namespaces: Namespaces, of process: FileDescriptor) throws(SystemError) {
-    try checking("setns") { carrel_syscall(308, Int(process.rawValue), Int(namespaces.rawValue), 0, 0, 0, 0) }
+    try checking("setns") { carrel_syscall(Int(SYS_setns), Int(process.rawValue), Int(namespaces.rawValue), 0, 0, 0, 0) }
+}
+
+/// Moves the caller into new namespaces (unshare(2)).
+public func unshareNamespaces(_ namespaces: Namespaces) throws(SystemError) {
+    try checking("unshare") { carrel_syscall(Int(SYS_unshare), Int(namespaces.rawValue), 0, 0, 0, 0, 0) }
 }
 
 /// A vector of C strings that stays valid until ``free()``: made before clone3(2), used by execve(2) after it.
@@ -90,7 +95,7 @@ public func execute(
 ) throws(SystemError) -> Never {
     _ = "".withCString {
         carrel_syscall(
-            322, Int(file.rawValue), Int(bitPattern: $0), Int(bitPattern: arguments.pointer),
+            Int(SYS_execveat), Int(file.rawValue), Int(bitPattern: $0), Int(bitPattern: arguments.pointer),
             Int(bitPattern: environment.pointer), 0x1000, 0)
     }
     throw SystemError.last("execveat", arguments.pointer[0].map { String(cString: $0) })
@@ -98,7 +103,7 @@ public func execute(
 
 /// Marks every descriptor from `first` up close-on-exec (close_range(2) with `CLOSE_RANGE_CLOEXEC`, Linux 5.11).
 public func closeOnExec(from first: Int32) throws(SystemError) {
-    try checking("close_range") { carrel_syscall(436, Int(first), Int(UInt32.max), 4, 0, 0, 0) }
+    try checking("close_range") { carrel_syscall(Int(SYS_close_range), Int(first), Int(UInt32.max), 4, 0, 0, 0) }
 }
 
 /// Lets `descriptor` through execve(2), or not.

@@ -20,7 +20,7 @@ public func makePipe() throws(SystemError) -> (reading: FileDescriptor, writing:
     var pair: (Int32, Int32) = (-1, -1)
     try checking("pipe2") {
         withUnsafeMutablePointer(to: &pair) {
-            carrel_syscall(293, Int(bitPattern: $0), Int(O_CLOEXEC), 0, 0, 0, 0)
+            carrel_syscall(Int(SYS_pipe2), Int(bitPattern: $0), Int(O_CLOEXEC), 0, 0, 0, 0)
         }
     }
     return (FileDescriptor(rawValue: pair.0), FileDescriptor(rawValue: pair.1))

@@ -46,7 +46,7 @@ func park(epoll: Int32, program: Int32, arguments: UnsafeMutablePointer<UnsafeMu
     while epoll_wait(epoll, &event, 1, -1) <= 0 {}
     let empty: StaticString = ""
     _ = carrel_syscall(  // execveat(2) with AT_EMPTY_PATH and no environment
-        322, Int(program), Int(bitPattern: empty.utf8Start), Int(bitPattern: arguments), 0, 0x1000, 0)
+        Int(SYS_execveat), Int(program), Int(bitPattern: empty.utf8Start), Int(bitPattern: arguments), 0, 0x1000, 0)
     _exit(127)  // The session's PID 1 dies with this process (PR_SET_PDEATHSIG); the next carrel call sweeps.
 }
 
@@ -55,7 +55,7 @@ func main(_ count: Int32, _ words: UnsafeMutablePointer<UnsafeMutablePointer<CCh
     guard count >= 4, let mode = words[1] else { return 64 }
     if mode[0] == 0x69 /* i */ {
         // Not traceable, nor its /proc/1 readable, by the payload, which has the same user id (CVE-2019-5736).
-        _ = carrel_syscall(157, Int(PR_SET_DUMPABLE), 0, 0, 0, 0, 0)
+        _ = carrel_syscall(Int(SYS_prctl), Int(PR_SET_DUMPABLE), 0, 0, 0, 0, 0)
         runInit(payload: number(words[2]), status: number(words[3]))
     }
     park(epoll: number(words[2]), program: number(words[3]), arguments: words + 4)

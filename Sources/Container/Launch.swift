@@ -1,0 +1,270 @@
+import CSyscalls
+import Cgroups
+import Glibc
+import OCISpec
+import Privileges
+import Seccomp
+import Syscalls
+import SystemPackage
+
+// The launch sequence. Two processes walk it: the parent, which has the caller's privileges and stays as the supervisor,
+// and the child, which has all new namespaces and becomes PID 1 of the container. Read it top to bottom: each line is
+// one step, in the order in which the kernel sees it.
+
+/// Starts a container and returns when its payload has been executed.
+///
+/// The caller must have one thread. Nothing of the container is left when this throws, but for the cgroup, which is the
+/// caller's.
+public func launch(_ request: LaunchRequest) throws(LaunchError) -> RunningContainer {
+    let timeline = try Timeline()
+    defer { timeline.free() }
+    let plan = try LaunchPlan(request)
+    // Nothing of ours may be open in the container by mistake (CVE-2024-21626); what is meant to be is told at the end.
+    try during(.prepare) { () throws(SystemError) in try closeOnExec(from: 3) }
+    let channel = try during(.prepare) { () throws(SystemError) in try socketPair() }
+    let status = try during(.prepare) { () throws(SystemError) in try makePipe() }
+    timeline.mark(.prepare)
+
+    let result: CloneResult
+    do throws(SystemError) {
+        result = try cloneProcess(namespaces: plan.namespaces.subtracting(.cgroup), into: request.cgroup?.cloneInto)
+    } catch {
+        for descriptor in [channel.0, channel.1, status.reading, status.writing] { close(descriptor) }
+        throw LaunchError(.clone, error, plan.cloneAdvice(error.errno))
+    }
+    switch result {
+    case .child:
+        close(channel.0)
+        close(status.reading)
+        beInit(request, plan, timeline, parent: channel.1, status: status.writing)
+    case .parent(let pid, let process):
+        close(channel.1)
+        close(status.writing)
+        timeline.mark(.clone)
+        defer { close(channel.0) }
+        do throws(LaunchError) {
+            let terminal = try guide(request, plan, timeline, pid: pid, process: process, child: channel.0)
+            return RunningContainer(
+                pid: pid, process: process, status: status.reading, terminal: terminal, timeline: timeline.steps)
+        } catch {
+            kill(pid, SIGKILL)
+            _ = try? wait(for: pid)
+            close(process)
+            close(status.reading)
+            throw error
+        }
+    }
+}
+
+/// The parent's part: what the child may not do for itself.
+private func guide(
+    _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, pid: pid_t, process: FileDescriptor,
+    child: FileDescriptor
+) throws(LaunchError) -> FileDescriptor? {
+    // The ids first: until then the child is nobody, and no file that it makes has an owner.
+    do throws(ControlError) { try plan.idMap.write(pid: pid) } catch { throw LaunchError(.idMap, nil, "\(error)") }
+    timeline.mark(.idMap)
+    try tell(child, .idMap)
+    // While the child makes its own filesystems, the host's trees are cloned and id-mapped for it: only the owner of
+    // their superblocks may map ids, and a path of the caller's may not be open to the container's root at all.
+    let binds = plan.parentBinds ? try plan.prepareBinds(container: pid) : []
+    timeline.mark(.binds)
+    // Raising a hard limit needs CAP_SYS_RESOURCE of the host, which the child no longer has.
+    try during(.privileges) { () throws(SystemError) in try plan.limits.apply(to: pid) }
+    try tell(child, .binds, binds)
+    for bind in binds { close(bind) }
+
+    // Now the child is alone: it tells what failed, sends its terminal, or closes the channel by executing the payload.
+    var terminal: FileDescriptor?
+    while true {
+        let message = try during(.exec) { () throws(SystemError) in try receive(from: child) }
+        switch message.bytes.first {
+        case nil:
+            guard timeline.end(of: .exec) != nil else {
+                throw LaunchError(
+                    timeline.steps.last?.step ?? .clone, nil, "the child was killed before it could start the payload")
+            }
+            return terminal
+        case Message.terminal.rawValue: terminal = message.descriptors.first
+        default: throw LaunchError(bytes: Array(message.bytes.dropFirst()))
+        }
+    }
+}
+
+/// The child's part up to the fork of the payload; then it is PID 1.
+private func beInit(
+    _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, parent: FileDescriptor, status: FileDescriptor
+) -> Never {
+    do throws(LaunchError) {
+        // Every signal waits until carrel-init looks for it; the payload gets an empty mask.
+        _ = try during(.clone) { () throws(SystemError) in
+            var all = sigset_t()
+            sigfillset(&all)
+            try changeSignalMask(SIG_SETMASK, all)
+        }
+        // Into its cgroups before anything else. Their namespace comes after, or its root would be the caller's place:
+        // clone3(2) takes the parent's, even with CLONE_INTO_CGROUP (cgroup_namespaces(7)).
+        try during(.cgroup) { () throws(SystemError) in
+            try request.cgroup?.enter()
+            if plan.namespaces.contains(.cgroup) { try unshareNamespaces(.cgroup) }
+        }
+        timeline.mark(.cgroup)
+        // A session of its own: no terminal of the caller's to inject input into (TIOCSTI, CVE-2017-5226).
+        _ = try during(.privileges) { () throws(SystemError) in try checking("setsid") { setsid() } }
+        try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
+        _ = try listen(parent, for: .idMap)
+        // Root of the new user namespace: the owner of what is made below.
+        if plan.mapsRoot { try during(.idMap) { () throws(SystemError) in try becomeNamespaceRoot() } }
+        let own = try plan.makeFilesystems()
+        timeline.mark(.filesystems)
+
+        let received = try listen(parent, for: .binds)
+        let binds = plan.parentBinds ? received : try plan.prepareBinds(container: nil)
+        let (root, initProgram) = try plan.assemble(own: own, binds: binds)
+        timeline.mark(.mounts)
+        try during(.devices) { () throws(SystemError) in
+            try root.makeDevices()
+            try root.bindOntoItself(request.extensions.pinnedPaths, readOnly: false)
+            try root.bindOntoItself(request.spec.linux?.readonlyPaths ?? [], readOnly: true)
+            try root.mask(request.spec.linux?.maskedPaths ?? [])
+        }
+        timeline.mark(.devices)
+        try during(.pivot) { () throws(SystemError) in
+            try root.pivot(oldRootIsOurs: plan.namespaces.contains(.user))
+        }
+        timeline.mark(.pivot)
+
+        if plan.namespaces.contains(.network) {
+            try during(.network) { () throws(SystemError) in try bringLoopbackUp() }
+        }
+        try plan.setKernelNames()
+        timeline.mark(.network)
+        let terminal = try plan.openTerminal()
+        if let terminal {
+            try during(.terminal) { () throws(SystemError) in
+                try send([Message.terminal.rawValue], descriptors: [terminal.controller], over: parent)
+            }
+            close(terminal.controller)
+        }
+        timeline.mark(.terminal)
+
+        // Ids before capabilities, since changing ids needs some; both before the payload exists, so that PID 1 has
+        // nothing either.
+        try plan.setOutOfMemoryScore()
+        try during(.privileges) { () throws(SystemError) in
+            try joinNewSessionKeyring()
+            try plan.capabilities.holdThroughIDs()
+            try plan.identity.assume()
+            try plan.capabilities.apply()
+            try setNoNewPrivileges()
+            // Not traceable by the payload, which has the same ids (CVE-2016-9962).
+            try setDumpable(false)
+        }
+        // The payload's directory is looked up with the payload's ids, inside the new root.
+        try plan.enterWorkingDirectory()
+        timeline.mark(.privileges)
+
+        let payload = try during(.exec) { () throws(SystemError) in try cloneProcess() }
+        switch payload {
+        case .child: bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)
+        case .parent(let payload, let descriptor):
+            close(descriptor)
+            try become(initProgram, payload: payload, status: status, parent: parent)
+        }
+    } catch {
+        fail(parent, error)
+    }
+}
+
+/// PID 1 from here on: dies with the supervisor, holds nothing, and can call nothing that it does not need.
+private func become(
+    _ program: FileDescriptor, payload: pid_t, status: FileDescriptor, parent: FileDescriptor
+) throws(LaunchError) -> Never {
+    try during(.exec) { () throws(SystemError) in
+        try setParentDeathSignal(SIGKILL)
+        // A parent that died before that call sends no signal: its end of the channel tells.
+        if try poll([(parent, .readable)], timeout: 0)[0].contains(.hangUp) { _exit(1) }
+        let null = try open("/dev/null", O_RDWR)
+        for target in 0...2 { try duplicate(null, as: Int32(target)) }
+        try setCloseOnExec(status, false)
+        try FilterProgram.allowing(initCalls).install()
+        try execute(
+            program, CStringVector(["carrel-init", "init", String(payload), String(status.rawValue)]),
+            environment: CStringVector([]))
+    }
+}
+
+/// The payload: its descriptors, then what it may execute, what it may call, and then itself.
+private func bePayload(
+    _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, parent: FileDescriptor,
+    terminal: FileDescriptor?
+) -> Never {
+    do throws(LaunchError) {
+        try during(.exec) { () throws(SystemError) in
+            try checking("setsid") { setsid() }
+            if let terminal {
+                try becomeControllingTerminal(terminal)
+                for target in 0...2 { try duplicate(terminal, as: Int32(target)) }
+            } else if let given = request.standardDescriptors {
+                for (target, descriptor) in given.enumerated() { try duplicate(descriptor, as: Int32(target)) }
+            }
+            try closeOnExec(from: 3)
+            for descriptor in request.passedDescriptors { try setCloseOnExec(descriptor, false) }
+        }
+        if let policy = plan.landlock {
+            try during(.landlock) { () throws(SystemError) in try policy.restrict() }
+        }
+        timeline.mark(.landlock)
+        try during(.exec) { () throws(SystemError) in try changeSignalMask(SIG_SETMASK, sigset_t()) }
+        if let filter = request.filter {
+            _ = try during(.seccomp) { () throws(SystemError) in try filter.install() }
+        }
+        timeline.mark(.exec)
+        try plan.executePayload()
+    } catch {
+        fail(parent, error)
+    }
+}
+
+// MARK: The channel
+
+/// What one process tells the other, by the first byte of a message.
+private enum Message: UInt8 {
+    case idMap = 1
+    case binds
+    case terminal
+    case failure
+}
+
+private func tell(
+    _ child: FileDescriptor, _ message: Message, _ descriptors: [FileDescriptor] = []
+) throws(LaunchError) {
+    do throws(SystemError) {
+        try send([message.rawValue], descriptors: descriptors, over: child)
+    } catch {
+        // A child that failed has told why before it closed its end.
+        if let told = try? receive(from: child), told.bytes.first == Message.failure.rawValue {
+            throw LaunchError(bytes: Array(told.bytes.dropFirst()))
+        }
+        throw LaunchError(.clone, error, "the child ended before its \(message) step")
+    }
+}
+
+private func listen(_ parent: FileDescriptor, for expected: Message) throws(LaunchError) -> [FileDescriptor] {
+    let message = try during(.clone) { () throws(SystemError) in try receive(from: parent) }
+    // No message: the parent is gone, and so is the reason to go on.
+    guard message.bytes.first == expected.rawValue else { _exit(1) }
+    return message.descriptors
+}
+
+private func fail(_ parent: FileDescriptor, _ error: LaunchError) -> Never {
+    try? send([Message.failure.rawValue] + error.bytes, over: parent)
+    _exit(error.exitStatus)
+}
+
+/// What carrel-init calls: its exec and the start of a static C runtime, then its loop.
+private let initCalls: [Int32] = [
+    SYS_execveat, SYS_arch_prctl, SYS_brk, SYS_set_tid_address, SYS_set_robust_list, SYS_rseq, SYS_prlimit64, SYS_readlink,
+    SYS_readlinkat, SYS_getrandom, SYS_mprotect, SYS_mmap, SYS_munmap, SYS_prctl, SYS_rt_sigtimedwait, SYS_rt_sigreturn,
+    SYS_wait4, SYS_kill, SYS_write, SYS_exit, SYS_exit_group,
+]

@@ -1,0 +1,267 @@
+import CSyscalls
+import Glibc
+import OCISpec
+import Privileges
+import Syscalls
+import SystemPackage
+
+/// The specification, taken apart and checked before anything is made: what can be refused is refused here.
+struct LaunchPlan {
+    let spec: Spec
+    let namespaces: Namespaces
+    let idMap: IDMap
+    let mounts: [MountPlan]
+    let identity: Identity
+    let capabilities: Capabilities
+    let limits: ResourceLimits
+    let landlock: LandlockPolicy?
+    /// Whether the parent makes the bind mounts: it must, to map ids, and can only with the host's `CAP_SYS_ADMIN`.
+    let parentBinds: Bool
+
+    private let process: OCISpec.Process
+    private let initPath: String
+    private let rootPath: String
+    private let rootReadOnly: Bool
+    private let arguments: CStringVector
+    private let environment: CStringVector
+    private let candidates: [String]
+
+    init(_ request: LaunchRequest) throws(LaunchError) {
+        spec = request.spec
+        guard let process = spec.process, let program = process.args.first else {
+            throw LaunchError(.prepare, nil, "process.args: there is no program to run")
+        }
+        guard let root = spec.root else { throw LaunchError(.prepare, nil, "root: there is no root filesystem") }
+        self.process = process
+        initPath = request.initPath
+        rootPath = root.path
+        rootReadOnly = root.readonly
+        var namespaces: Namespaces = []
+        for namespace in spec.linux?.namespaces ?? [] {
+            if let path = namespace.path {
+                throw LaunchError(.prepare, nil, "linux.namespaces: joining \(path) is not supported")
+            }
+            switch namespace.type {
+            case .pid: namespaces.insert(.pid)
+            case .network: namespaces.insert(.network)
+            case .mount: namespaces.insert(.mount)
+            case .ipc: namespaces.insert(.ipc)
+            case .uts: namespaces.insert(.uts)
+            case .user: namespaces.insert(.user)
+            case .cgroup: namespaces.insert(.cgroup)
+            case .time: throw LaunchError(.prepare, nil, "linux.namespaces: time is not supported")
+            }
+        }
+        guard namespaces.isSuperset(of: [.pid, .mount, .user]) else {
+            throw LaunchError(.prepare, nil, "linux.namespaces: pid, mount and user are needed")
+        }
+        self.namespaces = namespaces
+        do throws(ControlError) {
+            idMap = try IDMap(
+                users: IDExtents(spec.linux?.uidMappings ?? [], "linux.uidMappings"),
+                groups: IDExtents(spec.linux?.gidMappings ?? [], "linux.gidMappings"))
+            identity = try Identity(process.user, map: idMap)
+            capabilities = try Capabilities(process.capabilities)
+            limits = try ResourceLimits(process.rlimits)
+            landlock = try request.extensions.landlockPolicy(environment: process.env)
+            try landlock?.check()
+        } catch {
+            throw LaunchError(.prepare, nil, "\(error)")
+        }
+        var mounts: [MountPlan] = []
+        for mount in spec.mounts { mounts.append(try MountPlan(mount)) }
+        self.mounts = mounts
+        parentBinds = geteuid() == 0
+        arguments = CStringVector(process.args)
+        environment = CStringVector(process.env)
+        candidates = Self.candidates(program, process.env)
+    }
+
+    /// What to do about a clone3(2) that fails, by its errno (clone(2), user_namespaces(7)).
+    func cloneAdvice(_ errno: Errno) -> String {
+        switch errno {
+        case .notPermitted:
+            "user namespaces are forbidden here: see kernel.unprivileged_userns_clone, "
+                + "kernel.apparmor_restrict_unprivileged_userns and carrel doctor"
+        case .noSpace: "a namespace limit is reached: raise user.max_*_namespaces"
+        case .resourceTemporarilyUnavailable: "the pids limit of the caller's cgroup or RLIMIT_NPROC is reached"
+        default: ""
+        }
+    }
+
+    /// Whether the session's user namespace has a root, who can be its builder.
+    var mapsRoot: Bool { idMap.users.holds(0) && idMap.groups.holds(0) }
+
+    // MARK: Mounts
+
+    /// The root, every bind mount in the specification's order, and last the program of PID 1: detached, with all
+    /// attributes, ids mapped.
+    ///
+    /// - Parameter container: the process whose user namespace maps ids, or `nil` where the caller cannot map any.
+    func prepareBinds(container: pid_t?) throws(LaunchError) -> [FileDescriptor] {
+        var maps = MapNamespaces(container: container)
+        defer { maps.free() }
+        var binds: [FileDescriptor] = []
+        do throws(LaunchError) {
+            let root = try rootPlan
+            binds.append(try prepare(root, &maps))
+            for mount in mounts where mount.isBind { binds.append(try prepare(mount, &maps)) }
+            binds.append(try prepare(initPlan, &maps))
+            return binds
+        } catch {
+            for bind in binds { close(bind) }
+            throw error
+        }
+    }
+
+    private var rootPlan: MountPlan {
+        get throws(LaunchError) {
+            var options = ["rbind", "nosuid", "nodev", "idmap"]
+            if rootReadOnly { options.append("ro") }
+            return try MountPlan(Mount(destination: "/", type: "bind", source: rootPath, options: options))
+        }
+    }
+
+    /// Carrel's own program through a read-only mount: not even its owner can write it by /proc/1/exe (CVE-2019-5736).
+    private var initPlan: MountPlan {
+        get throws(LaunchError) {
+            try MountPlan(
+                Mount(destination: "carrel-init", type: "bind", source: initPath, options: ["ro", "nosuid", "nodev"]))
+        }
+    }
+
+    private func prepare(_ mount: MountPlan, _ maps: inout MapNamespaces) throws(LaunchError) -> FileDescriptor {
+        let namespace = try maps.namespace(for: mount)
+        do throws(SystemError) {
+            return try mount.make(userNamespace: namespace)
+        } catch {
+            // A filesystem without id-mapped mounts, or one that is id-mapped already (mount_setattr(2)).
+            if mount.wantsContainerIDs, namespace != nil, error.errno == .invalidArgument || error.errno == .notPermitted {
+                return try during(.binds, mount.destination) { () throws(SystemError) in
+                    try mount.make(userNamespace: nil)
+                }
+            }
+            let advice =
+                namespace != nil && error.call == "mount_setattr"
+                ? "mount \(mount.destination): the filesystem of its source has no id-mapped mounts"
+                : "mount \(mount.destination)"
+            throw LaunchError(.binds, error, advice)
+        }
+    }
+
+    /// The container's own filesystems (proc, tmpfs, devpts, mqueue...), detached, in the specification's order.
+    func makeFilesystems() throws(LaunchError) -> [FileDescriptor] {
+        var made: [FileDescriptor] = []
+        for mount in mounts where !mount.isBind {
+            made.append(
+                try during(.filesystems, "mount \(mount.destination)") { () throws(SystemError) in
+                    try mount.make(userNamespace: nil)
+                })
+        }
+        return made
+    }
+
+    /// Attaches the root, then every mount to its place in it, in the specification's order.
+    ///
+    /// - Returns: the root, and the program of PID 1.
+    func assemble(
+        own: [FileDescriptor], binds: [FileDescriptor]
+    ) throws(LaunchError) -> (root: RootAssembly, initProgram: FileDescriptor) {
+        guard binds.count == mounts.count(where: { $0.isBind }) + 2 else {
+            throw LaunchError(.mounts, nil, "the parent sent \(binds.count) trees")
+        }
+        let root = try during(.mounts) { () throws(SystemError) in try RootAssembly(tree: binds[0]) }
+        var own = own[...]
+        var binds = binds[1...]
+        for mount in mounts {
+            let tree = mount.isBind ? binds.removeFirst() : own.removeFirst()
+            try during(.mounts, "mount \(mount.destination)") { () throws(SystemError) in
+                let mode = try Syscalls.status(tree).st_mode
+                let isDirectory = mode & S_IFMT == S_IFDIR
+                try root.attach(tree, at: mount.destination, isDirectory: isDirectory, followingLinks: mount.isBind)
+            }
+            close(tree)
+        }
+        return (root, binds.removeFirst())
+    }
+
+    // MARK: What the namespaces hold
+
+    /// The host name and the sysctls of the new namespaces.
+    func setKernelNames() throws(LaunchError) {
+        if let name = spec.hostname {
+            try during(.network) { () throws(SystemError) in
+                try checking("sethostname", name) { sethostname(name, name.utf8.count) }
+            }
+        }
+        for (key, value) in spec.linux?.sysctl ?? [:] {
+            let path = "sys/" + key.split(separator: ".").joined(separator: "/")
+            try during(.network, "sysctl \(key)") { () throws(SystemError) in
+                try withProc { proc throws(SystemError) in
+                    let file = try open(path, O_WRONLY, in: proc, [.beneath, .noSymlinks])
+                    defer { close(file) }
+                    try writeAll(value.utf8, to: file, named: path)
+                }
+            }
+        }
+    }
+
+    /// Sets `oom_score_adj`, where the specification has one.
+    func setOutOfMemoryScore() throws(LaunchError) {
+        guard let score = process.oomScoreAdj else { return }
+        try during(.privileges, "oomScoreAdj") { () throws(SystemError) in
+            try withProc { proc throws(SystemError) in try setOOMScore(Int(score), proc: proc) }
+        }
+    }
+
+    private func withProc(_ body: (FileDescriptor) throws(SystemError) -> Void) throws(SystemError) {
+        let proc = try open("/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW)
+        defer { close(proc) }
+        guard try filesystemType(proc) == PROC_SUPER_MAGIC else {
+            throw SystemError("verify procfs", "/proc", errno: .invalidArgument)
+        }
+        try body(proc)
+    }
+
+    // MARK: The payload
+
+    /// Changes to the payload's directory, and verifies that it lies in the root: a descriptor that leaked from the host
+    /// would make it unreachable from there (CVE-2024-21626).
+    func enterWorkingDirectory() throws(LaunchError) {
+        try during(.exec, "the working directory") { () throws(SystemError) in
+            try checking("chdir", process.cwd) { chdir(process.cwd) }
+            var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+            guard getcwd(&buffer, buffer.count) != nil else { throw SystemError.last("getcwd", process.cwd) }
+            guard buffer[0] == 0x2f else { throw SystemError("getcwd", process.cwd, errno: .noSuchFileOrDirectory) }
+        }
+    }
+
+    /// Executes the payload's program: by its path, or the first of that name in the `PATH` of its environment.
+    func executePayload() throws(LaunchError) -> Never {
+        var failure = SystemError("execve", process.args[0], errno: .noSuchFileOrDirectory)
+        for candidate in candidates {
+            do throws(SystemError) {
+                try execute(candidate, arguments, environment: environment)
+            } catch {
+                // As execvp(3): a program that is there and cannot be executed is told before one that is not there.
+                if error.errno == .permissionDenied || failure.errno == .noSuchFileOrDirectory { failure = error }
+                if ![.permissionDenied, .noSuchFileOrDirectory, .notDirectory].contains(error.errno) { break }
+            }
+        }
+        throw LaunchError(.exec, failure)
+    }
+
+    private static func candidates(_ program: String, _ environment: [String]) -> [String] {
+        if program.utf8.contains(0x2f) { return [program] }
+        return searchPath(environment).map { "\($0)/\(program)" }
+    }
+
+    var wantsTerminal: Bool { process.terminal }
+    var consoleSize: Box? { process.consoleSize }
+}
+
+/// Takes on user and group 0 of the new user namespace (setresuid(2)).
+func becomeNamespaceRoot() throws(SystemError) {
+    try setGroupIDs(0)
+    try setUserIDs(0)
+}

@@ -1,0 +1,117 @@
+import Cgroups
+import Glibc
+import OCISpec
+import Privileges
+import Seccomp
+import Syscalls
+import SystemPackage
+
+/// Everything a launch needs, checked and opened before the child exists.
+public struct LaunchRequest {
+    /// What to run and how it is boxed. The seccomp part is taken from ``filter``, the cgroup part from ``cgroup``.
+    public var spec: Spec
+    /// What OCI has no field for.
+    public var extensions: Extensions
+    /// The way into the container's cgroup, whose limits are set; `nil` leaves the container in the caller's.
+    public var cgroup: CgroupEntry?
+    /// The payload's filter; `nil` runs it without one.
+    public var filter: FilterProgram?
+    /// The program that becomes PID 1: `carrel-init`, a static executable.
+    public var initPath: String
+    /// What the payload gets as 0, 1 and 2; the caller's own where it is `nil`. Not used with a terminal.
+    public var standardDescriptors: [FileDescriptor]?
+    /// Further descriptors of the caller that the payload keeps, at their numbers.
+    public var passedDescriptors: [FileDescriptor]
+
+    /// Collects the parts.
+    public init(
+        spec: Spec, extensions: Extensions = Extensions(), cgroup: CgroupEntry?, filter: FilterProgram?,
+        initPath: String, standardDescriptors: [FileDescriptor]? = nil,
+        passedDescriptors: [FileDescriptor] = []
+    ) {
+        self.spec = spec
+        self.extensions = extensions
+        self.cgroup = cgroup
+        self.filter = filter
+        self.initPath = initPath
+        self.standardDescriptors = standardDescriptors
+        self.passedDescriptors = passedDescriptors
+    }
+}
+
+/// What Carrel adds to the OCI specification, as it travels in `annotations`.
+public struct Extensions: Sendable, Equatable {
+    /// Paths that are bound onto themselves, so that they cannot be renamed or removed (`dev.carrel.pinnedPaths`).
+    public var pinnedPaths: [String]
+    /// The only programs that may be executed, by Landlock (`dev.carrel.exec`); `nil` for no such list.
+    public var executables: [String]?
+    /// Landlock scopes: `abstract-socket`, `signal` (`dev.carrel.scopes`).
+    public var scopes: [String]
+
+    /// Nothing beyond OCI.
+    public init(
+        pinnedPaths: [String] = [], executables: [String]? = nil, scopes: [String] = []
+    ) {
+        self.pinnedPaths = pinnedPaths
+        self.executables = executables
+        self.scopes = scopes
+    }
+
+    /// The extensions as annotations; lists are one item a line.
+    public var annotations: [String: String] {
+        var result: [String: String] = [:]
+        if !pinnedPaths.isEmpty { result["dev.carrel.pinnedPaths"] = pinnedPaths.joined(separator: "\n") }
+        if let executables { result["dev.carrel.exec"] = executables.joined(separator: "\n") }
+        if !scopes.isEmpty { result["dev.carrel.scopes"] = scopes.joined(separator: "\n") }
+        return result
+    }
+
+    /// Reads what ``annotations`` wrote.
+    public init(annotations: [String: String]) {
+        func lines(_ key: String) -> [String]? {
+            annotations["dev.carrel." + key]?.split(separator: "\n").map(String.init)
+        }
+        self.init(
+            pinnedPaths: lines("pinnedPaths") ?? [], executables: lines("exec"), scopes: lines("scopes") ?? [])
+    }
+}
+
+extension Extensions {
+    /// The Landlock policy that they ask for; `nil` for none.
+    ///
+    /// - Parameter environment: the payload's: its `PATH` is where interpreters are looked for.
+    /// - Throws: `ControlError` for a scope that there is not.
+    func landlockPolicy(environment: [String]) throws(ControlError) -> LandlockPolicy? {
+        if executables == nil && scopes.isEmpty { return nil }
+        var scopes: Landlock.Scopes = []
+        for name in self.scopes {
+            switch name {
+            case "abstract-socket": scopes.insert(.abstractSockets)
+            case "signal": scopes.insert(.signals)
+            default: throw ControlError("dev.carrel.scopes", "expected abstract-socket or signal, found \(name)")
+            }
+        }
+        return LandlockPolicy(
+            executables: executables, searchPath: searchPath(environment), scopes: scopes)
+    }
+}
+
+/// The directories of the `PATH` in an environment, or the usual three.
+func searchPath(_ environment: [String]) -> [String] {
+    let path = environment.first { $0.hasPrefix("PATH=") }?.dropFirst(5) ?? "/usr/local/bin:/usr/bin:/bin"
+    return path.split(separator: ":").map(String.init)
+}
+
+/// A container that runs: its payload has been executed.
+public struct RunningContainer: Sendable {
+    /// PID 1 of the container, as the host numbers it.
+    public let pid: pid_t
+    /// A descriptor of PID 1 (pidfd_open(2)): readable when the container is gone.
+    public let process: FileDescriptor
+    /// Where PID 1 writes the payload's status word (wait(2)) before it ends.
+    public let status: FileDescriptor
+    /// The controlling side of the payload's terminal, where the specification asked for one.
+    public let terminal: FileDescriptor?
+    /// When each step was done, on the monotonic clock, in nanoseconds.
+    public let timeline: [(step: LaunchStep, end: UInt64)]
+}

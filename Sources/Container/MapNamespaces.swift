@@ -1,0 +1,76 @@
+import Glibc
+import OCISpec
+import Privileges
+import Syscalls
+import SystemPackage
+
+/// The user namespaces whose maps id-mapped mounts take (mount_setattr(2), `MOUNT_ATTR_IDMAP`): the container's own, and
+/// one for each other map, made by a process that lives only until its namespace is open.
+struct MapNamespaces {
+    private let container: pid_t?
+    private var open: [(users: [LinuxIDMapping], groups: [LinuxIDMapping], descriptor: FileDescriptor)] = []
+    private var own: FileDescriptor?
+
+    /// - Parameter container: a process in the container's user namespace; `nil` where the caller may not map ids at all.
+    init(container: pid_t?) { self.container = container }
+
+    /// The namespace that maps ids as `mount` asks for; `nil` where it asks for nothing.
+    mutating func namespace(for mount: MountPlan) throws(LaunchError) -> FileDescriptor? {
+        let users = mount.uidMappings
+        let groups = mount.gidMappings
+        if users.isEmpty && groups.isEmpty {
+            guard mount.wantsContainerIDs, let container else { return nil }
+            if own == nil {
+                own = try during(.binds) { () throws(SystemError) in
+                    try Syscalls.open("/proc/\(container)/ns/user", O_RDONLY)
+                }
+            }
+            return own
+        }
+        guard container != nil else {
+            throw LaunchError(
+                .binds, nil, "mount \(mount.destination): id-mapped mounts need root of the host; run carrel as root")
+        }
+        if let made = open.first(where: { $0.users == users && $0.groups == groups }) { return made.descriptor }
+        let descriptor = try Self.make(users, groups)
+        open.append((users, groups, descriptor))
+        return descriptor
+    }
+
+    /// Closes all.
+    func free() {
+        if let own { close(own) }
+        for made in open { close(made.descriptor) }
+    }
+
+    private static func make(
+        _ users: [LinuxIDMapping], _ groups: [LinuxIDMapping]
+    ) throws(LaunchError) -> FileDescriptor {
+        let gate = try during(.binds) { () throws(SystemError) in try socketPair() }
+        let process = try during(.binds) { () throws(SystemError) in try cloneProcess(namespaces: .user) }
+        switch process {
+        case .child:
+            close(gate.0)
+            _ = try? receive(from: gate.1)
+            _exit(0)
+        case .parent(let pid, let process):
+            defer {
+                close(gate.0)
+                close(gate.1)
+                kill(pid, SIGKILL)
+                _ = try? wait(for: pid)
+                close(process)
+            }
+            do throws(ControlError) {
+                try IDMap(
+                    users: IDExtents(users, "mounts.uidMappings"), groups: IDExtents(groups, "mounts.gidMappings")
+                ).write(pid: pid)
+            } catch {
+                throw LaunchError(.binds, nil, "\(error)")
+            }
+            return try during(.binds) { () throws(SystemError) in
+                try Syscalls.open("/proc/\(pid)/ns/user", O_RDONLY)
+            }
+        }
+    }
+}

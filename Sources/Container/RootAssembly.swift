@@ -1,0 +1,189 @@
+import CSyscalls
+import Glibc
+import Syscalls
+import SystemPackage
+
+/// The new root while it is put together, before pivot_root(2): every target is looked up from its descriptor, with
+/// symbolic links and `..` resolved inside it, so that an image cannot lead a mount to the host's tree (CVE-2021-30465,
+/// CVE-2024-45310, CVE-2026-41579).
+struct RootAssembly {
+    /// The attached root.
+    let root: FileDescriptor
+
+    /// Attaches the detached tree `tree` over the current root and opens it.
+    init(tree: FileDescriptor) throws(SystemError) {
+        let here = try open("/", O_PATH | O_DIRECTORY)
+        defer { close(here) }
+        try attachMount(tree, to: here, named: "root")
+        root = tree
+    }
+
+    /// Attaches `mount` at `path`, which is made where it is missing and the root can be written.
+    ///
+    /// - Parameters:
+    ///   - isDirectory: what to make where `path` is missing.
+    ///   - followingLinks: no symbolic link is followed for procfs and sysfs: an image's `/proc -> elsewhere` would
+    ///     leave the real one unmasked (CVE-2023-27561, CVE-2019-19921).
+    func attach(
+        _ mount: FileDescriptor, at path: String, isDirectory: Bool, followingLinks: Bool = true
+    ) throws(SystemError) {
+        let target = try openOrMake(path, isDirectory: isDirectory, followingLinks ? [] : .noSymlinks)
+        defer { close(target) }
+        try refuseProc(target, path)
+        try attachMount(mount, to: target, named: path)
+    }
+
+    /// Opens `path` inside the root with `O_PATH`; nothing leads out of it.
+    func lookUp(_ path: String, _ more: PathResolution = []) throws(SystemError) -> FileDescriptor {
+        try open(path, O_PATH, in: root, [.inRoot, .noMagicLinks, more])
+    }
+
+    private func openOrMake(
+        _ path: String, isDirectory: Bool, _ more: PathResolution
+    ) throws(SystemError) -> FileDescriptor {
+        do throws(SystemError) {
+            return try lookUp(path, more)
+        } catch {
+            guard error.errno == .noSuchFileOrDirectory, let slash = path.lastIndex(of: "/") else { throw error }
+            let name = String(path[path.index(after: slash)...])
+            guard !name.isEmpty, name != ".." else { throw error }
+            let parent = try openOrMake(slash == path.startIndex ? "/" : String(path[..<slash]), isDirectory: true, more)
+            defer { close(parent) }
+            if isDirectory {
+                try makeDirectory(name, at: parent)
+            } else {
+                close(try open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o644, at: parent))
+            }
+            return try open(name, O_PATH | O_NOFOLLOW, at: parent)
+        }
+    }
+
+    /// What may be mounted below /proc: files that describe the host and are commonly replaced. Anything else there
+    /// would fake what the masks and the kernel's own checks stand on (CVE-2019-16884, CVE-2025-52881).
+    private static let allowedInProc: Set<String> = [
+        "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime",
+        "/proc/loadavg", "/proc/slabinfo", "/proc/net/dev",
+    ]
+
+    private func refuseProc(_ target: FileDescriptor, _ path: String) throws(SystemError) {
+        if try filesystemType(target) == PROC_SUPER_MAGIC, !Self.allowedInProc.contains(path) {
+            throw SystemError("mount inside procfs", path, errno: .notPermitted)
+        }
+    }
+
+    // MARK: Devices
+
+    /// The six devices of a session, by their numbers in Documentation/admin-guide/devices.txt.
+    static let devices: [(name: String, major: UInt32, minor: UInt32)] = [
+        ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0),
+    ]
+
+    /// Opens a device of the host, verified to be that character device and nothing put in its place (CVE-2025-31133).
+    static func openDevice(_ name: String, _ major: UInt32, _ minor: UInt32) throws(SystemError) -> FileDescriptor {
+        let device = try open("/dev/\(name)", O_PATH | O_NOFOLLOW)
+        let found = try status(device)
+        let number = UInt64((major & 0xfff) << 8 | minor & 0xff | (minor & ~0xff) << 12)
+        guard found.st_mode & S_IFMT == S_IFCHR, found.st_rdev == number else {
+            close(device)
+            throw SystemError("verify character device \(major):\(minor)", "/dev/\(name)", errno: .noSuchAddressOrDevice)
+        }
+        return device
+    }
+
+    /// Mounts the six devices and makes the usual links in the session's /dev, then makes /dev itself read-only.
+    func makeDevices() throws(SystemError) {
+        let dev = try lookUp("/dev", .noSymlinks)
+        defer { close(dev) }
+        for (name, major, minor) in Self.devices {
+            let device = try Self.openDevice(name, major, minor)
+            defer { close(device) }
+            let mount = try cloneMount("", at: device, withSubmounts: false)
+            defer { close(mount) }
+            try setMountAttributes(
+                mount, setting: [.noSetuid, .noExec], withSubmounts: false, named: "/dev/\(name)")
+            close(try open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666, at: dev))
+            let target = try open(name, O_PATH | O_NOFOLLOW, at: dev)
+            defer { close(target) }
+            try attachMount(mount, to: target, named: "/dev/\(name)")
+        }
+        for (name, target) in [
+            ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"),
+        ] {
+            try checking("symlinkat", "/dev/\(name)") { symlinkat(target, dev.rawValue, name) }
+        }
+        try setMountAttributes(dev, setting: .readOnly, withSubmounts: false, named: "/dev")
+    }
+
+    // MARK: Masks
+
+    /// Puts /dev/null over files and one shared empty read-only tmpfs over directories (OCI `maskedPaths`). A path that
+    /// is missing needs no mask; what goes wrong with the mask itself is an error (CVE-2025-31133).
+    func mask(_ paths: [String]) throws(SystemError) {
+        var directory: FileDescriptor?
+        var file: FileDescriptor?
+        defer {
+            if let directory { close(directory) }
+            if let file { close(file) }
+        }
+        for path in paths {
+            guard let target = try openExisting(path) else { continue }
+            defer { close(target) }
+            let mask: FileDescriptor
+            if try status(target).st_mode & S_IFMT == S_IFDIR {
+                if directory == nil {
+                    directory = try makeFilesystem(
+                        "tmpfs", options: [("size", "0"), ("nr_inodes", "1"), ("mode", "0555")],
+                        attributes: [.readOnly, .noSetuid, .noDevices, .noExec])
+                    try attachMount(directory!, to: target, named: path)
+                    continue
+                }
+                mask = try cloneMount("", at: directory!, withSubmounts: false)
+            } else {
+                if file == nil { file = try Self.openDevice("null", 1, 3) }
+                mask = try cloneMount("", at: file!, withSubmounts: false)
+            }
+            defer { close(mask) }
+            try attachMount(mask, to: target, named: path)
+        }
+    }
+
+    /// Binds each path onto itself: read-only (OCI `readonlyPaths`), or as it is, so that it can no longer be renamed
+    /// or removed. Source and target are one descriptor: nothing can be swapped between the look and the mount.
+    func bindOntoItself(_ paths: [String], readOnly: Bool) throws(SystemError) {
+        for path in paths {
+            guard let target = try openExisting(path) else { continue }
+            defer { close(target) }
+            let mount = try cloneMount("", at: target, withSubmounts: true)
+            defer { close(mount) }
+            if readOnly { try setMountAttributes(mount, setting: .readOnly, withSubmounts: true, named: path) }
+            try attachMount(mount, to: target, named: path)
+        }
+    }
+
+    /// `nil` where there is nothing; a symbolic link anywhere in the path is an error: what it leads to can change.
+    private func openExisting(_ path: String) throws(SystemError) -> FileDescriptor? {
+        do throws(SystemError) {
+            return try lookUp(path, .noSymlinks)
+        } catch {
+            if error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory { return nil }
+            throw error
+        }
+    }
+
+    /// Makes the assembled tree the root of the process, and the old root unreachable.
+    ///
+    /// The old root is made a slave before it is detached, so that the detaching does not travel to the host; where the
+    /// mount namespace belongs to a new user namespace the kernel has made it one already (mount_namespaces(7)).
+    func pivot(oldRootIsOurs: Bool) throws(SystemError) {
+        try checking("fchdir", "new root") { fchdir(root.rawValue) }
+        try pivotRootToWorkingDirectory()
+        if !oldRootIsOurs {
+            let old = try open(".", O_PATH | O_DIRECTORY)
+            defer { close(old) }
+            try setMountAttributes(old, propagation: .slave, withSubmounts: true, named: "old root")
+        }
+        try detachMount(".")
+        try checking("chdir", "/") { chdir("/") }
+    }
+}

@@ -1,0 +1,181 @@
+import Glibc
+import OCISpec
+import Syscalls
+
+/// A root filesystem put together once and used read-only by many sessions: the mount points, and the few files of /etc
+/// that belong to no package. What an image holds is mounted into it.
+///
+/// An image directory need not have the mount points, and is never written to make them.
+struct Skeleton {
+    /// The directory that is the session's root.
+    let path: String
+    /// What of the image is mounted into it.
+    let mounts: [Mount]
+
+    /// A file or link of the skeleton's own.
+    enum Item {
+        case directory
+        case link(to: String)
+        case text(String)
+        case copy(of: String)
+    }
+
+    private static let bindOptions = ["rbind", "ro", "nosuid", "nodev", "idmap"]
+
+    /// The `host` image: the host's /usr read-only, the links into it, and a minimal /etc.
+    static func host(
+        _ user: SessionUser, mountPoints: [String], in state: StateDirectory
+    ) throws(SessionError) -> Skeleton {
+        var items: [(String, Item)] = [("usr", .directory)]
+        for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+            guard let found = try? status("/" + name, followingLinks: false) else { continue }
+            guard found.st_mode & S_IFMT == S_IFLNK, let target = try? readLink("/" + name) else {
+                throw SessionError(
+                    "the host image needs a merged /usr, and /\(name) is a directory of its own",
+                    fix: "use a directory image (--image /path/to/root)")
+            }
+            items.append((name, .link(to: target)))
+        }
+        items += [
+            ("etc", .directory), ("var", .directory), ("var/tmp", .link(to: "../tmp")), ("run", .directory),
+            ("etc/passwd", .text(user.passwd)), ("etc/group", .text(user.group)),
+            ("etc/hosts", .text("127.0.0.1 localhost\n::1 localhost\n")), ("etc/resolv.conf", .text(resolver)),
+            ("etc/nsswitch.conf", .text("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")),
+            ("etc/localtime", .link(to: (try? readLink("/etc/localtime")) ?? "/usr/share/zoneinfo/UTC")),
+        ]
+        var signature = "host"
+        // What is copied from the host's /etc, and watched for change by its time.
+        for name in ["etc/alternatives", "etc/ssl/certs", "etc/ld.so.cache", "etc/ssl/openssl.cnf", "etc/timezone"] {
+            guard let found = try? status("/" + name) else { continue }
+            if name == "etc/ssl/certs" { items.append(("etc/ssl", .directory)) }
+            items.append((name, .copy(of: "/" + name)))
+            signature += " \(name):\(found.st_ino).\(found.st_mtim.tv_sec).\(found.st_mtim.tv_nsec)"
+        }
+        return Skeleton(
+            path: try make("host", signature, items, mountPoints, in: state),
+            mounts: [Mount(destination: "/usr", type: "bind", source: "/usr", options: bindOptions)])
+    }
+
+    /// A directory image: every entry of its root that no mount point lies in is mounted as it is; where a mount point
+    /// is missing, the directory is made in the skeleton and the image's entries are mounted into that.
+    static func directory(
+        _ image: String, mountPoints: [String], in state: StateDirectory
+    ) throws(SessionError) -> Skeleton {
+        var items: [(String, Item)] = []
+        var mounts: [Mount] = []
+        func expand(_ relative: String) throws(SessionError) {
+            let inside = relative.isEmpty ? "" : relative + "/"
+            let names = try telling("image \(image)") { () throws(SystemError) in try list("\(image)/\(relative)") }
+            for name in names.sorted() {
+                let path = inside + name
+                if mountPoints.contains("/" + path) { continue }
+                let found = try telling("image \(image)") { () throws(SystemError) in
+                    try status("\(image)/\(path)", followingLinks: false)
+                }
+                switch found.st_mode & S_IFMT {
+                case S_IFLNK:
+                    let target = try telling("image \(image)") { () throws(SystemError) in
+                        try readLink("\(image)/\(path)")
+                    }
+                    items.append((path, .link(to: target)))
+                case S_IFDIR:
+                    items.append((path, .directory))
+                    let below = mountPoints.filter { $0.hasPrefix("/\(path)/") }
+                    if below.contains(where: { !exists(image + $0) }) {
+                        try expand(path)
+                    } else {
+                        mounts.append(
+                            Mount(destination: "/" + path, type: "bind", source: "\(image)/\(path)", options: bindOptions))
+                    }
+                case S_IFREG:
+                    items.append((path, .text("")))
+                    mounts.append(
+                        Mount(destination: "/" + path, type: "bind", source: "\(image)/\(path)", options: bindOptions))
+                default: continue  // a device, a socket or a pipe of an image means nothing in a session
+                }
+            }
+        }
+        try expand("")
+        var signature = image
+        for (name, item) in items {
+            signature += " \(name)"
+            if case .link(let target) = item { signature += ">" + target }
+        }
+        return Skeleton(path: try make("directory", signature, items, mountPoints, in: state), mounts: mounts)
+    }
+
+    private static let resolver = "# No resolver outside the session: names are the gateway's.\nnameserver 127.0.0.1\n"
+
+    /// Finds the skeleton of these contents, or makes it beside its place and renames it there.
+    private static func make(
+        _ kind: String, _ signature: String, _ items: [(String, Item)], _ mountPoints: [String],
+        in state: StateDirectory
+    ) throws(SessionError) -> String {
+        var text = "2 \(signature) " + mountPoints.joined(separator: ":")
+        for case (let name, .text(let content)) in items { text += " \(name)=\(content)" }
+        for case (let name, .link(let target)) in items { text += " \(name)>\(target)" }
+        let path = state["images/\(kind)-\(fingerprint(text))"]
+        if exists(path) { return path }
+        let draft = "\(path).\(getpid()).new"
+        do throws(SystemError) {
+            try makeDirectory(draft, mode: 0o755, orExisting: false)
+            for (name, item) in items {
+                let target = "\(draft)/\(name)"
+                switch item {
+                case .directory: try makeDirectories(target)
+                case .link(let destination): try checking("symlink", target) { symlink(destination, target) }
+                case .text(let content): try replaceFile(target, with: content.utf8, mode: 0o644)
+                case .copy(let source): try copyTree(source, to: target)
+                }
+            }
+            for point in mountPoints where !exists(draft + point) { try makeDirectories(draft + point) }
+            try checking("rename", path) { rename(draft, path) }
+        } catch {
+            try? removeTree(draft)
+            // Another call may have been first: it made the same.
+            if exists(path) { return path }
+            throw SessionError("cannot put together the root: \(error)")
+        }
+        return path
+    }
+
+    /// Copies files, links and directories by their content; anything else is passed over.
+    private static func copyTree(_ source: String, to target: String) throws(SystemError) {
+        let found = try status(source, followingLinks: false)
+        switch found.st_mode & S_IFMT {
+        case S_IFDIR:
+            try makeDirectory(target)
+            for name in try list(source) { try copyTree("\(source)/\(name)", to: "\(target)/\(name)") }
+        case S_IFLNK:
+            let destination = try readLink(source)
+            try checking("symlink", target) { symlink(destination, target) }
+        case S_IFREG:
+            guard let content = try? readFile(source) else { return }
+            try replaceFile(target, with: content, mode: 0o644)
+        default: return
+        }
+    }
+}
+
+/// Who the payload is, inside.
+struct SessionUser {
+    let uid: UInt32
+    let gid: UInt32
+    let name: String
+    let home: String
+
+    var passwd: String {
+        "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n\(name):x:\(uid):\(gid):\(name):\(home):/bin/sh\n"
+            + "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    }
+
+    var group: String { "root:x:0:\n\(name):x:\(gid):\nnogroup:x:65534:\n" }
+}
+
+/// A short name for a text (FNV-1a, 64 bits): for finding again what this host made itself, never for trust.
+func fingerprint(_ text: String) -> String {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    let digits = String(hash, radix: 16)
+    return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+}
