@@ -1,5 +1,6 @@
 #pragma once
 #include "Events.h"
+#include "FileSystems.h"
 #include "launch.h"
 #include "init.h"
 #include "Filters.h"

@@ -1,0 +1,3 @@
+// statfs(2): a header that Glibc's Swift module does not carry.
+#pragma once
+#include <sys/statfs.h>

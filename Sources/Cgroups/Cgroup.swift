@@ -1,0 +1,273 @@
+import Glibc
+import Syscalls
+import SystemPackage
+
+/// One cgroup: a box of processes that is limited, measured, frozen and killed as one.
+///
+/// ```swift
+/// let cgroup = try Cgroup.create(host, CgroupPath("carrel/acme/s-42"), CgroupLimits(memoryMax: 2 << 30, pidsMax: 512))
+/// let entry = try cgroup.entry()
+/// switch try cloneProcess(namespaces: all, into: entry.cloneInto) {
+/// case .child: try entry.enter()  // first of all, then unshare(CLONE_NEWCGROUP)
+/// case .parent: entry.close()
+/// }
+/// ```
+public final class Cgroup {
+    /// Where it is, below the place that ``CgroupHost/directory()`` tells.
+    public let path: CgroupPath
+    /// Its directory in the v2 tree.
+    public let directory: String
+    private let host: CgroupHost
+    private let place: CgroupHost.Place
+    private let tree: any ControllerTree
+    /// The directory of every controller that is in force.
+    private let directories: [String: String]
+
+    private init(
+        _ host: CgroupHost, _ place: CgroupHost.Place, _ path: CgroupPath, _ tree: any ControllerTree,
+        _ directories: [String: String]
+    ) {
+        self.host = host
+        self.place = place
+        self.path = path
+        self.tree = tree
+        self.directories = directories
+        directory = place.directory(path)
+    }
+
+    /// Makes a cgroup, and those above it, and sets its limits; when it throws, nothing is left behind.
+    ///
+    /// Throws ``CgroupError/controlAbsent(control:reason:fix:)`` for a limit that this host cannot give, and
+    /// ``CgroupError/exists(_:)`` where there is one already.
+    public static func create(_ host: CgroupHost, _ path: CgroupPath, _ limits: CgroupLimits) throws(CgroupError)
+        -> Cgroup
+    {
+        let place = try host.place()
+        let tree = host.controllerTree(place)
+        let settings = try tree.settings(limits)
+        var controllers: [String] = []
+        for setting in settings where !controllers.contains(setting.controller) {
+            controllers.append(setting.controller)
+        }
+        // The v2 directory first and removed last: what an interrupted call leaves is found by it.
+        _ = try place.make(path)
+        var made = Cgroup(host, place, path, tree, [:])
+        do throws(CgroupError) {
+            made = Cgroup(host, place, path, tree, try tree.provide(controllers, for: path))
+            for setting in settings { try tree.apply(setting, in: made.directories) }
+            return made
+        } catch {
+            try? made.remove()
+            throw error
+        }
+    }
+
+    /// The cgroup that is at `path` already; throws `ENOENT` where there is none.
+    public static func open(_ host: CgroupHost, _ path: CgroupPath) throws(CgroupError) -> Cgroup {
+        let place = try host.place()
+        let tree = host.controllerTree(place)
+        _ = try kernel { () throws(SystemError) in try status(place.directory(path), followingLinks: false) }
+        return Cgroup(host, place, path, tree, try tree.find(path))
+    }
+
+    /// The names of the cgroups that are directly in `path`: with `carrel` the tenants, with a tenant's its sessions.
+    public static func names(_ host: CgroupHost, in path: CgroupPath) throws(CgroupError) -> [String] {
+        try subdirectories(try host.place().directory(path)).filter(CgroupPath.isName)
+    }
+
+    // MARK: limits and use
+
+    /// The controllers whose limits are in force or can be updated.
+    public var controllers: [String] { directories.keys.sorted() }
+
+    /// Changes those limits that `limits` names.
+    public func update(_ limits: CgroupLimits) throws(CgroupError) {
+        for setting in try tree.settings(limits) { try tree.apply(setting, in: directories) }
+    }
+
+    /// What it uses and has used.
+    public func usage() -> CgroupUsage {
+        CgroupUsage(directory: directory, controllers: directories, files: tree.memory)
+    }
+
+    /// Starts to watch for the kernel killing for want of memory; the caller closes the watch.
+    public func watchOutOfMemory() throws(CgroupError) -> OutOfMemoryWatch {
+        guard let memory = directories["memory"] else {
+            throw .controlAbsent(
+                control: "memory", reason: "\(path) was made without a memory limit", fix: "give it one")
+        }
+        return try tree.watchOutOfMemory(memory)
+    }
+
+    // MARK: processes
+
+    /// Opens the ways into the cgroup for a process that is about to be cloned.
+    public func entry() throws(CgroupError) -> CgroupEntry {
+        let into = try Cgroups.open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+        do throws(CgroupError) {
+            var files = try tree.entries(in: directories)
+            guard try host.killsAtBirth(into) else { return CgroupEntry(cloneInto: into, files: files) }
+            files.append(try Cgroups.open("\(directory)/cgroup.procs", O_WRONLY))
+            close(into)
+            return CgroupEntry(cloneInto: nil, files: files)
+        } catch {
+            close(into)
+            throw error
+        }
+    }
+
+    /// Moves a running process in, with all its threads. Takes some milliseconds: a child that is yet to be made has
+    /// ``entry()``.
+    public func add(_ process: pid_t) throws(CgroupError) {
+        for directory in Set(directories.values).union([directory]) {
+            try write(String(process), "\(directory)/cgroup.procs")
+        }
+    }
+
+    /// The processes in it and in the cgroups below, in no order; those outside this process's PID namespace are 0.
+    public func processes() throws(CgroupError) -> [pid_t] { try Cgroups.processes(directory) }
+
+    /// Whether any process is left, in it or below.
+    public func isEmpty() throws(CgroupError) -> Bool {
+        value("populated", in: try read("\(directory)/cgroup.events")) == 0
+    }
+
+    /// Waits until no process is left; answers whether that is so, or the time was up.
+    ///
+    /// - Parameter timeout: milliseconds.
+    public func waitUntilEmpty(timeout: Int) throws(CgroupError) -> Bool {
+        try wait(for: "populated", toBe: 0, timeout: timeout)
+    }
+
+    /// Kills every process in it and below, also those that are being forked at this moment (`cgroup.kill`, Linux 5.14).
+    ///
+    /// They have not ended when it returns: see ``waitUntilEmpty(timeout:)``. A process that enters later lives.
+    public func kill() throws(CgroupError) {
+        do throws(CgroupError) {
+            try write("1", "\(directory)/cgroup.kill")
+        } catch {
+            guard error.errno == .noSuchFileOrDirectory, exists("\(directory)/cgroup.procs") else { throw error }
+            // An older kernel. What is frozen cannot fork away from the signals, and dies of them all the same.
+            try write("1", "\(directory)/cgroup.freeze")
+            defer { try? thaw() }
+            _ = try wait(for: "frozen", toBe: 1, timeout: 1000)
+            for process in try processes() where process > 0 { Glibc.kill(process, SIGKILL) }
+        }
+    }
+
+    // MARK: freezing
+
+    /// Stops every process, and returns when all have stopped; throws `ETIMEDOUT` after ten seconds, thawed.
+    public func freeze() throws(CgroupError) {
+        try write("1", "\(directory)/cgroup.freeze")
+        do throws(CgroupError) {
+            if try wait(for: "frozen", toBe: 1, timeout: 10_000) { return }
+            throw CgroupError.system(SystemError("freeze", directory, errno: .timedOut))
+        } catch {
+            try? thaw()
+            throw error
+        }
+    }
+
+    /// Lets the processes go on.
+    public func thaw() throws(CgroupError) { try write("0", "\(directory)/cgroup.freeze") }
+
+    /// Whether every process has stopped.
+    public func isFrozen() throws(CgroupError) -> Bool {
+        value("frozen", in: try read("\(directory)/cgroup.events")) == 1
+    }
+
+    /// Waits for a line of `cgroup.events`; the kernel tells every change as `POLLPRI` (cgroups(7)).
+    private func wait(for key: String, toBe wanted: UInt64, timeout: Int) throws(CgroupError) -> Bool {
+        let events = try Cgroups.open("\(directory)/cgroup.events")
+        defer { close(events) }
+        let end = monotonicNanoseconds() + UInt64(timeout) * 1_000_000
+        while true {
+            if value(key, in: try readAgain(events)) == wanted { return true }
+            let now = monotonicNanoseconds()
+            if now >= end { return false }
+            _ = try kernel { () throws(SystemError) in
+                try poll([(events, .priority)], timeout: Int((end - now) / 1_000_000) + 1)
+            }
+        }
+    }
+
+    // MARK: the end
+
+    /// Removes it, the cgroups below, and those above that are empty but for the outermost; what is gone is no error.
+    ///
+    /// Waits for processes that were killed to be gone; throws `EBUSY` when some are left after `timeout` milliseconds.
+    public func remove(timeout: Int = 5000) throws(CgroupError) {
+        do throws(CgroupError) {
+            _ = try waitUntilEmpty(timeout: timeout)
+            try tree.remove(path, in: directories)
+            try removeCgroup(directory)
+        } catch {
+            if error.errno != .noSuchFileOrDirectory { throw error }
+        }
+        place.removeParents(path)
+    }
+}
+
+/// What a new process enters a cgroup by. The descriptors are close-on-exec.
+public struct CgroupEntry: Sendable {
+    /// The directory for `CLONE_INTO_CGROUP`; `nil` where this kernel would kill the child at birth, so that
+    /// ``enter()`` moves it instead.
+    public let cloneInto: FileDescriptor?
+    let files: [FileDescriptor]
+
+    /// Takes the calling process, which has one thread, into what ``cloneInto`` has not: to be called first of all in the
+    /// child, with its first user id, and before it makes a cgroup namespace of its own, whose root is where it is then.
+    public func enter() throws(SystemError) {
+        for file in files { try writeAll([UInt8(ascii: "0")], to: file, named: "tasks of the cgroup") }
+    }
+
+    /// Closes the descriptors.
+    public func close() {
+        if let cloneInto { Syscalls.close(cloneInto) }
+        files.forEach(Syscalls.close)
+    }
+}
+
+extension CgroupHost {
+    func controllerTree(_ place: Place) -> any ControllerTree {
+        mode == .unified ? UnifiedTree(place: place) : HybridTree(host: self)
+    }
+
+    /// Whether a child that is cloned straight into `cgroup`, a cgroup that was never killed, is killed at birth.
+    ///
+    /// Kernels before 7.2 compare how often the *caller's* cgroup was killed with how often the target was, and take a
+    /// difference for a kill during the fork. The count cannot be read. It is 0 for the root cgroup, which has no
+    /// `cgroup.kill`, and for every new one, so only a caller in another cgroup has to try, with a child that does nothing.
+    func killsAtBirth(_ cgroup: FileDescriptor) throws(CgroupError) -> Bool {
+        if own(nil) == "/" && !exists("\(tree)/cgroup.kill") { return false }
+        return try kernel { () throws(SystemError) in
+            switch try cloneProcess(into: cgroup) {
+            case .child: _exit(0)
+            case .parent(let child, let descriptor):
+                close(descriptor)
+                return try Syscalls.wait(for: child) != .exited(0)
+            }
+        }
+    }
+}
+
+private func processes(_ directory: String) throws(CgroupError) -> [pid_t] {
+    let file = try open("\(directory)/cgroup.procs")
+    defer { close(file) }
+    let text = try kernel { () throws(SystemError) in try readAll(file, named: "\(directory)/cgroup.procs") }
+    var found = text.split(separator: UInt8(ascii: "\n")).compactMap { pid_t(String(decoding: $0, as: UTF8.self)) }
+    for name in try subdirectories(directory) { found += try processes("\(directory)/\(name)") }
+    return found
+}
+
+/// Removes a cgroup and those below; what is gone is no error. The kernel may need a moment to let go of processes that
+/// have ended: up to a second.
+func removeCgroup(_ directory: String) throws(CgroupError) {
+    for attempt in 0... {
+        if rmdir(directory) == 0 || errno == ENOENT { return }
+        guard errno == EBUSY, attempt < 100 else { throw .system(.last("rmdir", directory)) }
+        for name in try subdirectories(directory) { try removeCgroup("\(directory)/\(name)") }
+        if attempt > 0 { usleep(attempt < 10 ? 100 : 10_000) }
+    }
+}

@@ -1,0 +1,49 @@
+/// The path of a cgroup below the place where this process may create them, checked: it can only lead down.
+///
+/// Each name is 1 to 64 of `A-Z a-z 0-9 _ . -` and starts with a letter or digit, so neither `.` nor `..` nor a hidden
+/// name is one, and no name can be mistaken for an option.
+public struct CgroupPath: Sendable, Equatable, CustomStringConvertible {
+    /// The names, outermost first.
+    public let names: [String]
+
+    /// Checks `text`, names with `/` between them; one leading `/`, as OCI's `cgroupsPath` has, means nothing.
+    public init(_ text: String) throws(CgroupError) {
+        var names = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        if names.count > 1 && names[0].isEmpty { names.removeFirst() }
+        guard names.count <= 8 else { throw .invalidPath(text, reason: "more than 8 levels") }
+        for name in names {
+            guard Self.isName(name) else {
+                throw .invalidPath(
+                    text,
+                    reason: "\"\(name)\" is not a name: expected 1 to 64 of A-Z a-z 0-9 _ . -, a letter or digit first")
+            }
+        }
+        self.names = names
+    }
+
+    private init(names: [String]) { self.names = names }
+
+    /// Whether `name` can be a level of a path.
+    public static func isName(_ name: String) -> Bool {
+        let bytes = name.utf8
+        guard let first = bytes.first, bytes.count <= 64, isAlphanumeric(first) else { return false }
+        return bytes.allSatisfy {
+            isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-")
+        }
+    }
+
+    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: false
+        }
+    }
+
+    /// The cgroup that this one is in; `nil` for a path of one name.
+    public var parent: CgroupPath? { names.count > 1 ? CgroupPath(names: names.dropLast()) : nil }
+
+    /// The names with `/` between them.
+    public var description: String { names.joined(separator: "/") }
+}

@@ -1,0 +1,86 @@
+import Syscalls
+
+/// What a cgroup uses and has used. A value is `nil` where its controller is not in force or the kernel does not count it.
+public struct CgroupUsage: Sendable, Equatable {
+    /// Bytes of memory now.
+    public var memory: UInt64?
+    /// The most bytes of memory there ever were (`memory.peak`, v1 `memory.max_usage_in_bytes`).
+    public var memoryPeak: UInt64?
+    /// The limit in force, in bytes; `nil` where there is none.
+    public var memoryMax: UInt64?
+    /// How often the limit was run into; above 0 the peak is what the limit left of it.
+    public var memoryLimitHits: UInt64?
+    /// How many processes the kernel killed for want of memory.
+    public var oomKills: UInt64?
+    /// Tasks now.
+    public var pids: UInt64?
+    /// The most tasks there ever were.
+    public var pidsPeak: UInt64?
+    /// The limit in force; `nil` where there is none.
+    public var pidsMax: UInt64?
+    /// How often a fork was refused because of the limit.
+    public var pidsLimitHits: UInt64?
+    /// Nanoseconds of processor time, in all, in user and in kernel mode; counted on every host.
+    public var cpu: UInt64?
+    /// Nanoseconds of ``cpu`` in user mode.
+    public var cpuUser: UInt64?
+    /// Nanoseconds of ``cpu`` in kernel mode.
+    public var cpuSystem: UInt64?
+    /// Time lost for want of memory.
+    public var memoryPressure: Pressure?
+    /// Time lost for want of a processor.
+    public var cpuPressure: Pressure?
+    /// Time lost waiting for block devices.
+    public var ioPressure: Pressure?
+
+    /// Pressure stall information: for how long, in microseconds, some or all tasks waited (Documentation/accounting/psi.rst).
+    public struct Pressure: Sendable, Equatable {
+        /// Some tasks waited.
+        public var some: UInt64
+        /// All tasks waited at once.
+        public var full: UInt64
+    }
+}
+
+extension CgroupUsage.Pressure {
+    /// Reads `some avg10=0.00 avg60=0.00 avg300=0.00 total=0` and the same of `full`.
+    init?(_ path: String) {
+        guard let text = try? read(path) else { return nil }
+        func total(_ kind: String) -> UInt64? {
+            for line in text.split(separator: "\n") where line.hasPrefix(kind) {
+                return line.lastIndex(of: "=").flatMap { UInt64(line[line.index(after: $0)...]) }
+            }
+            return nil
+        }
+        guard let some = total("some") else { return nil }
+        self.init(some: some, full: total("full") ?? 0)
+    }
+}
+
+extension CgroupUsage {
+    /// Reads what the cgroup with these directories has used.
+    init(directory: String, controllers: [String: String], files: MemoryFiles) {
+        if let memory = controllers["memory"] {
+            self.memory = number("\(memory)/\(files.current)")
+            memoryPeak = number("\(memory)/\(files.peak)")
+            // v1 says "no limit" as the largest multiple of the page size.
+            memoryMax = number("\(memory)/\(files.max)").flatMap { $0 > UInt64(Int64.max - 65_536) ? nil : $0 }
+            let kills = (try? read("\(memory)/\(files.kills)")) ?? ""
+            oomKills = value("oom_kill", in: kills)
+            memoryLimitHits = value("max", in: kills) ?? number("\(memory)/memory.failcnt")
+        }
+        if let pids = controllers["pids"] {
+            self.pids = number("\(pids)/pids.current")
+            pidsPeak = number("\(pids)/pids.peak")
+            pidsMax = number("\(pids)/pids.max")
+            pidsLimitHits = (try? read("\(pids)/pids.events")).flatMap { value("max", in: $0) }
+        }
+        let times = (try? read("\(directory)/cpu.stat")) ?? ""
+        cpu = value("usage_usec", in: times).map { $0 * 1000 }
+        cpuUser = value("user_usec", in: times).map { $0 * 1000 }
+        cpuSystem = value("system_usec", in: times).map { $0 * 1000 }
+        memoryPressure = Pressure("\(directory)/memory.pressure")
+        cpuPressure = Pressure("\(directory)/cpu.pressure")
+        ioPressure = Pressure("\(directory)/io.pressure")
+    }
+}

@@ -1,0 +1,25 @@
+import Syscalls
+import SystemPackage
+
+/// Tells when the kernel kills for want of memory, without asking again and again.
+public struct OutOfMemoryWatch: Sendable {
+    /// What to give to `epollControl` or `poll`.
+    public let descriptor: FileDescriptor
+    /// What to watch it for.
+    public let readiness: Readiness
+
+    /// Whether it has happened, and arms the watch again. To be asked whenever the descriptor is ready, which it is for
+    /// lesser events too.
+    ///
+    /// On a hybrid host the kernel tells just before it kills, so ``CgroupUsage/oomKills`` may still be 0; it tells too
+    /// when the cgroup is removed.
+    public func happened() throws(CgroupError) -> Bool {
+        if readiness == .readable {
+            return try kernel { () throws(SystemError) in try takeCount(descriptor) != nil }
+        }
+        return value("oom_kill", in: try readAgain(descriptor)) ?? 0 > 0
+    }
+
+    /// Ends the watch.
+    public func close() { Syscalls.close(descriptor) }
+}
