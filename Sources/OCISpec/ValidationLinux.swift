@@ -193,14 +193,17 @@ extension [LinuxIDMapping] {
             // The last 32-bit id, (uid_t) -1, stands for "no id" everywhere.
             let most = UInt32.max - Swift.max(range.containerID, range.hostID)
             log.expect(range.size <= most, "size", "at most \(most), so that all ids are below 4294967295")
-            for (side, name) in [(\LinuxIDMapping.containerID, "containerID"), (\.hostID, "hostID")] {
-                let overlaps = earlier.contains {
-                    let gap = Int64($0[keyPath: side]) - Int64(range[keyPath: side])
-                    return gap < Int64(range.size) && -gap < Int64($0.size)
-                }
-                log.expect(!overlaps, name, "ids that no range before has, found \(range[keyPath: side])")
-            }
+            log.expect(
+                !earlier.contains { overlap($0.containerID, $0.size, range.containerID, range.size) }, "containerID",
+                "ids that no range before has, found \(range.containerID)")
+            log.expect(
+                !earlier.contains { overlap($0.hostID, $0.size, range.hostID, range.size) }, "hostID",
+                "ids that no range before has, found \(range.hostID)")
             earlier.append(range)
         }
     }
+}
+
+private func overlap(_ one: UInt32, _ oneSize: UInt32, _ other: UInt32, _ otherSize: UInt32) -> Bool {
+    one >= other ? one - other < otherSize : other - one < oneSize
 }

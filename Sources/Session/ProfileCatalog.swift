@@ -1,0 +1,128 @@
+import Documents
+import Syscalls
+
+/// Where profiles and filters are found: `session/NAME.yaml` and `seccomp/NAME.json` of each directory in turn.
+///
+/// Whoever can write a profile can loosen every session that uses it. So a profile, a filter, and the directories they
+/// lie in count only if root or the caller owns them and nobody else can write to them.
+public struct ProfileCatalog: Sendable {
+    /// The directories, the first that has a name winning.
+    public let directories: [String]
+
+    /// A catalog of these directories.
+    public init(directories: [String]) { self.directories = directories }
+
+    /// The names of all profiles, sorted.
+    public var names: [String] { names(in: directories.map { $0 + "/session" }, ending: ".yaml") }
+
+    /// Whether `name` can be that of a profile or filter: letters, digits, `.`, `_` and `-`, the first a letter or digit.
+    public static func accepts(name: String) -> Bool {
+        guard let first = name.utf8.first, first != UInt8(ascii: "_") else { return false }
+        return ProfileReader.isWord(first) && name.utf8.count <= 64
+            && name.utf8.allSatisfy { ProfileReader.isWord($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") }
+    }
+
+    func names(in places: [String], ending: String) -> [String] {
+        var names: Set<String> = []
+        for place in places {
+            for file in (try? list(place)) ?? [] where file.hasSuffix(ending) {
+                names.insert(String(file.dropLast(ending.count)))
+            }
+        }
+        return names.sorted()
+    }
+}
+
+/// The documents of one profile and of all that it extends.
+struct ProfileChain {
+    struct Link {
+        let file: String
+        let document: Node
+    }
+
+    /// The profile asked for, then what it extends.
+    private(set) var links: [Link] = []
+    private let catalog: ProfileCatalog
+    private let reader: ProfileReader
+    private static let longest = 8
+
+    init(_ name: String, _ catalog: ProfileCatalog, _ reader: ProfileReader) {
+        self.catalog = catalog
+        self.reader = reader
+        var next: (name: String, mark: Mark?)? = (name, nil)
+        while let (name, mark) = next {
+            next = nil
+            guard let file = find(name, mark), let document = read(file, mark) else { return }
+            reader.open(file: file)
+            guard isCurrent(document) else { return }
+            links.append(Link(file: file, document: document))
+            guard let parent = document["extends"] else { return }
+            next = reader.text(parent, "extends").map { ($0, parent.mark) }
+        }
+    }
+
+    /// The file of a profile: a path if the name has a slash, otherwise found in the catalog. The name that a file gives
+    /// its parent is looked for beside it first.
+    private func find(_ name: String, _ mark: Mark?) -> String? {
+        if name.utf8.contains(UInt8(ascii: "/")) {
+            guard links.isEmpty || name.utf8.first == UInt8(ascii: "/") else {
+                return refuse(
+                    mark, "expected the name of a profile, or an absolute path, found \(Node(.string(name)).json())")
+            }
+            return name
+        }
+        var places = catalog.directories.map { $0 + "/session" }
+        if let child = links.last?.file { places.insert(directory(of: child), at: 0) }
+        if ProfileCatalog.accepts(name: name) {
+            for place in places {
+                let file = "\(place)/\(name).yaml"
+                if exists(file) { return file }
+            }
+        }
+        let hint = nearest(name, in: catalog.names(in: places, ending: ".yaml")).map { "; did you mean \($0)?" } ?? ""
+        return refuse(
+            mark, "expected a profile of \(places.joined(separator: ", ")), found \(Node(.string(name)).json())\(hint)",
+            named: name)
+    }
+
+    private func read(_ file: String, _ mark: Mark?) -> Node? {
+        guard !links.contains(where: { $0.file == file }) else {
+            let chain = (links.map(\.file) + [file]).joined(separator: " extends ")
+            return refuse(mark, "expected no circle; \(chain)")
+        }
+        guard links.count < Self.longest else {
+            return refuse(mark, "expected at most \(Self.longest - 1) profiles in a row, found more")
+        }
+        let content: [UInt8]
+        do throws(Distrust) {
+            content = try trustedContent(file)
+        } catch {
+            return refuse(mark, error.message, named: file)
+        }
+        do throws(Problems) {
+            return try Node.parse(content, file: file)
+        } catch {
+            reader.note(error.list)
+            return nil
+        }
+    }
+
+    /// Fields can mean something else in another version, so that nothing more is read of one.
+    private func isCurrent(_ document: Node) -> Bool {
+        guard case .mapping(let entries) = document.content else {
+            reader.note(document.mark, "", "expected a map of fields, found \(document.kind)")
+            return false
+        }
+        let version = entries.first { $0.key == "version" }?.value
+        if version?.int == 1 { return true }
+        reader.note(version?.mark ?? document.mark, "version", "expected 1, found \(version?.json() ?? "nothing")")
+        return false
+    }
+
+    /// Notes what is wrong with the way to a profile: at the child's `extends`, or of the name that was asked for.
+    private func refuse<Value>(_ mark: Mark?, _ message: String, named name: String = "") -> Value? {
+        if links.isEmpty { reader.open(file: name) }
+        reader.note(mark, links.isEmpty ? "" : "extends", message)
+        return nil
+    }
+}

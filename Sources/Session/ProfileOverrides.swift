@@ -1,0 +1,91 @@
+import Documents
+
+/// What a command line sets of a profile, as it was written there. Each text is read as the profile's field is, so that
+/// what is wrong with it is told in the same words.
+public struct ProfileOverrides: Sendable, Equatable {
+    /// `--image`: `image`.
+    public var image: String?
+    /// `--memory`: `limits.memory`.
+    public var memory: String?
+    /// `--swap`: `limits.swap`.
+    public var swap: String?
+    /// `--pids`: `limits.pids`.
+    public var pids: String?
+    /// `--cpus`: `limits.cpus`.
+    public var cpus: String?
+    /// `--open-files`: `limits.openFiles`.
+    public var openFiles: String?
+    /// `--tmp`: `limits.tmp`.
+    public var tmp: String?
+    /// `--timeout`: `limits.wallClock`.
+    public var timeout: String?
+    /// `--idle`: `limits.idle`.
+    public var idle: String?
+    /// `--grace`: `limits.grace`.
+    public var grace: String?
+    /// `--seccomp`: `seccomp`.
+    public var seccomp: String?
+    /// `--network`: `network`.
+    public var network: String?
+    /// `--env`: `NAME=value` for `environment.set`, `NAME` for `environment.pass`, beside what the profile has.
+    public var environment: [String] = []
+
+    /// No override.
+    public init() {}
+
+    /// The option that sets a field.
+    static func option(for field: String) -> String {
+        switch field {
+        case "limits.openFiles": "--open-files"
+        case "limits.wallClock": "--timeout"
+        case _ where field.hasPrefix("environment"): "--env"
+        default: "--" + (field.split(separator: ".").last ?? "")
+        }
+    }
+
+    /// The overrides as a profile of their own, merged last; `pass` is what the profile hands on already.
+    func document(passing pass: [String]) -> Node {
+        var members: [Node.Entry] = []
+        func add(_ name: String, _ value: Node?, to list: inout [Node.Entry]) {
+            if let value { list.append(Node.Entry(key: name, value: value)) }
+        }
+        var limits: [Node.Entry] = []
+        add("memory", memory.map(Self.text), to: &limits)
+        add("swap", swap.map(Self.text), to: &limits)
+        add("pids", pids.map(Self.number), to: &limits)
+        add("cpus", cpus.map(Self.number), to: &limits)
+        add("openFiles", openFiles.map(Self.number), to: &limits)
+        add("tmp", tmp.map(Self.text), to: &limits)
+        add("wallClock", timeout.map(Self.text), to: &limits)
+        add("idle", idle.map(Self.text), to: &limits)
+        add("grace", grace.map(Self.text), to: &limits)
+        add("image", image.map(Self.text), to: &members)
+        add("seccomp", seccomp.map(Self.text), to: &members)
+        add("network", network.map(Self.text), to: &members)
+        if !limits.isEmpty { add("limits", Node(.mapping(limits)), to: &members) }
+        if !environment.isEmpty { add("environment", variables(passing: pass), to: &members) }
+        return Node(.mapping(members))
+    }
+
+    private func variables(passing pass: [String]) -> Node {
+        var set: [Node.Entry] = []
+        var names = pass
+        for text in environment {
+            if let equals = text.utf8.firstIndex(of: UInt8(ascii: "=")) {
+                let value = Self.text(String(text[equals...].dropFirst()))
+                set.append(Node.Entry(key: String(text[..<equals]), value: value))
+                // Said here, it stands before what the caller happens to have.
+                names.removeAll { $0 == text[..<equals] }
+            } else if !names.contains(text) {
+                names.append(text)
+            }
+        }
+        return ["set": Node(.mapping(set)), "pass": Node(.sequence(names.map(Self.text)))]
+    }
+
+    private static func text(_ text: String) -> Node { Node(.string(text)) }
+
+    private static func number(_ text: String) -> Node {
+        Node(Int64(text).map { .integer($0) } ?? Double(text).map { .number($0) } ?? .string(text))
+    }
+}
