@@ -89,29 +89,21 @@ extension ProfileReader {
         }
     }
 
+    /// A slash at the end says that a directory is meant, for what is protected before it is there.
     private func pattern(_ node: Node, _ field: String) -> (String, Node)? {
         guard let pattern = text(node, field) else { return nil }
-        let steps = pattern.split(separator: "/", omittingEmptySubsequences: false)
+        let path = pattern.hasSuffix("/") ? pattern.dropLast() : pattern[...]
+        let steps = path.split(separator: "/", omittingEmptySubsequences: false)
         let plain = steps.allSatisfy { step in
             !step.isEmpty && step != "." && step != ".." && (step == "**" || !step.contains("**"))
-                && Self.hasClosedBrackets(step)
         }
-        guard plain, !pattern.contains("\\"), pattern.first != "!" else {
+        guard plain, steps.last != "**", pattern.first != "!", !pattern.utf8.contains(where: "\\[]{}".utf8.contains)
+        else {
             return refuse(
-                node, field, "a path relative to the workdir, without ., .. or \\, in which *, ?, [a-z] and ** match")
+                node, field,
+                "a path relative to the workdir, in which *, ? and ** match, without ., .., !, \\, [] or {}")
         }
         return (pattern, node)
-    }
-
-    private static func hasClosedBrackets(_ step: Substring) -> Bool {
-        var rest = step.utf8
-        while let open = rest.firstIndex(of: UInt8(ascii: "[")) {
-            // The first letter of a set can be a bracket itself (glob(7)).
-            let set = rest[open...].dropFirst()
-            guard let close = set.dropFirst().firstIndex(of: UInt8(ascii: "]")) else { return false }
-            rest = rest[close...].dropFirst()
-        }
-        return true
     }
 
     static func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
