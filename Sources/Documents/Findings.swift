@@ -34,9 +34,9 @@ struct Findings {
     }
 
     /// Goes down to the member `name`; whoever does so comes up again with `path.removeLast()`.
-    mutating func enter(_ name: String, at mark: Mark, _ names: inout Names) {
+    mutating func enter(_ name: String, at mark: Mark, of entries: [Node.Entry], _ names: inout Names) {
         path.append(.name(name))
-        if let line = names.insert(name, line: mark.line) {
+        if let line = names.earlierLine(of: name, line: mark.line, among: entries) {
             report(mark, "expected each name once; it stands in line \(line) already")
         }
     }
@@ -55,21 +55,19 @@ struct Findings {
     }
 }
 
-/// The names of one mapping, to find one that stands there twice.
+/// The names of a mapping that has many, to find one that stands there twice.
 struct Names {
-    private var few: [(name: String, line: Int)] = []
-    private var many: [String: Int] = [:]
+    private var lines: [String: Int]?
 
-    /// Takes in a name; the answer is the line of an earlier one that is the same.
-    mutating func insert(_ name: String, line: Int) -> Int? {
-        // Most mappings are so small that looking along a list costs less than hashing.
-        if few.count < 12 {
-            if let earlier = few.first(where: { $0.name == name }) { return earlier.line }
-            few.append((name, line))
-            return nil
+    /// Where a name stands in the mapping already; takes it in if it does not.
+    mutating func earlierLine(of name: String, line: Int, among entries: [Node.Entry]) -> Int? {
+        // Most mappings are so small that looking along them costs less than hashing.
+        if entries.count < 12 { return entries.first { $0.key == name }?.keyMark?.line }
+        if lines == nil {
+            lines = [:]
+            for entry in entries { lines?[entry.key] = entry.keyMark?.line ?? 0 }
         }
-        if many.isEmpty { for (name, line) in few { many[name] = line } }
-        return many.updateValue(line, forKey: name)
+        return lines?.updateValue(line, forKey: name)
     }
 }
 

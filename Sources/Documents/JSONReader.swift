@@ -51,7 +51,7 @@ struct JSONReader {
             let keyMark = self.mark()
             guard peek == UInt8(ascii: "\"") else { throw fail("expected a name in double quotes") }
             let key = try string(at: keyMark)
-            findings.enter(key, at: keyMark, &names)
+            findings.enter(key, at: keyMark, of: entries, &names)
             skipSpace()
             guard skip(":") else { throw fail("expected ':'") }
             entries.append(Node.Entry(key: key, keyMark: keyMark, value: try node()))

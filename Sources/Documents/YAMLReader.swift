@@ -156,7 +156,7 @@ struct YAMLReader {
         var names = Names()
         var height = 0
         while let (key, keyMark) = try key() {
-            findings.enter(key, at: keyMark, &names)
+            findings.enter(key, at: keyMark, of: entries, &names)
             let value = try node()
             findings.path.removeLast()
             entries.append(Node.Entry(key: key, keyMark: keyMark, value: value.node))

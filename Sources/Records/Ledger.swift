@@ -1,0 +1,81 @@
+import Documents
+import Syscalls
+
+/// All reports of a host, one JSON line each (JSON Lines), in the order in which sessions ended.
+///
+/// Any number of processes append at the same time. A line is whole or not there: one that a killed writer or a full
+/// disk left unfinished is cut off by the next writer, and readers tell of it until then. Nothing earlier is touched.
+/// A report survives the death of any process; it survives the loss of power only when written with `synchronise`.
+public struct Ledger: Sendable {
+    /// Where the ledger is.
+    public let path: String
+
+    /// The ledger at `path`; the first report makes the file, for its owner alone.
+    public init(_ path: String) { self.path = path }
+
+    /// What a reader finds.
+    public enum Entry: Sendable, Equatable {
+        /// A report.
+        case report(Report)
+        /// A line that is no report, and why.
+        case unreadable(line: Int, Problems)
+        /// The unfinished line at the end, which the next writer removes: its number and its bytes.
+        case torn(line: Int, bytes: Int)
+    }
+
+    /// Appends a report.
+    ///
+    /// - Parameter synchronise: wait until it is on the disk (fdatasync(2): milliseconds).
+    /// - Returns: how many bytes of an unfinished line were removed first; 0 when all was well.
+    /// - Throws: the call that failed; the ledger is then as it was.
+    @discardableResult
+    public func append(_ report: Report, synchronise: Bool = false) throws(SystemError) -> Int {
+        let line = Array((report.node.json() + "\n").utf8)
+        return try LineFile.with(path, for: .appending) { file throws(SystemError) in
+            let torn = file.torn
+            try file.append(line)
+            if synchronise { try file.synchronise() }
+            return torn
+        }
+    }
+
+    /// Hands over what the ledger holds, without holding up writers; a ledger that nobody has written to yet is empty.
+    ///
+    /// What is appended after the call began is not seen.
+    public func forEach(_ body: (Entry) -> Void) throws(SystemError) {
+        do throws(SystemError) {
+            try LineFile.with(path, for: .reading) { file throws(SystemError) in
+                try file.unlock()
+                var last = 0
+                try file.forEachLine { number, line throws(SystemError) in
+                    last = number
+                    body(entry(number, line))
+                }
+                if file.torn > 0 { body(.torn(line: last + 1, bytes: file.torn)) }
+            }
+        } catch {
+            if error.errno != .noSuchFileOrDirectory { throw error }
+        }
+    }
+
+    /// All that the ledger holds.
+    public func read() throws(SystemError) -> [Entry] {
+        var entries: [Entry] = []
+        try forEach { entries.append($0) }
+        return entries
+    }
+
+    private func entry(_ number: Int, _ line: ArraySlice<UInt8>) -> Entry {
+        do throws(Problems) {
+            return .report(try Report(try Node.parse(Array(line), file: path), file: path))
+        } catch {
+            // Each line was read as a document of its own, so its marks all say line 1.
+            let problems = error.list.map { problem in
+                Problem(
+                    file: problem.file, mark: Mark(line: number, column: problem.mark?.column ?? 1),
+                    field: problem.field, message: problem.message)
+            }
+            return .unreadable(line: number, Problems(problems))
+        }
+    }
+}
