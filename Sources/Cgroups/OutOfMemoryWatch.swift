@@ -8,6 +8,12 @@ public struct OutOfMemoryWatch: Sendable {
     /// What to watch it for.
     public let readiness: Readiness
 
+    /// A watch whose descriptor has come through execve(2).
+    public init(descriptor: FileDescriptor, readiness: Readiness) {
+        self.descriptor = descriptor
+        self.readiness = readiness
+    }
+
     /// Whether it has happened, and arms the watch again. To be asked whenever the descriptor is ready, which it is for
     /// lesser events too.
     ///

@@ -15,7 +15,13 @@ import SystemPackage
 ///
 /// The caller must have one thread. Nothing of the container is left when this throws, but for the cgroup, which is the
 /// caller's.
-public func launch(_ request: LaunchRequest) throws(LaunchError) -> RunningContainer {
+///
+/// - Parameter meanwhile: called with the id of PID 1 while that builds its root; the payload starts only after it has
+///   returned, and not at all where it throws.
+/// - Throws: ``LaunchError``, and what `meanwhile` throws.
+public func launch(
+    _ request: LaunchRequest, meanwhile: (pid_t) throws -> Void = { _ in }
+) throws -> RunningContainer {
     let timeline = try Timeline()
     defer { timeline.free() }
     let plan = try LaunchPlan(request)
@@ -42,8 +48,8 @@ public func launch(_ request: LaunchRequest) throws(LaunchError) -> RunningConta
         close(status.writing)
         timeline.mark(.clone)
         defer { close(channel.0) }
-        do throws(LaunchError) {
-            let terminal = try guide(request, plan, timeline, pid: pid, process: process, child: channel.0)
+        do {
+            let terminal = try guide(request, plan, timeline, pid: pid, child: channel.0, meanwhile)
             return RunningContainer(
                 pid: pid, process: process, status: status.reading, terminal: terminal, timeline: timeline.steps)
         } catch {
@@ -58,9 +64,9 @@ public func launch(_ request: LaunchRequest) throws(LaunchError) -> RunningConta
 
 /// The parent's part: what the child may not do for itself.
 private func guide(
-    _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, pid: pid_t, process: FileDescriptor,
-    child: FileDescriptor
-) throws(LaunchError) -> FileDescriptor? {
+    _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, pid: pid_t, child: FileDescriptor,
+    _ meanwhile: (pid_t) throws -> Void
+) throws -> FileDescriptor? {
     // The ids first: until then the child is nobody, and no file that it makes has an owner.
     do throws(ControlError) { try plan.idMap.write(pid: pid) } catch { throw LaunchError(.idMap, nil, "\(error)") }
     timeline.mark(.idMap)
@@ -73,6 +79,9 @@ private func guide(
     try during(.privileges) { () throws(SystemError) in try plan.limits.apply(to: pid) }
     try tell(child, .binds, binds)
     for bind in binds { close(bind) }
+    // Its root is the child's to build now; its payload waits for the caller's word.
+    try meanwhile(pid)
+    try tell(child, .proceed)
 
     // Now the child is alone: it tells what failed, sends its terminal, or closes the channel by executing the payload.
     var terminal: FileDescriptor?
@@ -164,6 +173,7 @@ private func beInit(
         try plan.enterWorkingDirectory()
         timeline.mark(.privileges)
 
+        _ = try listen(parent, for: .proceed)
         let payload = try during(.exec) { () throws(SystemError) in try cloneProcess() }
         switch payload {
         case .child: bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)
@@ -232,6 +242,7 @@ private func bePayload(
 private enum Message: UInt8 {
     case idMap = 1
     case binds
+    case proceed
     case terminal
     case failure
 }

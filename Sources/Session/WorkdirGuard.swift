@@ -34,23 +34,17 @@ struct WorkdirGuard: Equatable {
         _ workdir: String, protect: [String], deny: [String], session: String, in state: StateDirectory
     ) throws(SessionError) -> WorkdirGuard {
         let protect = protect.map { PathPattern($0) }
-        let deny = deny.map { PathPattern($0) }
         if protect.isEmpty && deny.isEmpty { return WorkdirGuard() }
         let root = try telling("workdir \(workdir)") { () throws(SystemError) in
             try open(workdir, O_RDONLY | O_DIRECTORY)
         }
         defer { close(root) }
-        var result = WorkdirGuard()
-        let found = try telling("workdir \(workdir)") { () throws(SystemError) in try find(protect + deny, in: root) }
-        for match in found where match.pattern >= protect.count { try result.deny(match, in: root, workdir) }
-        for match in found where match.pattern < protect.count {
-            if match.type == S_IFLNK { throw linkError(match.path, workdir) }
-            result.add(match.path, to: \.readOnly)
-        }
-        let literal = protect.filter(\.isLiteral)
-        for pattern in literal { try result.pinAncestors(of: pattern, in: root, workdir) }
-        let missing = literal.filter { pattern in
-            !result.readOnly.contains { $0 == pattern.names.joined(separator: "/") || isAncestor($0, of: pattern) }
+        var result = try existing(in: root, workdir, protect, deny.map { PathPattern($0) })
+        let missing = protect.filter { pattern in
+            pattern.isLiteral
+                && !result.readOnly.contains {
+                    $0 == pattern.names.joined(separator: "/") || isAncestor($0, of: pattern)
+                }
         }
         let claims = Claims(root, workdir, state)
         if missing.isEmpty && !claims.exist { return result }
@@ -66,6 +60,31 @@ struct WorkdirGuard: Equatable {
                 throw error
             }
         }
+        return result
+    }
+
+    /// Looks through `workdir` and makes nothing: what is missing stays unprotected.
+    static func existing(
+        _ workdir: String, protect: [String], deny: [String]
+    ) throws(SessionError) -> WorkdirGuard {
+        let root = try telling("workdir \(workdir)") { () throws(SystemError) in
+            try open(workdir, O_RDONLY | O_DIRECTORY)
+        }
+        defer { close(root) }
+        return try existing(in: root, workdir, protect.map { PathPattern($0) }, deny.map { PathPattern($0) })
+    }
+
+    private static func existing(
+        in root: FileDescriptor, _ workdir: String, _ protect: [PathPattern], _ deny: [PathPattern]
+    ) throws(SessionError) -> WorkdirGuard {
+        var result = WorkdirGuard()
+        let found = try telling("workdir \(workdir)") { () throws(SystemError) in try find(protect + deny, in: root) }
+        for match in found where match.pattern >= protect.count { try result.deny(match, in: root, workdir) }
+        for match in found where match.pattern < protect.count {
+            if match.type == S_IFLNK { throw linkError(match.path, workdir) }
+            result.add(match.path, to: \.readOnly)
+        }
+        for pattern in protect where pattern.isLiteral { try result.pinAncestors(of: pattern, in: root, workdir) }
         return result
     }
 

@@ -1,0 +1,222 @@
+import Container
+import Documents
+import Glibc
+import OCISpec
+import Syscalls
+
+/// What a session is composed of: a checked profile, whose it is and where it works.
+struct SessionParts {
+    let id: String
+    let profile: Profile
+    let tenant: Tenant
+    /// The workdir on the host, absolute; `nil` for a session without one.
+    let workdir: String?
+    let command: [String]
+    let terminal: WindowSize?
+    let state: StateDirectory
+}
+
+/// A session as an OCI specification, with what OCI has no field for.
+struct ComposedSession {
+    var spec: Spec
+    var extensions: Extensions
+    /// What of the profile this host does not give, and the profile can do without.
+    var absent: [(control: String, reason: String)] = []
+}
+
+/// Composes the OCI specification of a session.
+///
+/// - Parameter guarding: whether missing protected files are made in the workdir: not for a specification that is only
+///   printed.
+func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> ComposedSession {
+    let profile = parts.profile
+    let user = SessionUser(
+        uid: profile.user.uid, gid: profile.user.gid, name: profile.user.name, home: profile.user.home)
+    var mounts = kernelMounts(profile)
+    try mounts += ownMounts(parts)
+    let points = mounts.map(\.destination)
+    let skeleton =
+        switch profile.image {
+        case .host: try Skeleton.host(user, mountPoints: points, in: parts.state)
+        case .directory(let path): try Skeleton.directory(path, mountPoints: points, in: parts.state)
+        case .named(let name):
+            throw SessionError(
+                "image \"\(name)\": there is no image of that name", fix: "use host, or the path of a directory")
+        }
+    var composed = ComposedSession(spec: Spec(ociVersion: "1.2.0"), extensions: Extensions())
+    composed.spec.root = Root(path: skeleton.path, readonly: true)
+    composed.spec.mounts = skeleton.mounts + mounts
+    composed.spec.hostname = String(parts.id.prefix(63))
+    composed.spec.process = process(parts, user)
+    composed.spec.linux = linux(parts)
+    composed.extensions.executables = profile.exec.allow
+    composed.extensions.scopes = profile.scopes.map(\.rawValue)
+    if let workdir = parts.workdir {
+        let target = profile.workdir.target
+        let held =
+            guarding
+            ? try WorkdirGuard.prepare(
+                workdir, protect: profile.workdir.protect, deny: profile.workdir.deny, session: parts.id,
+                in: parts.state)
+            : try WorkdirGuard.existing(workdir, protect: profile.workdir.protect, deny: profile.workdir.deny)
+        composed.extensions.pinnedPaths = held.pinned.map { "\(target)/\($0)" }
+        composed.spec.linux?.readonlyPaths += held.readOnly.map { "\(target)/\($0)" }
+        composed.spec.linux?.maskedPaths += held.masked.map { "\(target)/\($0)" }
+    }
+    composed.spec.annotations = composed.extensions.annotations
+    composed.spec.annotations["dev.carrel.session"] = parts.id
+    composed.spec.annotations["dev.carrel.tenant"] = parts.tenant.name
+    composed.spec.annotations["dev.carrel.profile"] = profile.name
+    return composed
+}
+
+// MARK: Mounts
+
+/// The filesystems that are the session's own, in the order of their nesting.
+private func kernelMounts(_ profile: Profile) -> [Mount] {
+    func tmpfs(_ path: String, _ size: Int, _ more: [String], executable: Bool = false) -> Mount {
+        let options = ["nosuid", "nodev"] + (executable ? [] : ["noexec"]) + ["size=\(size)"] + more
+        return Mount(destination: path, type: "tmpfs", source: "tmpfs", options: options)
+    }
+    let quiet = ["nosuid", "noexec", "nodev"]
+    // A session with a list of programs could write code into one of them through /proc/self/mem.
+    let proc = profile.exec.allow == nil ? quiet : quiet + ["ro"]
+    let user = profile.user
+    return [
+        Mount(destination: "/proc", type: "proc", source: "proc", options: proc),
+        Mount(
+            destination: "/dev", type: "tmpfs", source: "tmpfs",
+            options: ["nosuid", "noexec", "strictatime", "mode=755", "size=64k"]),
+        Mount(
+            destination: "/dev/pts", type: "devpts", source: "devpts",
+            options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
+        tmpfs("/dev/shm", profile.limits.shm, ["mode=1777"]),
+        Mount(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet),
+        tmpfs("/tmp", profile.limits.tmp, ["mode=1777"], executable: profile.exec.from.contains(.tmp)),
+        tmpfs(
+            user.home, profile.limits.home, ["mode=700", "uid=\(user.uid)", "gid=\(user.gid)"],
+            executable: profile.exec.from.contains(.home)),
+    ]
+}
+
+/// What of the host's tree the session sees: its tenant's config directory, its workdir, what the profile names.
+private func ownMounts(_ parts: SessionParts) throws(SessionError) -> [Mount] {
+    let profile = parts.profile
+    var mounts: [Mount] = []
+    if let config = profile.config {
+        mounts.append(
+            try ownerMount(
+                parts.tenant.configDirectory, at: config.target, readOnly: false,
+                executable: profile.exec.from.contains(.config), what: "config directory", parts))
+    }
+    if let workdir = parts.workdir {
+        mounts.append(
+            try ownerMount(
+                workdir, at: profile.workdir.target, readOnly: profile.workdir.access == .readOnly,
+                executable: profile.exec.from.contains(.workdir), what: "workdir", parts))
+    }
+    for mount in profile.mounts {
+        if !exists(mount.source) {
+            if mount.optional { continue }
+            throw SessionError(
+                "mount \(mount.target): its source \(mount.source) does not exist",
+                fix: "make it, or mark the mount optional in profile \(profile.name)")
+        }
+        if mount.access == .readWrite {
+            mounts.append(
+                try ownerMount(
+                    mount.source, at: mount.target, readOnly: false, executable: mount.executable,
+                    what: "mount \(mount.target)", parts))
+        } else {
+            let options = ["rbind", "ro", "nosuid", "nodev", "idmap"] + (mount.executable ? [] : ["noexec"])
+            mounts.append(
+                Mount(destination: mount.target, type: "bind", source: mount.source, options: options))
+        }
+    }
+    return mounts
+}
+
+/// A bind mount in which what the host's owner of `source` owns is the session's own.
+private func ownerMount(
+    _ source: String, at target: String, readOnly: Bool, executable: Bool, what: String, _ parts: SessionParts
+) throws(SessionError) -> Mount {
+    let found = try telling("\(what) \(source)") { () throws(SystemError) in try status(source) }
+    let user = parts.profile.user
+    let maps = parts.tenant.ownerMaps(
+        ownerUID: found.st_uid, ownerGID: found.st_gid, uid: user.uid, gid: user.gid)
+    // Without the right to map ids the caller cannot make part of a tree visible either, only all that is mounted in it.
+    let options =
+        [maps.users.isEmpty ? "rbind" : "bind", "nosuid", "nodev"] + (readOnly ? ["ro"] : [])
+        + (executable ? [] : ["noexec"])
+    return Mount(
+        destination: target, type: "bind", source: source, options: options, uidMappings: maps.users,
+        gidMappings: maps.groups)
+}
+
+// MARK: Process
+
+private func process(_ parts: SessionParts, _ user: SessionUser) -> OCISpec.Process {
+    let profile = parts.profile
+    var process = OCISpec.Process(cwd: parts.workdir == nil ? user.home : profile.workdir.target)
+    process.args = parts.command
+    process.env = environment(parts)
+    process.user = User(uid: user.uid, gid: user.gid, umask: profile.umask)
+    process.noNewPrivileges = true
+    process.capabilities = LinuxCapabilities()
+    process.oomScoreAdj = Int64(profile.limits.oomScoreAdj)
+    let files = UInt64(profile.limits.openFiles)
+    process.rlimits = [
+        POSIXRlimit(type: "RLIMIT_NOFILE", hard: files, soft: files),
+        // One byte, not none: a core_pattern that is a pipe ignores a limit of zero (core(5)).
+        POSIXRlimit(type: "RLIMIT_CORE", hard: 1, soft: 1),
+    ]
+    if let size = parts.terminal {
+        process.terminal = true
+        process.consoleSize = Box(height: UInt32(size.rows), width: UInt32(size.columns))
+    }
+    return process
+}
+
+/// The session's whole environment: who it is, then what the profile names; nothing else of the caller's.
+private func environment(_ parts: SessionParts) -> [String] {
+    let profile = parts.profile
+    var variables = [
+        "HOME": profile.user.home, "USER": profile.user.name, "LOGNAME": profile.user.name,
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+    ]
+    if parts.terminal != nil { variables["TERM"] = environmentVariable("TERM") ?? "xterm" }
+    for variable in profile.environment.set { variables[variable.name] = variable.value }
+    for name in profile.environment.pass {
+        if let value = environmentVariable(name) { variables[name] = value }
+    }
+    if let config = profile.config, let variable = config.variable { variables[variable] = config.target }
+    variables["CARREL_SESSION"] = parts.id
+    return variables.map { "\($0.key)=\($0.value)" }.sorted()
+}
+
+// MARK: Linux
+
+private func linux(_ parts: SessionParts) -> Linux {
+    let profile = parts.profile
+    var linux = Linux()
+    (linux.uidMappings, linux.gidMappings) = parts.tenant.maps(uid: profile.user.uid, gid: profile.user.gid)
+    linux.namespaces = [.user, .mount, .pid, .network, .ipc, .uts, .cgroup].map { LinuxNamespace(type: $0) }
+    linux.cgroupsPath = "/carrel/\(parts.tenant.name)/\(parts.id)"
+    let limits = profile.limits
+    var cpu: LinuxCPU?
+    if let thousandths = limits.cpus { cpu = LinuxCPU(quota: Int64(thousandths) * 100, period: 100_000) }
+    linux.resources = LinuxResources(
+        memory: LinuxMemory(limit: Int64(limits.memory), swap: Int64(limits.memory + limits.swap)), cpu: cpu,
+        pids: LinuxPids(limit: Int64(limits.pids)))
+    // The lists of runc and Docker, and what newer kernels have added to /proc for the host alone.
+    linux.maskedPaths = [
+        "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kallsyms", "/proc/kcore", "/proc/keys",
+        "/proc/key-users", "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats",
+        "/proc/modules", "/proc/sched_debug", "/proc/scsi", "/proc/slabinfo", "/proc/timer_list",
+        "/proc/timer_stats", "/proc/vmallocinfo", "/sys/firmware",
+    ]
+    linux.readonlyPaths = [
+        "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+    ]
+    return linux
+}

@@ -1,0 +1,88 @@
+import Container
+import Glibc
+import Syscalls
+import SystemPackage
+
+extension SessionLog {
+    /// What a detached session's standard descriptors are.
+    struct Pipe {
+        let null: FileDescriptor
+        let reading: FileDescriptor
+        let writing: FileDescriptor
+    }
+}
+
+extension Carrel {
+    /// Starts the session under a supervisor of its own and returns when it runs: prints nothing, keeps no terminal,
+    /// leaves no zombie.
+    ///
+    /// - Returns: 0; the session's name is written to standard output.
+    func detach(_ request: SessionRequest) throws(SessionError) -> Int32 {
+        if request.wantsTerminal {
+            throw SessionError("--detach and --tty exclude each other: a detached session has no terminal")
+        }
+        let channel = try telling("detach") { () throws(SystemError) in try socketPair() }
+        let result = try telling("detach") { () throws(SystemError) in try cloneProcess() }
+        switch result {
+        case .child:
+            close(channel.0)
+            superviseDetached(request, channel.1)
+        case .parent:
+            close(channel.1)
+            let answer = try telling("detach") { () throws(SystemError) in try receive(from: channel.0, limit: 65_536) }
+            guard let kind = answer.bytes.first else {
+                throw SessionError("the supervisor ended before the session had started")
+            }
+            let text = String(decoding: answer.bytes.dropFirst(), as: UTF8.self)
+            // The child is not waited for: it outlives this process and belongs to init then.
+            if kind == 0 {
+                try? writeAll((text + "\n").utf8, to: FileDescriptor(rawValue: 1))
+                return 0
+            }
+            let parts = text.split(separator: "\0", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            throw SessionError(
+                parts[0], fix: parts.count > 1 && !parts[1].isEmpty ? parts[1] : nil, exitStatus: Int32(kind))
+        }
+    }
+
+    private func superviseDetached(_ request: SessionRequest, _ channel: FileDescriptor) -> Never {
+        do throws(SessionError) {
+            let pipe = try telling("detach") { () throws(SystemError) in
+                // Of the caller nothing stays: no terminal, no group of processes, no directory, no descriptor.
+                try checking("setsid") { setsid() }
+                let null = try open("/dev/null", O_RDWR)
+                let (reading, writing) = try makePipe()
+                for target in 0...2 { try duplicate(null, as: Int32(target)) }
+                return SessionLog.Pipe(null: null, reading: reading, writing: writing)
+            }
+            var request = request
+            request.workdir = try request.workdir.map(absolute)
+            request.report = try request.report.map(absolute)
+            _ = chdir("/")
+            let status = try runHere(request, log: pipe) { id in
+                try? send([0] + Array(id.utf8), over: channel)
+                close(channel)
+            }
+            _exit(status)
+        } catch {
+            let status = UInt8(truncatingIfNeeded: error.exitStatus)
+            try? send([status] + Array("\(error.message)\0\(error.fix ?? "")".utf8.prefix(60_000)), over: channel)
+            _exit(error.exitStatus)
+        }
+    }
+
+    /// What a parked supervisor wakes up as: goes on where it slept. Called by `carrel-init park` alone.
+    ///
+    /// - Parameters:
+    ///   - id: the session.
+    ///   - descriptors: what ``SupervisorDescriptors/text(_:_:_:_:)`` said.
+    public static func resumeSupervision(statePath: String, id: String, descriptors: String) throws(SessionError) -> Int32 {
+        let state = try StateDirectory(path: statePath)
+        guard let parked = ParkedDescriptors(descriptors), let record = LiveSessions(state: state).find(id) else {
+            throw SessionError("supervise: this is for carrel itself")
+        }
+        return try telling("session \(id)") { () throws(SystemError) in
+            try Supervisor(resuming: record, state, parked).supervise()
+        }
+    }
+}

@@ -1,0 +1,60 @@
+import Documents
+import Records
+import Syscalls
+
+/// Why a session is being ended by Carrel.
+enum Ending {
+    /// Its memory limit.
+    case outOfMemory
+    /// Its wall clock limit.
+    case timeout
+    /// Its idle limit.
+    case idle
+    /// Someone: a signal to the supervisor, or `carrel kill`.
+    case killed(by: Report.Actor)
+
+    /// How the report calls an end by this.
+    var how: Report.Exit.How {
+        switch self {
+        case .outOfMemory: .oom
+        case .timeout: .timeout
+        case .idle: .idle
+        case .killed: .killed
+        }
+    }
+}
+
+/// What the payload and those who ended it left, as a report and an exit status.
+///
+/// - Parameters:
+///   - status: how the payload ended; `nil` where it was killed together with PID 1.
+///   - ending: why Carrel was ending it.
+func exit(_ status: WaitStatus?, _ ending: Ending?, _ limits: Profile.Limits?) -> (report: Report.Exit, status: Int32) {
+    let own: Int32 =
+        switch status {
+        case .exited(let code): code
+        case .signaled(let signal): 128 + signal
+        case nil: 128 + 9
+        }
+    var signal: Int64?
+    switch status {
+    case .signaled(let number): signal = Int64(number)
+    case nil: signal = 9
+    default: break
+    }
+    func end(_ how: Report.Exit.How, _ status: Int32, _ why: String, by: Report.Actor? = nil) -> (Report.Exit, Int32) {
+        (Report.Exit(how: how, status: Int64(status), signal: signal, why: why, by: by), status)
+    }
+    switch ending {
+    case .outOfMemory: return end(.oom, 137, "out of memory: the session came up against its memory limit")
+    case .timeout: return end(.timeout, 124, "the session came up against its wall clock limit")
+    case .idle: return end(.idle, 124, "the session used no CPU for its idle limit")
+    case .killed(let by): return end(.killed, own, "ended by \(by.comm) (pid \(by.pid), uid \(by.uid))", by: by)
+    case nil: break
+    }
+    switch status {
+    case .exited(let code): return end(.exited, own, "the program exited with status \(code)")
+    case .signaled(let number): return end(.signaled, own, "the program was ended by signal \(number)")
+    case nil: return end(.killed, own, "PID 1 of the session was killed from outside")
+    }
+}

@@ -1,0 +1,326 @@
+import Cgroups
+import Container
+import Documents
+import Glibc
+import OCISpec
+import Records
+import Seccomp
+import Syscalls
+import SystemPackage
+
+/// What an orchestrator asks for: one agent run.
+public struct SessionRequest: Sendable {
+    /// The program and its arguments.
+    public var command: [String]
+    /// The profile's name, or the path of its file.
+    public var profile = "default"
+    /// What the command line sets of the profile.
+    public var overrides = ProfileOverrides()
+    /// Whose session it is.
+    public var tenant = "default"
+    /// The working tree on the host; `nil` for none.
+    public var workdir: String?
+    /// The session's name; made up where it is `nil`.
+    public var session: String?
+    /// Where a copy of the report goes.
+    public var report: String?
+    /// Whether the caller gets the session's name and goes on, instead of waiting for the end.
+    public var isDetached = false
+    /// Whether the session gets a terminal of its own, tied to the caller's.
+    public var wantsTerminal = false
+    /// Numbers of the caller's descriptors that the session keeps.
+    public var passedDescriptors: [Int32] = []
+
+    /// A request with everything else as usual.
+    public init(command: [String]) { self.command = command }
+}
+
+extension Carrel {
+    /// Runs a session to its end and gives the exit status of `carrel`; with `isDetached`, until it runs.
+    ///
+    /// - Throws: ``SessionError`` where it was not started: nothing of it is left then but the record of the refusal.
+    public func run(_ request: SessionRequest) throws(SessionError) -> Int32 {
+        if request.isDetached { return try detach(request) }
+        return try runHere(request, log: nil) { _ in }
+    }
+
+    /// The walk of one session (Docs/Architecture.md): each step one named call.
+    ///
+    /// - Parameter started: called when the payload runs, with the session's name.
+    func runHere(
+        _ request: SessionRequest, log: SessionLog.Pipe?, _ started: (String) -> Void
+    ) throws(SessionError) -> Int32 {
+        var clock = PhaseClock()
+        sweepOrphans()
+        let id = request.session ?? Self.makeUpName()
+        try checkName(id, of: "session")
+        try checkName(request.tenant, of: "tenant")
+        let prepared: PreparedSession
+        do throws(SessionError) {
+            let profile = try load(request.profile, request.overrides)
+            clock.mark("profile")
+            try refuseHeld(tenant: request.tenant, profile: profile.name)
+            prepared = try prepare(request, id, profile, log, &clock)
+        } catch {
+            // A refusal is a decision too; that it cannot be written down is no reason to hide why it was made.
+            try? Recorder(state).decided(
+                .refusal,
+                [
+                    "session": Node(.string(id)), "tenant": Node(.string(request.tenant)),
+                    "profile": Node(.string(request.profile)), "why": Node(.string(error.message)),
+                    "by": caller().node,
+                ])
+            throw error
+        }
+        started(id)
+        return try telling("session \(id)") { () throws(SystemError) in try prepared.supervisor.supervise() }
+    }
+
+    /// Everything from the checked profile to the running payload. Whatever it has made is undone where it fails.
+    private func prepare(
+        _ request: SessionRequest, _ id: String, _ profile: Profile, _ log: SessionLog.Pipe?,
+        _ clock: inout PhaseClock
+    ) throws(SessionError) -> PreparedSession {
+        let live = LiveSessions(state: state)
+        try live.claim(id)
+        var made: Cgroup?
+        do throws(SessionError) {
+            let tenant = try Tenant.open(request.tenant, in: state)
+            let parts = SessionParts(
+                id: id, profile: profile, tenant: tenant, workdir: try request.workdir.map(absolute),
+                command: request.command, terminal: request.wantsTerminal ? callerWindowSize() : nil, state: state)
+            var composed = try compose(parts, guarding: true)
+            clock.mark("compose")
+            let filter = try loadFilter(profile)
+            clock.mark("filter")
+            let cgroup = try makeCgroup(parts, &composed)
+            made = cgroup
+            let entry = try cgroup.map { cgroup throws(SessionError) in try Self.cgroups { () throws(CgroupError) in try cgroup.entry() } }
+            defer { entry?.close() }
+            clock.mark("cgroup")
+
+            let descriptors = try telling("supervisor") { () throws(SystemError) in try SupervisorDescriptors() }
+            var launchRequest = LaunchRequest(
+                spec: composed.spec, extensions: composed.extensions, cgroup: entry, filter: filter,
+                initPath: try telling("carrel-init") { () throws(SystemError) in try carrelInitPath() },
+                passedDescriptors: request.passedDescriptors.map { FileDescriptor(rawValue: $0) })
+            if let log { launchRequest.standardDescriptors = [log.null, log.writing, log.writing] }
+            var draft = draft(parts, composed, cgroup, clock)
+            var record: SessionRecord?
+            let startedMonotonic = monotonicNanoseconds()
+            let container: RunningContainer
+            do {
+                // While the child builds its root, the parent writes down what it is doing.
+                container = try launch(launchRequest) { pid in
+                    let written = SessionRecord(
+                        id: id, tenant: tenant.name, profile: profile.name, command: request.command,
+                        started: draft.started, pid: pid, supervisor: getpid(), isDetached: request.isDetached,
+                        cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: draft.node,
+                        spec: composed.spec.node, filter: profile.seccomp.path,
+                        reportPath: try request.report.map(absolute), logLimit: profile.limits.log)
+                    try live.write(written)
+                    record = written
+                    try Recorder(state).decided(
+                        .start,
+                        [
+                            "session": Node(.string(id)), "tenant": Node(.string(tenant.name)),
+                            "profile": Node(.string(profile.name)), "sha256": Node(.string(draft.profile.sha256)),
+                            "command": Node(.sequence(request.command.map { Node(.string($0)) })),
+                            "by": caller().node,
+                        ])
+                }
+            } catch let error as LaunchError {
+                throw SessionError("cannot start the session: \(error)", exitStatus: error.exitStatus)
+            } catch let error as SessionError {
+                throw error
+            }
+            guard let record else { throw SessionError("cannot start the session: no record was written") }
+            draft.launch = clock.phases + Self.phases(container.timeline, since: startedMonotonic)
+            return PreparedSession(
+                supervisor: try telling("supervisor") { () throws(SystemError) in
+                    try watch(record, container, profile.limits, cgroup, descriptors, log, draft)
+                })
+        } catch {
+            try? made?.kill()
+            try? made?.remove()
+            WorkdirGuard.release(session: id, in: state)
+            live.remove(id: id, supervisor: getpid())
+            throw error
+        }
+    }
+
+    /// Adds everything that can happen to the supervisor's epoll descriptor.
+    private func watch(
+        _ record: SessionRecord, _ container: RunningContainer, _ limits: Profile.Limits, _ cgroup: Cgroup?,
+        _ descriptors: SupervisorDescriptors, _ log: SessionLog.Pipe?, _ draft: Report
+    ) throws(SystemError) -> Supervisor {
+        try descriptors.watch(.process, container.process)
+        try descriptors.watch(.signals, descriptors.signals)
+        try descriptors.watch(.timer, descriptors.timer)
+        let oom = cgroup.flatMap { try? $0.watchOutOfMemory() }
+        if let oom { try descriptors.watch(.outOfMemory, oom.descriptor, oom.readiness) }
+        var sessionLog: SessionLog?
+        if let log {
+            close(log.writing)
+            sessionLog = SessionLog(pipe: log.reading, path: state["logs/\(record.id)"], limit: record.logLimit)
+            try descriptors.watch(.log, log.reading)
+        }
+        var relay: TerminalRelay?
+        if let terminal = container.terminal {
+            relay = TerminalRelay(controller: terminal)
+            try descriptors.watch(.terminal, terminal)
+            // A regular file cannot be waited for (EPERM): it is read when the terminal asks for more.
+            try? descriptors.watch(.input, FileDescriptor(rawValue: 0))
+        }
+        let now = monotonicNanoseconds()
+        let idle = IdleWatch(
+            since: now, cpu: 0, next: limits.idle.map { now + max(UInt64($0) / 4, 10_000_000) })
+        return Supervisor(
+            record, state, container, limits, cgroup, oom, descriptors, relay, sessionLog, draft, idle)
+    }
+
+    // MARK: Parts
+
+    /// Loads a profile from the catalog of this installation.
+    public func load(_ name: String, _ overrides: ProfileOverrides) throws(SessionError) -> Profile {
+        do throws(Problems) {
+            return try Profile.load(name, from: catalog, overrides: overrides)
+        } catch {
+            throw SessionError(error.description)
+        }
+    }
+
+    private func loadFilter(_ profile: Profile) throws(SessionError) -> FilterProgram {
+        do throws(FilterError) {
+            return try FilterCache(directory: state["cache/seccomp"]).program(forFile: profile.seccomp.path).program
+        } catch {
+            throw SessionError("seccomp \(profile.seccomp.path): \(error)")
+        }
+    }
+
+    /// Makes the session's cgroup. A limit that this host cannot hold is a refusal, or where the profile says that it is
+    /// optional, an absence that the report tells.
+    private func makeCgroup(
+        _ parts: SessionParts, _ composed: inout ComposedSession
+    ) throws(SessionError) -> Cgroup? {
+        let asked = parts.profile.limits
+        var limits = CgroupLimits(
+            memoryMax: UInt64(asked.memory), pidsMax: UInt64(asked.pids), cpuMax: asked.cpus.map { Double($0) / 1000 })
+        limits.swapMax = UInt64(asked.swap)
+        let optional = parts.profile.optionalControls
+        let host = CgroupHost.detect()
+        while true {
+            do throws(CgroupError) {
+                return try Cgroup.create(host, CgroupPath("carrel/\(parts.tenant.name)/\(parts.id)"), limits)
+            } catch .controlAbsent(let control, let reason, let fix) {
+                let names: [String: Profile.Control] = ["memory": .memory, "swap": .swap, "pids": .pids, "cpu": .cpus]
+                guard let name = names[control], optional.contains(name) else {
+                    throw SessionError("control \(control) is absent: \(reason)", fix: fix)
+                }
+                composed.absent.append((control, reason))
+                switch name {
+                case .memory: (limits.memoryMax, limits.swapMax) = (nil, nil)
+                case .swap: limits.swapMax = nil
+                case .pids: limits.pidsMax = nil
+                default: limits.cpuMax = nil
+                }
+            } catch .noPlace(let reason, let fix) {
+                let asked: [Profile.Control] = [.memory, .pids] + (asked.cpus == nil ? [] : [.cpus])
+                guard asked.allSatisfy(optional.contains) else {
+                    throw SessionError("no place for cgroups, so no limit can be held: \(reason)", fix: fix)
+                }
+                for control in asked { composed.absent.append((control.rawValue, reason)) }
+                return nil
+            } catch {
+                throw SessionError("cgroup: \(error)")
+            }
+        }
+    }
+
+    private static func cgroups<Result>(
+        _ body: () throws(CgroupError) -> Result
+    ) throws(SessionError) -> Result {
+        do throws(CgroupError) { return try body() } catch { throw SessionError("cgroup: \(error)") }
+    }
+
+    /// The report as far as it is known before the session runs.
+    private func draft(
+        _ parts: SessionParts, _ composed: ComposedSession, _ cgroup: Cgroup?, _ clock: PhaseClock
+    ) -> Report {
+        let asked = Report.Limits(parts.profile)
+        var inForce = asked
+        for absent in composed.absent {
+            switch absent.control {
+            case "memory": inForce.memoryBytes = nil
+            case "swap": inForce.swapBytes = nil
+            case "pids": inForce.pids = nil
+            default: inForce.cpus = nil
+            }
+        }
+        var name = utsname()
+        uname(&name)
+        let host = withUnsafePointer(to: &name.nodename) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 65) { String(cString: $0) }
+        }
+        let boot = (try? readText("/proc/sys/kernel/random/boot_id"))?.split(separator: "\n").first ?? ""
+        return Report(
+            session: parts.id, tenant: parts.tenant.name, host: Report.Host(name: host, bootID: String(boot)),
+            carrel: Carrel.version,
+            profile: Report.Profile(
+                name: parts.profile.name, sha256: sha256(parts.profile.node.json().utf8)),
+            image: parts.profile.image.text, command: parts.command, started: clock.started, ended: clock.started,
+            exit: Report.Exit(how: .failed, status: nil, why: "the supervisor was killed"), limitsAsked: asked,
+            limitsInForce: inForce, cgroups: CgroupHost.detect().mode.rawValue,
+            absent: composed.absent.map { Report.Absence(name: $0.control, reason: $0.reason) },
+            notes: parts.profile.network == .gateway
+                ? ["network: gateway, and no gateway serves this session: nothing leaves it"] : [])
+    }
+
+    /// The time that each step took, from the end of the one before, whichever process it was in.
+    private static func phases(
+        _ timeline: [(step: LaunchStep, end: UInt64)], since start: UInt64
+    ) -> [Report.Phase] {
+        var previous = start
+        return timeline.map { step in
+            defer { previous = step.end }
+            return Report.Phase(step.step.rawValue, microseconds: Int64((step.end &- previous) / 1000))
+        }
+    }
+
+    private static func makeUpName() -> String {
+        let letters = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
+        var random = SystemRandomNumberGenerator()
+        return "s-" + String(decoding: (0..<10).map { _ in letters.randomElement(using: &random)! }, as: UTF8.self)
+    }
+
+    private func callerWindowSize() -> WindowSize {
+        (try? windowSize(of: FileDescriptor(rawValue: 0))) ?? WindowSize(rows: 24, columns: 80)
+    }
+}
+
+/// A session whose payload runs.
+private struct PreparedSession {
+    let supervisor: Supervisor
+}
+
+/// Times the steps before the launch proper.
+struct PhaseClock {
+    let started = Timestamp.now
+    private(set) var phases: [Report.Phase] = []
+    private var last = monotonicNanoseconds()
+
+    mutating func mark(_ name: String) {
+        let now = monotonicNanoseconds()
+        phases.append(Report.Phase(name, microseconds: Int64((now - last) / 1000)))
+        last = now
+    }
+}
+
+/// An absolute path for one that may be relative to the working directory; symbolic links are followed.
+func absolute(_ path: String) throws(SessionError) -> String {
+    if path.hasPrefix("/") { return path }
+    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+    guard getcwd(&buffer, buffer.count) != nil else { throw SessionError("getcwd: \(SystemError.last("getcwd"))") }
+    let here = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    return path == "." ? here : "\(here)/\(path)"
+}

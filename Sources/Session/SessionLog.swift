@@ -1,0 +1,56 @@
+import Glibc
+import Syscalls
+import SystemPackage
+
+/// The output of a detached session: a pipe from the payload, and a file with a cap on its size. The older half of the
+/// cap is in `ID.1`, and is dropped when the newer is full.
+final class SessionLog {
+    /// The reading end.
+    let pipe: FileDescriptor
+    private let path: String
+    private let limit: Int
+    private var file: FileDescriptor?
+    private var size = 0
+
+    init(pipe: FileDescriptor, path: String, limit: Int) {
+        self.pipe = pipe
+        self.path = path
+        self.limit = limit
+        _ = fcntl(pipe.rawValue, F_SETFL, O_NONBLOCK)
+    }
+
+    /// Moves what is in the pipe to the file.
+    ///
+    /// - Parameter ended: called with the pipe when nobody can write to it any more.
+    func drain(_ ended: (FileDescriptor) -> Void) {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        // A session that writes without pause must not keep its supervisor from its other duties.
+        for _ in 0..<16 {
+            let count = read(pipe.rawValue, &buffer, buffer.count)
+            if count == 0 { return ended(pipe) }
+            if count < 0 { return }
+            append(buffer[..<count])
+        }
+    }
+
+    /// What cannot be written (a full disk) is lost: a session does not stop for its log.
+    private func append(_ bytes: ArraySlice<UInt8>) {
+        if file == nil {
+            file = try? open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW)
+            size = file.flatMap { try? Int(status($0).st_size) } ?? 0
+        }
+        guard let file else { return }
+        try? writeAll(bytes, to: file, named: path)
+        size += bytes.count
+        if size >= limit / 2 {
+            close(file)
+            self.file = nil
+            rename(path, path + ".1")
+        }
+    }
+
+    /// What is kept of a session's output.
+    static func contents(_ path: String) -> [UInt8] {
+        ((try? readFile(path + ".1", limit: 1 << 32)) ?? []) + ((try? readFile(path, limit: 1 << 32)) ?? [])
+    }
+}

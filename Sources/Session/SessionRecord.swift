@@ -1,0 +1,192 @@
+import Cgroups
+import Documents
+import Glibc
+import OCISpec
+import Records
+import Syscalls
+
+/// A live session, as `sessions/ID.json` keeps it: what other calls need to reach it, and its supervisor to end it after
+/// it has slept.
+public struct SessionRecord: Sendable {
+    /// The session's name.
+    public let id: String
+    /// Whose it is.
+    public let tenant: String
+    /// How it is boxed.
+    public let profile: String
+    /// What it runs.
+    public let command: [String]
+    /// When it started.
+    public let started: Timestamp
+    /// PID 1 of the session, as the host numbers it.
+    public let pid: Int32
+    /// When the kernel started that process, in clock ticks since boot: tells it from a later one of the same number.
+    public let pidStarted: UInt64
+    /// The process that waits for it.
+    public let supervisor: Int32
+    /// Whether it was started with `--detach`.
+    public let isDetached: Bool
+    /// Where its cgroup is, below the place of all cgroups of this host; `nil` where it has none.
+    public let cgroup: String?
+    /// The monotonic time of its start, nanoseconds.
+    let startedMonotonic: UInt64
+    /// What its report will begin with.
+    let draft: Node
+    /// The specification that it was started from.
+    let spec: Node
+    /// The file of its system call filter.
+    let filter: String
+    /// Where `--report` wants a copy of the report.
+    let reportPath: String?
+    /// The most bytes that are kept of a detached session's output.
+    let logLimit: Int
+
+    init(
+        id: String, tenant: String, profile: String, command: [String], started: Timestamp, pid: Int32,
+        supervisor: Int32, isDetached: Bool, cgroup: String?, startedMonotonic: UInt64, draft: Node, spec: Node,
+        filter: String, reportPath: String?, logLimit: Int
+    ) {
+        self.id = id
+        self.tenant = tenant
+        self.profile = profile
+        self.command = command
+        self.started = started
+        self.pid = pid
+        self.pidStarted = startTime(of: pid) ?? 0
+        self.supervisor = supervisor
+        self.isDetached = isDetached
+        self.cgroup = cgroup
+        self.startedMonotonic = startedMonotonic
+        self.draft = draft
+        self.spec = spec
+        self.filter = filter
+        self.reportPath = reportPath
+        self.logLimit = logLimit
+    }
+
+    /// The record as a document.
+    public var node: Node {
+        [
+            "schema": "carrel.session/1", "session": Node(.string(id)), "tenant": Node(.string(tenant)),
+            "profile": Node(.string(profile)), "command": Node(.sequence(command.map { Node(.string($0)) })),
+            "started": Node(.string(started.description)), "pid": Node(.integer(Int64(pid))),
+            "pidStarted": Node(.integer(Int64(pidStarted))), "supervisor": Node(.integer(Int64(supervisor))),
+            "detached": Node(.bool(isDetached)), "cgroup": cgroup.map { Node(.string($0)) } ?? nil,
+            "startedMonotonic": Node(.integer(Int64(startedMonotonic))), "filter": Node(.string(filter)),
+            "report": reportPath.map { Node(.string($0)) } ?? nil, "logLimit": Node(.integer(Int64(logLimit))),
+            "draft": draft, "spec": spec,
+        ]
+    }
+
+    /// Reads a record.
+    init?(_ node: Node) {
+        guard node["schema"]?.string == "carrel.session/1", let id = node["session"]?.string,
+            let tenant = node["tenant"]?.string, let profile = node["profile"]?.string,
+            let command = node["command"]?.elements, let started = node["started"]?.string.flatMap({ Timestamp($0) }),
+            let pid = node["pid"]?.int, let pidStarted = node["pidStarted"]?.int,
+            let supervisor = node["supervisor"]?.int, let isDetached = node["detached"]?.bool,
+            let startedMonotonic = node["startedMonotonic"]?.int, let draft = node["draft"], let spec = node["spec"],
+            let filter = node["filter"]?.string, let logLimit = node["logLimit"]?.int
+        else { return nil }
+        self.id = id
+        self.tenant = tenant
+        self.profile = profile
+        self.command = command.compactMap(\.string)
+        self.started = started
+        self.pid = Int32(truncatingIfNeeded: pid)
+        self.pidStarted = UInt64(pidStarted)
+        self.supervisor = Int32(truncatingIfNeeded: supervisor)
+        self.isDetached = isDetached
+        cgroup = node["cgroup"]?.string
+        self.startedMonotonic = UInt64(startedMonotonic)
+        self.draft = draft
+        self.spec = spec
+        self.filter = filter
+        reportPath = node["report"]?.string
+        self.logLimit = Int(logLimit)
+    }
+}
+
+// MARK: The directory of live sessions
+
+/// The live sessions of a state directory: a record each, and an empty file named by the supervisor, by which the sweep
+/// finds what lost its supervisor without opening anything.
+struct LiveSessions {
+    let state: StateDirectory
+
+    func recordPath(_ id: String) -> String { state["sessions/\(id).json"] }
+
+    private func marker(_ id: String, _ supervisor: Int32) -> String { state["live/\(supervisor)-\(id)"] }
+
+    /// Takes the name for this process: from here on the sweep cleans up after it.
+    ///
+    /// - Throws: ``SessionError`` where a live session has the name.
+    func claim(_ id: String) throws(SessionError) {
+        try telling("session \(id)") { () throws(SystemError) in
+            close(try open(marker(id, getpid()), O_WRONLY | O_CREAT | O_NOFOLLOW))
+        }
+        do throws(SystemError) {
+            close(try open(recordPath(id), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW))
+        } catch {
+            try? remove(marker(id, getpid()))
+            guard error.errno == .fileExists else { throw SessionError("session \(id): \(error)") }
+            throw SessionError(
+                "session \(id) is running already", fix: "choose another --session, or end it: carrel kill \(id)")
+        }
+    }
+
+    /// Writes the record of a claimed session.
+    func write(_ record: SessionRecord) throws(SessionError) {
+        try telling("session \(record.id)") { () throws(SystemError) in
+            try replaceFile(recordPath(record.id), with: record.node.json().utf8)
+        }
+    }
+
+    /// Forgets a session.
+    func remove(id: String, supervisor: Int32) {
+        try? Syscalls.remove(recordPath(id))
+        try? Syscalls.remove(state["sessions/\(id).ending"])
+        try? Syscalls.remove(marker(id, supervisor))
+    }
+
+    /// The record of a session; `nil` where there is none, or it is only just being made.
+    func find(_ id: String) -> SessionRecord? {
+        guard let bytes = try? readFile(recordPath(id)), !bytes.isEmpty,
+            let node = try? Node.parse(bytes, file: recordPath(id))
+        else { return nil }
+        return SessionRecord(node)
+    }
+
+    /// All records, by name.
+    func all() throws(SessionError) -> [SessionRecord] {
+        let names = try telling("sessions") { () throws(SystemError) in try list(state["sessions"]) }
+        return names.filter { $0.hasSuffix(".json") }.sorted().compactMap { find(String($0.dropLast(5))) }
+    }
+
+    /// The names and supervisors of the sessions whose supervisor is gone, by a look at process numbers alone.
+    func orphans() -> [(id: String, supervisor: Int32)] {
+        let names = (try? list(state["live"])) ?? []
+        return names.compactMap { name in
+            guard let dash = name.utf8.firstIndex(of: 0x2d), let pid = Int32(name[..<dash]),
+                kill(pid, 0) == -1, errno == ESRCH
+            else { return nil }
+            return (String(name[dash...].dropFirst()), pid)
+        }
+    }
+}
+
+/// When the kernel started process `pid`, in clock ticks since boot (proc_pid_stat(5), field 22).
+func startTime(of pid: Int32) -> UInt64? {
+    guard let text = try? readText("/proc/\(pid)/stat"), let end = text.utf8.lastIndex(of: 0x29) else { return nil }
+    let fields = text[end...].split(separator: " ")
+    return fields.count > 20 ? UInt64(fields[20]) : nil
+}
+
+/// Who makes this call, for reports and the audit log.
+func caller() -> Report.Actor { actor(getppid(), uid: getuid()) }
+
+/// A process, for reports and the audit log.
+func actor(_ pid: Int32, uid: uid_t) -> Report.Actor {
+    let comm = (try? readText("/proc/\(pid)/comm"))?.split(separator: "\n").first.map(String.init) ?? ""
+    return Report.Actor(uid: Int64(uid), pid: Int64(pid), comm: comm)
+}

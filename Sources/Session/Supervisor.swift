@@ -1,0 +1,253 @@
+import Cgroups
+import Container
+import Documents
+import Glibc
+import Records
+import Syscalls
+import SystemPackage
+
+/// Waits for one session: one thread over one epoll(7). Whatever ends the session, it writes the report.
+///
+/// While nothing happens a detached session's supervisor is parked: it becomes `carrel-init park`, which sleeps on the same
+/// epoll descriptor and becomes `carrel supervise` again when there is something to do (Docs/Architecture.md, "Resident").
+final class Supervisor {
+    let record: SessionRecord
+    let state: StateDirectory
+    let container: RunningContainer
+    private let limits: Profile.Limits
+    private let cgroup: Cgroup?
+    private let descriptors: SupervisorDescriptors
+    private let oom: OutOfMemoryWatch?
+    private var ending: Ending?
+    /// When the grace is over, monotonic nanoseconds; `nil` while nothing is being ended.
+    private var graceEnd: UInt64?
+    private var idle: IdleWatch
+    private let relay: TerminalRelay?
+    private let log: SessionLog?
+    private let draft: Report
+
+    /// What the epoll descriptor tells of.
+    enum Token: UInt64 {
+        case process = 1
+        case signals
+        case timer
+        case outOfMemory
+        case log
+        case terminal
+        case input
+    }
+
+    init(
+        _ record: SessionRecord, _ state: StateDirectory, _ container: RunningContainer, _ limits: Profile.Limits,
+        _ cgroup: Cgroup?, _ oom: OutOfMemoryWatch?, _ descriptors: SupervisorDescriptors, _ relay: TerminalRelay?,
+        _ log: SessionLog?, _ draft: Report, _ idle: IdleWatch
+    ) {
+        self.record = record
+        self.state = state
+        self.container = container
+        self.limits = limits
+        self.cgroup = cgroup
+        self.oom = oom
+        self.descriptors = descriptors
+        self.relay = relay
+        self.log = log
+        self.draft = draft
+        self.idle = idle
+    }
+
+    /// Waits until the session is over and gives what `carrel` exits with.
+    func supervise() throws(SystemError) -> Int32 {
+        try arm()
+        while true {
+            // A detached session that is quiet needs no Swift runtime to wait.
+            let patience = record.isDetached && graceEnd == nil ? 2000 : nil
+            let events = try epollWait(descriptors.epoll, timeout: patience)
+            if events.isEmpty { try park() }
+            for event in events {
+                switch Token(rawValue: event.token) {
+                case .process: return finish()
+                case .signals: try takeSignals()
+                case .timer:
+                    _ = try takeCount(descriptors.timer)
+                    try tick(monotonicNanoseconds())
+                case .outOfMemory:
+                    if (try? oom?.happened()) == true { end(.outOfMemory) }
+                case .log: log?.drain { descriptors.unwatch($0) }
+                case .terminal: relay?.fromSession { descriptors.unwatch($0) }
+                case .input: relay?.fromCaller { descriptors.unwatch($0) }
+                case nil: break
+                }
+            }
+            try arm()
+        }
+    }
+
+    // MARK: Time
+
+    private var wallClockEnd: UInt64? {
+        limits.wallClock.map { record.startedMonotonic + UInt64($0) }
+    }
+
+    /// Sets the one timer to whatever comes first.
+    private func arm() throws(SystemError) {
+        let next = [graceEnd, ending == nil ? wallClockEnd : nil, ending == nil ? idle.next : nil].compactMap { $0 }.min()
+        try timerFDSet(descriptors.timer, nanoseconds: next.map { max($0, 1) } ?? 0, absolute: true)
+    }
+
+    private func tick(_ now: UInt64) throws(SystemError) {
+        if let graceEnd, now >= graceEnd {
+            killAll()
+            self.graceEnd = nil
+        }
+        if ending != nil { return }
+        if let wallClockEnd, now >= wallClockEnd { return end(.timeout) }
+        guard let limit = limits.idle, idle.isOver(now, limit: UInt64(limit), cpu: cgroup?.usage().cpu) else { return }
+        // A session that someone has paused does nothing for a reason.
+        if (try? cgroup?.isFrozen()) == true { idle.restart(now, limit: UInt64(limit)) } else { end(.idle) }
+    }
+
+    // MARK: Ending
+
+    /// Begins the end: a signal first, for which the program has its grace, then death. Memory gives no grace: the
+    /// session is at its limit, and the kernel has killed part of it already.
+    private func end(_ why: Ending, signal: Int32 = SIGTERM) {
+        if ending == nil { ending = why }
+        if case .outOfMemory = why { return killAll() }
+        if limits.grace == 0 { return killAll() }
+        try? cgroup?.thaw()
+        try? pidfdSendSignal(container.process, signal)
+        graceEnd = monotonicNanoseconds() + UInt64(limits.grace)
+    }
+
+    private func killAll() {
+        if let cgroup, (try? cgroup.kill()) != nil { return }
+        try? pidfdSendSignal(container.process, SIGKILL)
+    }
+
+    private func takeSignals() throws(SystemError) {
+        for signal in try readSignals(descriptors.signals) {
+            switch signal.signal {
+            case SIGWINCH: relay?.resize()
+            case SIGINT, SIGTERM, SIGHUP, SIGQUIT:
+                // Once asks, twice insists.
+                if ending != nil {
+                    killAll()
+                } else {
+                    end(.killed(by: actor(signal.pid, uid: signal.uid)), signal: signal.signal)
+                }
+            default: try? pidfdSendSignal(container.process, signal.signal)
+            }
+        }
+    }
+
+    // MARK: The end
+
+    /// The session is over: reads what the kernel counted, removes everything, writes the report.
+    private func finish() -> Int32 {
+        let status = payloadStatus()
+        _ = try? wait(for: container.pid)
+        relay?.finish()
+        log?.drain { _ in }
+        let usage = cgroup?.usage()
+        if ending == nil { ending = marked() }
+        // The kernel may have killed a part of the session, or all of it, before it told.
+        if ending == nil, usage?.oomKills ?? 0 > 0 { ending = .outOfMemory }
+        oom?.close()
+        let (exit, code) = Session.exit(status, ending, limits)
+        var notes: [String] = []
+        do { try cgroup?.remove() } catch { notes.append("cgroup: \(error)") }
+        WorkdirGuard.release(session: record.id, in: state)
+
+        var report = draft
+        report.ended = .now
+        report.exit = exit
+        report.usage = Report.Usage(usage)
+        report.pressure = usage.flatMap { Report.Pressure($0) }
+        report.notes += notes
+        Recorder(state).ended(report, copy: record.reportPath)
+        LiveSessions(state: state).remove(id: record.id, supervisor: record.supervisor)
+        return code
+    }
+
+    /// What PID 1 wrote before it ended; `nil` where it was killed before it could.
+    private func payloadStatus() -> WaitStatus? {
+        var word: Int32 = 0
+        guard read(container.status.rawValue, &word, 4) == 4 else { return nil }
+        return WaitStatus(word: word)
+    }
+
+    /// Who ended the session by `carrel kill`, which writes it down before it acts.
+    private func marked() -> Ending? {
+        let path = state["sessions/\(record.id).ending"]
+        guard let bytes = try? readFile(path), let node = try? Node.parse(bytes, file: path),
+            let uid = node["uid"]?.int, let pid = node["pid"]?.int, let comm = node["comm"]?.string
+        else { return nil }
+        return .killed(by: Report.Actor(uid: uid, pid: pid, comm: comm))
+    }
+
+    // MARK: Parking
+
+    /// Becomes `carrel-init park` until something happens. Everything to come back is in the record and in descriptors.
+    private func park() throws(SystemError) {
+        let program = try open("/proc/self/exe", O_PATH)
+        let ours = try open(try carrelInitPath(), O_PATH)
+        for descriptor in descriptors.all(container, oom, log) + [program] { try setCloseOnExec(descriptor, false) }
+        let words =
+            ["carrel-init", "park", String(descriptors.epoll.rawValue), String(program.rawValue)]
+            + ["carrel", "supervise", state.path, record.id, descriptors.text(container, oom, log, idle)]
+        try execute(ours, CStringVector(words), environment: CStringVector([]))
+    }
+}
+
+/// Watches for a session that does nothing: no more than a thousandth of one CPU over the whole of its idle limit.
+struct IdleWatch {
+    /// When the CPU time was last seen to grow.
+    var since: UInt64
+    /// The CPU time then, nanoseconds.
+    var cpu: UInt64
+    /// When to look again.
+    var next: UInt64?
+
+    /// Counts from now.
+    mutating func restart(_ now: UInt64, limit: UInt64) {
+        since = now
+        next = now + max(limit / 4, 10_000_000)
+    }
+
+    /// Looks at the CPU time; `cpu` is `nil` where nothing counts it, and then no session is idle.
+    mutating func isOver(_ now: UInt64, limit: UInt64, cpu: UInt64?) -> Bool {
+        guard let next, now >= next else { return false }
+        guard let cpu else {
+            self.next = nil
+            return false
+        }
+        if cpu &- self.cpu > (now - since) / 1000 {
+            restart(now, limit: limit)
+            self.cpu = cpu
+        } else {
+            self.next = min(since + limit, now + max(limit / 4, 10_000_000))
+        }
+        return now - since >= limit
+    }
+}
+
+extension Supervisor {
+    /// A supervisor that has slept.
+    convenience init(resuming record: SessionRecord, _ state: StateDirectory, _ parked: ParkedDescriptors) {
+        let draft = (try? Report(record.draft, file: record.id)) ?? Report(resuming: record)
+        var limits = Profile.Limits()
+        limits.wallClock = draft.limitsAsked.wallClockNanoseconds
+        limits.idle = draft.limitsAsked.idleNanoseconds
+        limits.grace = draft.limitsAsked.graceNanoseconds ?? 0
+        let cgroup = record.cgroup.flatMap { try? CgroupPath($0) }.flatMap {
+            try? Cgroup.open(CgroupHost.detect(), $0)
+        }
+        let container = RunningContainer(
+            pid: record.pid, process: parked.process, status: parked.status, terminal: nil, timeline: [])
+        let log = parked.logPipe.map {
+            SessionLog(pipe: $0, path: state["logs/\(record.id)"], limit: record.logLimit)
+        }
+        self.init(
+            record, state, container, limits, cgroup, parked.oom, parked.descriptors, nil, log, draft, parked.idle)
+    }
+}

@@ -1,0 +1,84 @@
+import Cgroups
+import Container
+import Glibc
+import Syscalls
+import SystemPackage
+
+/// What a supervisor waits on, beside the session itself.
+struct SupervisorDescriptors {
+    let epoll: FileDescriptor
+    let signals: FileDescriptor
+    let timer: FileDescriptor
+
+    /// Opens them and blocks every signal, which only the signal descriptor then tells of.
+    init() throws(SystemError) {
+        var all = sigset_t()
+        sigfillset(&all)
+        // The kernel raises SIGSEGV and its like whatever the mask; SIGCHLD is the process descriptor's to tell.
+        sigdelset(&all, SIGCHLD)
+        try changeSignalMask(SIG_BLOCK, all)
+        epoll = try epollCreate()
+        signals = try signalFD(all)
+        timer = try timerFD()
+    }
+
+    init(epoll: FileDescriptor, signals: FileDescriptor, timer: FileDescriptor) {
+        self.epoll = epoll
+        self.signals = signals
+        self.timer = timer
+    }
+
+    func watch(
+        _ token: Supervisor.Token, _ descriptor: FileDescriptor, _ readiness: Readiness = .readable
+    ) throws(SystemError) {
+        try epollControl(epoll, .add, descriptor, readiness, token: token.rawValue)
+    }
+
+    func unwatch(_ descriptor: FileDescriptor) { try? epollControl(epoll, .delete, descriptor) }
+
+    /// All that must come through execve(2) when the supervisor parks.
+    func all(_ container: RunningContainer, _ oom: OutOfMemoryWatch?, _ log: SessionLog?) -> [FileDescriptor] {
+        [epoll, signals, timer, container.process, container.status]
+            + [oom?.descriptor, log?.pipe].compactMap { $0 }
+    }
+
+    /// The numbers, for the command line of `carrel supervise`.
+    func text(
+        _ container: RunningContainer, _ oom: OutOfMemoryWatch?, _ log: SessionLog?, _ idle: IdleWatch
+    ) -> String {
+        let numbers: [Int64] =
+            all(container, nil, nil).map { Int64($0.rawValue) }
+            + [
+                Int64(oom?.descriptor.rawValue ?? -1), Int64(oom?.readiness.rawValue ?? 0),
+                Int64(log?.pipe.rawValue ?? -1), Int64(idle.since), Int64(idle.cpu), Int64(idle.next ?? 0),
+            ]
+        return numbers.map(String.init).joined(separator: ",")
+    }
+}
+
+/// What ``SupervisorDescriptors/text(_:_:_:_:)`` said, read back.
+struct ParkedDescriptors {
+    let descriptors: SupervisorDescriptors
+    let process: FileDescriptor
+    let status: FileDescriptor
+    let oom: OutOfMemoryWatch?
+    let logPipe: FileDescriptor?
+    let idle: IdleWatch
+
+    init?(_ text: String) {
+        let numbers = text.split(separator: ",").compactMap { Int64($0) }
+        guard numbers.count == 11 else { return nil }
+        func descriptor(_ index: Int) -> FileDescriptor { FileDescriptor(rawValue: Int32(truncatingIfNeeded: numbers[index])) }
+        descriptors = SupervisorDescriptors(epoll: descriptor(0), signals: descriptor(1), timer: descriptor(2))
+        process = descriptor(3)
+        status = descriptor(4)
+        oom =
+            numbers[5] < 0
+            ? nil
+            : OutOfMemoryWatch(
+                descriptor: descriptor(5), readiness: Readiness(rawValue: UInt32(truncatingIfNeeded: numbers[6])))
+        logPipe = numbers[7] < 0 ? nil : descriptor(7)
+        idle = IdleWatch(
+            since: UInt64(numbers[8]), cpu: UInt64(numbers[9]), next: numbers[10] == 0 ? nil : UInt64(numbers[10]))
+    }
+}

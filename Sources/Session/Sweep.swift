@@ -1,0 +1,66 @@
+import Cgroups
+import Documents
+import Glibc
+import Records
+import Syscalls
+
+extension Carrel {
+    /// Removes what sessions have left whose supervisor is gone: their processes (which die with it), cgroups, records,
+    /// and what was made in users' trees. Costs a look at a directory where there is nothing to do.
+    func sweepOrphans() {
+        for (id, supervisor) in LiveSessions(state: state).orphans() { sweep(id, supervisor) }
+    }
+
+    /// The same, but told apart from a process that has the supervisor's number by chance. For calls that are not in
+    /// a hurry.
+    func sweepAll() {
+        sweepOrphans()
+        let live = LiveSessions(state: state)
+        for record in (try? live.all()) ?? [] where startTime(of: record.pid) != record.pidStarted {
+            // PID 1 is gone: its supervisor is about to write the report, or is no supervisor at all.
+            let comm = (try? readText("/proc/\(record.supervisor)/comm")) ?? ""
+            if !comm.hasPrefix("carrel") { sweep(record.id, record.supervisor) }
+        }
+    }
+
+    private func sweep(_ id: String, _ supervisor: Int32) {
+        // One sweeper a session: who removes the marker has the right to the rest.
+        let marker = state["live/\(supervisor)-\(id)"]
+        guard unlink(marker) == 0 else { return }
+        let live = LiveSessions(state: state)
+        let record = live.find(id)
+        // Another session may have taken the name since.
+        if let record, record.supervisor != supervisor { return }
+        let host = CgroupHost.detect()
+        var usage: Report.Usage?
+        for path in cgroupPaths(of: id, record, host) {
+            guard let path = try? CgroupPath(path), let cgroup = try? Cgroup.open(host, path) else { continue }
+            try? cgroup.kill()
+            usage = Report.Usage(cgroup.usage())
+            do { try cgroup.remove() } catch { continue }
+        }
+        WorkdirGuard.release(session: id, in: state)
+        let recorder = Recorder(state)
+        try? recorder.decided(
+            .sweep,
+            [
+                "session": Node(.string(id)), "tenant": record.map { Node(.string($0.tenant)) } ?? nil,
+                "supervisor": Node(.integer(Int64(supervisor))),
+            ])
+        if let record, var report = try? Report(record.draft, file: live.recordPath(id)) {
+            report.ended = .now
+            report.exit = Report.Exit(
+                how: .failed, status: 137, signal: 9, why: "the supervisor was killed, and the session with it")
+            if let usage { report.usage = usage }
+            recorder.ended(report, copy: record.reportPath)
+        }
+        live.remove(id: id, supervisor: supervisor)
+    }
+
+    /// Where a session's cgroup is: by its record, or where that was never written by a look at every tenant.
+    private func cgroupPaths(of id: String, _ record: SessionRecord?, _ host: CgroupHost) -> [String] {
+        if let record { return record.cgroup.map { [$0] } ?? [] }
+        guard let top = try? CgroupPath("carrel"), let tenants = try? Cgroup.names(host, in: top) else { return [] }
+        return tenants.map { "carrel/\($0)/\(id)" }
+    }
+}
