@@ -69,6 +69,7 @@ private func guide(
 ) throws -> FileDescriptor? {
     // The ids first: until then the child is nobody, and no file that it makes has an owner.
     do throws(ControlError) { try plan.idMap.write(pid: pid) } catch { throw LaunchError(.idMap, nil, "\(error)") }
+    try plan.setOutOfMemoryScore(of: pid)
     timeline.mark(.idMap)
     try tell(child, .idMap)
     // While the child makes its own filesystems, the host's trees are cloned and id-mapped for it: only the owner of
@@ -159,7 +160,6 @@ private func beInit(
 
         // Ids before capabilities, since changing ids needs some; both before the payload exists, so that PID 1 has
         // nothing either.
-        try plan.setOutOfMemoryScore()
         try during(.privileges) { () throws(SystemError) in
             try joinNewSessionKeyring()
             try plan.capabilities.holdThroughIDs()

@@ -206,11 +206,12 @@ struct LaunchPlan {
         }
     }
 
-    /// Sets `oom_score_adj`, where the specification has one.
-    func setOutOfMemoryScore() throws(LaunchError) {
+    /// Sets the child's `oom_score_adj`, where the specification has one, in the host's procfs, which no image can put
+    /// something else in place of (CVE-2019-16884, CVE-2025-52881).
+    func setOutOfMemoryScore(of pid: pid_t) throws(LaunchError) {
         guard let score = process.oomScoreAdj else { return }
-        try during(.privileges, "oomScoreAdj") { () throws(SystemError) in
-            try withProc { proc throws(SystemError) in try setOOMScore(Int(score), proc: proc) }
+        try during(.privileges) { () throws(SystemError) in
+            try writeControl(String(score), to: "/proc/\(pid)/oom_score_adj")
         }
     }
 

@@ -114,4 +114,16 @@ public struct RunningContainer: Sendable {
     public let terminal: FileDescriptor?
     /// When each step was done, on the monotonic clock, in nanoseconds.
     public let timeline: [(step: LaunchStep, end: UInt64)]
+
+    /// Describes a container that is running already.
+    public init(
+        pid: pid_t, process: FileDescriptor, status: FileDescriptor, terminal: FileDescriptor?,
+        timeline: [(step: LaunchStep, end: UInt64)]
+    ) {
+        self.pid = pid
+        self.process = process
+        self.status = status
+        self.terminal = terminal
+        self.timeline = timeline
+    }
 }

@@ -1,4 +1,5 @@
 import Container
+import Documents
 import Glibc
 import Syscalls
 import SystemPackage
@@ -81,8 +82,10 @@ extension Carrel {
         guard let parked = ParkedDescriptors(descriptors), let record = LiveSessions(state: state).find(id) else {
             throw SessionError("supervise: this is for carrel itself")
         }
-        return try telling("session \(id)") { () throws(SystemError) in
-            try Supervisor(resuming: record, state, parked).supervise()
-        }
+        let supervisor: Supervisor
+        do throws(Problems) {
+            supervisor = try Supervisor(resuming: record, state, parked)
+        } catch { throw SessionError("supervise: \(error)") }
+        return try telling("session \(id)") { () throws(SystemError) in try supervisor.supervise() }
     }
 }

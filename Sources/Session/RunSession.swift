@@ -95,7 +95,7 @@ extension Carrel {
             clock.mark("filter")
             let cgroup = try makeCgroup(parts, &composed)
             made = cgroup
-            let entry = try cgroup.map { cgroup throws(SessionError) in try Self.cgroups { () throws(CgroupError) in try cgroup.entry() } }
+            let entry = try Self.entry(cgroup)
             defer { entry?.close() }
             clock.mark("cgroup")
 
@@ -108,31 +108,24 @@ extension Carrel {
             var draft = draft(parts, composed, cgroup, clock)
             var record: SessionRecord?
             let startedMonotonic = monotonicNanoseconds()
-            let container: RunningContainer
-            do {
+            let container = try Self.launching(launchRequest) { pid in
                 // While the child builds its root, the parent writes down what it is doing.
-                container = try launch(launchRequest) { pid in
-                    let written = SessionRecord(
-                        id: id, tenant: tenant.name, profile: profile.name, command: request.command,
-                        started: draft.started, pid: pid, supervisor: getpid(), isDetached: request.isDetached,
-                        cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: draft.node,
-                        spec: composed.spec.node, filter: profile.seccomp.path,
-                        reportPath: try request.report.map(absolute), logLimit: profile.limits.log)
-                    try live.write(written)
-                    record = written
-                    try Recorder(state).decided(
-                        .start,
-                        [
-                            "session": Node(.string(id)), "tenant": Node(.string(tenant.name)),
-                            "profile": Node(.string(profile.name)), "sha256": Node(.string(draft.profile.sha256)),
-                            "command": Node(.sequence(request.command.map { Node(.string($0)) })),
-                            "by": caller().node,
-                        ])
-                }
-            } catch let error as LaunchError {
-                throw SessionError("cannot start the session: \(error)", exitStatus: error.exitStatus)
-            } catch let error as SessionError {
-                throw error
+                let written = SessionRecord(
+                    id: id, tenant: tenant.name, profile: profile.name, command: request.command,
+                    started: draft.started, pid: pid, supervisor: getpid(), isDetached: request.isDetached,
+                    cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: draft.node,
+                    spec: composed.spec.node, filter: profile.seccomp.path,
+                    reportPath: try request.report.map(absolute), logLimit: profile.limits.log)
+                try live.write(written)
+                record = written
+                try Recorder(state).decided(
+                    .start,
+                    [
+                        "session": Node(.string(id)), "tenant": Node(.string(tenant.name)),
+                        "profile": Node(.string(profile.name)), "sha256": Node(.string(draft.profile.sha256)),
+                        "command": Node(.sequence(request.command.map { Node(.string($0)) })),
+                        "by": caller().node,
+                    ])
             }
             guard let record else { throw SessionError("cannot start the session: no record was written") }
             draft.launch = clock.phases + Self.phases(container.timeline, since: startedMonotonic)
@@ -177,6 +170,18 @@ extension Carrel {
             since: now, cpu: 0, next: limits.idle.map { now + max(UInt64($0) / 4, 10_000_000) })
         return Supervisor(
             record, state, container, limits, cgroup, oom, descriptors, relay, sessionLog, draft, idle)
+    }
+
+    private static func launching(
+        _ request: LaunchRequest, _ meanwhile: (pid_t) throws -> Void
+    ) throws(SessionError) -> RunningContainer {
+        do {
+            return try launch(request, meanwhile: meanwhile)
+        } catch let error as LaunchError {
+            throw SessionError("cannot start the session: \(error)", exitStatus: error.exitStatus)
+        } catch {
+            throw error as? SessionError ?? SessionError("cannot start the session: \(error)")
+        }
     }
 
     // MARK: Parts
@@ -237,10 +242,8 @@ extension Carrel {
         }
     }
 
-    private static func cgroups<Result>(
-        _ body: () throws(CgroupError) -> Result
-    ) throws(SessionError) -> Result {
-        do throws(CgroupError) { return try body() } catch { throw SessionError("cgroup: \(error)") }
+    private static func entry(_ cgroup: Cgroup?) throws(SessionError) -> CgroupEntry? {
+        do throws(CgroupError) { return try cgroup?.entry() } catch { throw SessionError("cgroup: \(error)") }
     }
 
     /// The report as far as it is known before the session runs.
@@ -267,8 +270,8 @@ extension Carrel {
             session: parts.id, tenant: parts.tenant.name, host: Report.Host(name: host, bootID: String(boot)),
             carrel: Carrel.version,
             profile: Report.Profile(
-                name: parts.profile.name, sha256: sha256(parts.profile.node.json().utf8)),
-            image: parts.profile.image.text, command: parts.command, started: clock.started, ended: clock.started,
+                name: parts.profile.name, sha256: sha256(Array(parts.profile.node.json().utf8))),
+            image: parts.profile.image.description, command: parts.command, started: clock.started, ended: clock.started,
             exit: Report.Exit(how: .failed, status: nil, why: "the supervisor was killed"), limitsAsked: asked,
             limitsInForce: inForce, cgroups: CgroupHost.detect().mode.rawValue,
             absent: composed.absent.map { Report.Absence(name: $0.control, reason: $0.reason) },

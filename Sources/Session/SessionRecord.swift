@@ -31,7 +31,7 @@ public struct SessionRecord: Sendable {
     /// The monotonic time of its start, nanoseconds.
     let startedMonotonic: UInt64
     /// What its report will begin with.
-    let draft: Node
+    var draft: Node
     /// The specification that it was started from.
     let spec: Node
     /// The file of its system call filter.
@@ -128,7 +128,7 @@ struct LiveSessions {
         do throws(SystemError) {
             close(try open(recordPath(id), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW))
         } catch {
-            try? remove(marker(id, getpid()))
+            try? Syscalls.remove(marker(id, getpid()))
             guard error.errno == .fileExists else { throw SessionError("session \(id): \(error)") }
             throw SessionError(
                 "session \(id) is running already", fix: "choose another --session, or end it: carrel kill \(id)")

@@ -21,21 +21,20 @@ public struct StateDirectory: Sendable {
     ///
     /// - Throws: ``SessionError`` where it cannot be made, or belongs to or can be written by someone else.
     public init(path: String? = nil) throws(SessionError) {
-        let found = try path ?? Self.defaultPath()
+        let found: String
+        if let path { found = path } else { found = try Self.defaultPath() }
         guard found.hasPrefix("/") else { throw SessionError("the state directory \(found) must be an absolute path") }
         self.path = found
-        do throws(SystemError) {
-            let here = try status(found)
-            guard here.st_uid == geteuid(), here.st_mode & 0o022 == 0 else {
-                throw SessionError(
-                    "the state directory \(found) must belong to the caller and be writable by nobody else",
-                    fix: "chown it to uid \(geteuid()) and chmod go-w, or name another with CARREL_STATE")
-            }
-        } catch let error as SessionError {
-            throw error
-        } catch {
+        guard let here = try? status(found) else {
             try make(found)
+            return
         }
+        guard here.st_uid == geteuid(), here.st_mode & 0o022 == 0 else {
+            throw SessionError(
+                "the state directory \(found) must belong to the caller and be writable by nobody else",
+                fix: "chown it to uid \(geteuid()) and chmod go-w, or name another with CARREL_STATE")
+        }
+        if !exists(found + "/holds") { try make(found) }
     }
 
     private func make(_ path: String) throws(SessionError) {
@@ -90,6 +89,7 @@ public struct SessionError: Error, Sendable, Equatable, CustomStringConvertible 
 }
 
 /// Runs `body`; a system call that fails in it becomes an error of `what`.
+@discardableResult
 @inline(__always)
 func telling<Result>(
     _ what: @autoclosure () -> String, fix: String? = nil, _ body: () throws(SystemError) -> Result

@@ -11,7 +11,7 @@ import SystemPackage
 /// While nothing happens a detached session's supervisor is parked: it becomes `carrel-init park`, which sleeps on the same
 /// epoll descriptor and becomes `carrel supervise` again when there is something to do (Docs/Architecture.md, "Resident").
 final class Supervisor {
-    let record: SessionRecord
+    private(set) var record: SessionRecord
     let state: StateDirectory
     let container: RunningContainer
     private let limits: Profile.Limits
@@ -125,7 +125,7 @@ final class Supervisor {
     }
 
     private func takeSignals() throws(SystemError) {
-        for signal in try readSignals(descriptors.signals) {
+        while let signal = try readSignal(descriptors.signals) {
             switch signal.signal {
             case SIGWINCH: relay?.resize()
             case SIGINT, SIGTERM, SIGHUP, SIGQUIT:
@@ -189,6 +189,10 @@ final class Supervisor {
 
     /// Becomes `carrel-init park` until something happens. Everything to come back is in the record and in descriptors.
     private func park() throws(SystemError) {
+        if record.draft != draft.node {
+            record.draft = draft.node
+            try? LiveSessions(state: state).write(record)
+        }
         let program = try open("/proc/self/exe", O_PATH)
         let ours = try open(try carrelInitPath(), O_PATH)
         for descriptor in descriptors.all(container, oom, log) + [program] { try setCloseOnExec(descriptor, false) }
@@ -233,8 +237,12 @@ struct IdleWatch {
 
 extension Supervisor {
     /// A supervisor that has slept.
-    convenience init(resuming record: SessionRecord, _ state: StateDirectory, _ parked: ParkedDescriptors) {
-        let draft = (try? Report(record.draft, file: record.id)) ?? Report(resuming: record)
+    ///
+    /// - Throws: what is wrong with the record's beginning of a report.
+    convenience init(
+        resuming record: SessionRecord, _ state: StateDirectory, _ parked: ParkedDescriptors
+    ) throws(Problems) {
+        let draft = try Report(record.draft, file: record.id)
         var limits = Profile.Limits()
         limits.wallClock = draft.limitsAsked.wallClockNanoseconds
         limits.idle = draft.limitsAsked.idleNanoseconds
