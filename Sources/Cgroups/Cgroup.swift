@@ -86,8 +86,10 @@ public final class Cgroup {
     }
 
     /// What it uses and has used.
-    public func usage() -> CgroupUsage {
-        CgroupUsage(directory: directory, controllers: directories, files: tree.memory)
+    ///
+    /// - Parameter now: without, what it uses at present and may use is left out: four files fewer to read at the end.
+    public func usage(now: Bool = true) -> CgroupUsage {
+        CgroupUsage(directory: directory, controllers: directories, files: tree.memory, now: now)
     }
 
     /// Starts to watch for the kernel killing for want of memory; the caller closes the watch.
@@ -129,7 +131,7 @@ public final class Cgroup {
 
     /// Whether any process is left, in it or below.
     public func isEmpty() throws(CgroupError) -> Bool {
-        value("populated", in: try read("\(directory)/cgroup.events")) == 0
+        try withContents("\(directory)/cgroup.events") { value("populated", in: $0) == 0 }
     }
 
     /// Waits until no process is left; answers whether that is so, or the time was up.
@@ -174,7 +176,7 @@ public final class Cgroup {
 
     /// Whether every process has stopped.
     public func isFrozen() throws(CgroupError) -> Bool {
-        value("frozen", in: try read("\(directory)/cgroup.events")) == 1
+        try withContents("\(directory)/cgroup.events") { value("frozen", in: $0) == 1 }
     }
 
     /// Waits for a line of `cgroup.events`; the kernel tells every change as `POLLPRI` (cgroups(7)).
@@ -183,7 +185,7 @@ public final class Cgroup {
         defer { close(events) }
         let end = monotonicNanoseconds() + UInt64(timeout) * 1_000_000
         while true {
-            if value(key, in: try readAgain(events)) == wanted { return true }
+            if try withContents(events, { value(key, in: $0) == wanted }) { return true }
             let now = monotonicNanoseconds()
             if now >= end { return false }
             _ = try kernel { () throws(SystemError) in
@@ -199,12 +201,16 @@ public final class Cgroup {
     /// Waits for processes that were killed to be gone; throws `EBUSY` when some are left after `timeout` milliseconds.
     public func remove(timeout: Int = 5000) throws(CgroupError) {
         do throws(CgroupError) {
-            _ = try waitUntilEmpty(timeout: timeout)
-            try tree.remove(path, in: directories)
-            try removeCgroup(directory)
+            try removeDirectories()
         } catch {
-            if error.errno != .noSuchFileOrDirectory { throw error }
+            guard error.errno == .resourceBusy, try waitUntilEmpty(timeout: timeout) else { throw error }
+            try removeDirectories()
         }
+    }
+
+    private func removeDirectories() throws(CgroupError) {
+        try tree.remove(path, in: directories)
+        try removeCgroup(directory)
         place.removeParents(path)
     }
 }
@@ -219,7 +225,8 @@ public struct CgroupEntry: Sendable {
     /// Takes the calling process, which has one thread, into what ``cloneInto`` has not: to be called first of all in the
     /// child, with its first user id, and before it makes a cgroup namespace of its own, whose root is where it is then.
     public func enter() throws(SystemError) {
-        for file in files { try writeAll([UInt8(ascii: "0")], to: file, named: "tasks of the cgroup") }
+        var zero = UInt8(ascii: "0")
+        for file in files { try retrying("write", "tasks of the cgroup") { Glibc.write(file.rawValue, &zero, 1) } }
     }
 
     /// Closes the descriptors.
@@ -240,7 +247,7 @@ extension CgroupHost {
     /// difference for a kill during the fork. The count cannot be read. It is 0 for the root cgroup, which has no
     /// `cgroup.kill`, and for every new one, so only a caller in another cgroup has to try, with a child that does nothing.
     func killsAtBirth(_ cgroup: FileDescriptor) throws(CgroupError) -> Bool {
-        if own(nil) == "/" && !exists("\(tree)/cgroup.kill") { return false }
+        if own == "/" && !exists("\(tree)/cgroup.kill") { return false }
         return try kernel { () throws(SystemError) in
             switch try cloneProcess(into: cgroup) {
             case .child: _exit(0)
@@ -261,13 +268,12 @@ private func processes(_ directory: String) throws(CgroupError) -> [pid_t] {
     return found
 }
 
-/// Removes a cgroup and those below; what is gone is no error. The kernel may need a moment to let go of processes that
-/// have ended: up to a second.
+/// Removes a cgroup and those below; what is gone is no error.
 func removeCgroup(_ directory: String) throws(CgroupError) {
-    for attempt in 0... {
-        if rmdir(directory) == 0 || errno == ENOENT { return }
-        guard errno == EBUSY, attempt < 100 else { throw .system(.last("rmdir", directory)) }
-        for name in try subdirectories(directory) { try removeCgroup("\(directory)/\(name)") }
-        if attempt > 0 { usleep(attempt < 10 ? 100 : 10_000) }
-    }
+    if rmdir(directory) == 0 || errno == ENOENT { return }
+    let failure = SystemError.last("rmdir", directory)
+    let inside = try subdirectories(directory)
+    if failure.errno != .resourceBusy || inside.isEmpty { throw .system(failure) }
+    for name in inside { try removeCgroup("\(directory)/\(name)") }
+    try kernel { () throws(SystemError) in try Syscalls.remove(directory, directory: true) }
 }

@@ -21,14 +21,13 @@ public struct CgroupHost: Sendable {
     public let tree: String
     /// Where the hierarchies are mounted: `/sys/fs/cgroup`.
     let mounts: String
-    /// This process's place in each hierarchy, as `/proc/self/cgroup` tells it (cgroups(7)).
-    let membership: String
+    /// This process's own cgroup in the v2 tree.
+    let own: String
 
     /// Looks at what is mounted at `/sys/fs/cgroup`, where every distribution has it; takes some microseconds.
     ///
     /// - Parameter mounts: that place, for tests.
     public static func detect(_ mounts: String = "/sys/fs/cgroup") -> CgroupHost {
-        let membership = (try? readText("/proc/self/cgroup")) ?? ""
         let (mode, tree): (CgroupMode, String) =
             if isFileSystem(mounts, .cgroup2) {
                 (.unified, mounts)
@@ -37,7 +36,7 @@ public struct CgroupHost: Sendable {
             } else {
                 (.none, "")
             }
-        return CgroupHost(mode: mode, tree: tree, mounts: mounts, membership: membership)
+        return CgroupHost(mode: mode, tree: tree, mounts: mounts, own: ownCgroup())
     }
 
     /// The controllers whose limits this host can hold cgroups to: `cpu`, `memory`, `pids` and so on, sorted.
@@ -81,34 +80,37 @@ public struct CgroupHost: Sendable {
                     "boot with systemd.unified_cgroup_hierarchy=1, or mount one: mount -t cgroup2 none \(mounts)/unified"
             )
         }
-        return try place(tree, own: own(nil))
+        return try place(tree) { own }
     }
 
     /// The place in the v1 hierarchy of `controller`.
     func place(v1 controller: String) throws(CgroupError) -> Place {
         let mount = "\(mounts)/\(controller)"
-        guard isFileSystem(mount, .cgroup) else {
+        do throws(CgroupError) {
+            return try place(mount) { ownCgroup(v1: controller) }
+        } catch {
+            if isFileSystem(mount, .cgroup) { throw error }
             throw .controlAbsent(
                 control: controller, reason: "\(mount) is not a cgroup v1 hierarchy and the v2 tree has no controllers",
                 fix: "boot with systemd.unified_cgroup_hierarchy=1, or mount it: "
                     + "mkdir \(mount) && mount -t cgroup -o \(controller) cgroup \(mount)")
         }
-        return try place(mount, own: own(controller))
     }
 
-    /// The highest directory on the way from the top to `own` in which this process may create cgroups and move itself.
-    private func place(_ mount: String, own: String) throws(CgroupError) -> Place {
+    /// The highest directory on the way from the top to this process's own in which it may create cgroups.
+    ///
+    /// It is told by `cgroup.procs`: whoever may write that may move processes within all that is below.
+    private func place(_ mount: String, own: () -> String) throws(CgroupError) -> Place {
+        func canWrite(_ base: String) -> Bool {
+            faccessat(AT_FDCWD, "\(mount)\(base)/cgroup.procs", W_OK, AT_EACCESS) == 0
+        }
+        if canWrite("") { return Place(mount: mount, base: "") }
+        let reason = Errno(rawValue: errno)
         var base = ""
-        var names = own.split(separator: "/")[...]
-        var reason = Errno.noSuchFileOrDirectory
-        while true {
-            let isWritable = ["", "/cgroup.procs"].allSatisfy { file in
-                faccessat(AT_FDCWD, mount + base + file, W_OK, AT_EACCESS) == 0
-            }
-            if isWritable { return Place(mount: mount, base: base) }
-            reason = Errno(rawValue: errno)
-            guard let name = names.popFirst() else { break }
+        let own = own()
+        for name in own.split(separator: "/") {
             base += "/\(name)"
+            if canWrite(base) { return Place(mount: mount, base: base) }
         }
         throw .noPlace(
             reason:
@@ -118,21 +120,32 @@ public struct CgroupHost: Sendable {
                 : "start it in a cgroup of your own, for example with systemd-run --user --scope -p Delegate=yes, "
                     + "or let root make one as Docs/Cgroups.md tells")
     }
+}
 
-    /// This process's path in the hierarchy of `controller`, or in the v2 tree.
-    func own(_ controller: String?) -> String {
-        for line in membership.split(separator: "\n") {
-            // "4:memory:/path", "1:cpu,cpuacct:/path", "0::/path"
-            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard fields.count == 3 else { continue }
-            let isMeant =
-                if let controller { fields[1].split(separator: ",").contains { $0 == controller } } else {
-                    fields[0] == "0"
-                }
-            if isMeant { return String(fields[2]) }
+/// This process's path in the v2 tree: the line `0::/path` of /proc/self/cgroup (cgroups(7)).
+///
+/// Read byte by byte, for every launch does it: splitting into strings costs a cold process a tenth of a millisecond.
+private func ownCgroup() -> String {
+    let path = try? withContents("/proc/self/cgroup") { text -> String in
+        var start = 0
+        for end in 0..<text.count where text[end] == UInt8(ascii: "\n") {
+            if end - start > 3 && text[start] == UInt8(ascii: "0") && text[start + 1] == UInt8(ascii: ":") {
+                return String(decoding: UnsafeRawBufferPointer(rebasing: text[(start + 3)..<end]), as: UTF8.self)
+            }
+            start = end + 1
         }
         return "/"
     }
+    return path ?? "/"
+}
+
+/// This process's path in the v1 hierarchy of `controller`: a line like `1:cpu,cpuacct:/path`.
+private func ownCgroup(v1 controller: String) -> String {
+    for line in ((try? read("/proc/self/cgroup")) ?? "").split(separator: "\n") {
+        let fields = line.split(separator: ":", maxSplits: 2)
+        if fields.count == 3, fields[1].split(separator: ",").contains(controller[...]) { return String(fields[2]) }
+    }
+    return "/"
 }
 
 /// Whether `path` is on a file system of this kind.

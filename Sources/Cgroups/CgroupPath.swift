@@ -5,6 +5,8 @@
 public struct CgroupPath: Sendable, Equatable, CustomStringConvertible {
     /// The names, outermost first.
     public let names: [String]
+    /// The names with `/` between them.
+    public let description: String
 
     /// Checks `text`, names with `/` between them; one leading `/`, as OCI's `cgroupsPath` has, means nothing.
     public init(_ text: String) throws(CgroupError) {
@@ -18,10 +20,13 @@ public struct CgroupPath: Sendable, Equatable, CustomStringConvertible {
                     reason: "\"\(name)\" is not a name: expected 1 to 64 of A-Z a-z 0-9 _ . -, a letter or digit first")
             }
         }
-        self.names = names
+        self.init(names: names)
     }
 
-    private init(names: [String]) { self.names = names }
+    private init(names: [String]) {
+        self.names = names
+        description = names.joined(separator: "/")
+    }
 
     /// Whether `name` can be a level of a path.
     public static func isName(_ name: String) -> Bool {
@@ -43,7 +48,4 @@ public struct CgroupPath: Sendable, Equatable, CustomStringConvertible {
 
     /// The cgroup that this one is in; `nil` for a path of one name.
     public var parent: CgroupPath? { names.count > 1 ? CgroupPath(names: names.dropLast()) : nil }
-
-    /// The names with `/` between them.
-    public var description: String { names.joined(separator: "/") }
 }

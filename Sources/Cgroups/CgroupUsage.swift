@@ -43,42 +43,48 @@ public struct CgroupUsage: Sendable, Equatable {
 }
 
 extension CgroupUsage.Pressure {
-    /// Reads `some avg10=0.00 avg60=0.00 avg300=0.00 total=0` and the same of `full`.
+    /// Reads lines like `some avg10=0.00 avg60=0.00 avg300=0.00 total=1234`, of which the second begins with `full`.
     init?(_ path: String) {
-        guard let text = try? read(path) else { return nil }
-        func total(_ kind: String) -> UInt64? {
-            for line in text.split(separator: "\n") where line.hasPrefix(kind) {
-                return line.lastIndex(of: "=").flatMap { UInt64(line[line.index(after: $0)...]) }
-            }
-            return nil
+        var some: UInt64?
+        var full: UInt64?
+        try? withContents(path) {
+            some = value("total", in: $0)
+            full = value("total", skipping: 1, in: $0)
         }
-        guard let some = total("some") else { return nil }
-        self.init(some: some, full: total("full") ?? 0)
+        guard let some else { return nil }
+        self.init(some: some, full: full ?? 0)
     }
 }
 
 extension CgroupUsage {
-    /// Reads what the cgroup with these directories has used.
-    init(directory: String, controllers: [String: String], files: MemoryFiles) {
+    /// Reads what the cgroup with these directories has used and, with `now`, what it uses and may use.
+    init(directory: String, controllers: [String: String], files: MemoryFiles, now: Bool) {
         if let memory = controllers["memory"] {
-            self.memory = number("\(memory)/\(files.current)")
+            if now {
+                self.memory = number("\(memory)/\(files.current)")
+                // v1 says "no limit" as the largest multiple of the page size.
+                memoryMax = number("\(memory)/\(files.max)").flatMap { $0 > UInt64(Int64.max - 65_536) ? nil : $0 }
+            }
             memoryPeak = number("\(memory)/\(files.peak)")
-            // v1 says "no limit" as the largest multiple of the page size.
-            memoryMax = number("\(memory)/\(files.max)").flatMap { $0 > UInt64(Int64.max - 65_536) ? nil : $0 }
-            let kills = (try? read("\(memory)/\(files.kills)")) ?? ""
-            oomKills = value("oom_kill", in: kills)
-            memoryLimitHits = value("max", in: kills) ?? number("\(memory)/memory.failcnt")
+            try? withContents("\(memory)/\(files.kills)") {
+                oomKills = value("oom_kill", in: $0)
+                memoryLimitHits = value("max", in: $0)
+            }
+            if memoryLimitHits == nil { memoryLimitHits = number("\(memory)/memory.failcnt") }
         }
         if let pids = controllers["pids"] {
-            self.pids = number("\(pids)/pids.current")
+            if now {
+                self.pids = number("\(pids)/pids.current")
+                pidsMax = number("\(pids)/pids.max")
+            }
             pidsPeak = number("\(pids)/pids.peak")
-            pidsMax = number("\(pids)/pids.max")
-            pidsLimitHits = (try? read("\(pids)/pids.events")).flatMap { value("max", in: $0) }
+            try? withContents("\(pids)/pids.events") { pidsLimitHits = value("max", in: $0) }
         }
-        let times = (try? read("\(directory)/cpu.stat")) ?? ""
-        cpu = value("usage_usec", in: times).map { $0 * 1000 }
-        cpuUser = value("user_usec", in: times).map { $0 * 1000 }
-        cpuSystem = value("system_usec", in: times).map { $0 * 1000 }
+        try? withContents("\(directory)/cpu.stat") {
+            cpu = value("usage_usec", in: $0).map { $0 * 1000 }
+            cpuUser = value("user_usec", in: $0).map { $0 * 1000 }
+            cpuSystem = value("system_usec", in: $0).map { $0 * 1000 }
+        }
         memoryPressure = Pressure("\(directory)/memory.pressure")
         cpuPressure = Pressure("\(directory)/cpu.pressure")
         ioPressure = Pressure("\(directory)/io.pressure")

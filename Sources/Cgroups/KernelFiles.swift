@@ -19,41 +19,63 @@ func write(_ value: String, _ path: String) throws(CgroupError) {
 
 /// What a kernel file says.
 func read(_ path: String) throws(CgroupError) -> String {
+    try withContents(path) { String(decoding: $0, as: UTF8.self) }
+}
+
+/// Hands `body` what a kernel file says, without an allocation: reports are written while the caller waits.
+func withContents<Result>(_ path: String, _ body: (UnsafeRawBufferPointer) -> Result) throws(CgroupError) -> Result {
     let file = try open(path)
     defer { close(file) }
-    return try readAgain(file)
+    return try withContents(file, body)
 }
 
-/// What a kernel file that is open says now, from its start; at most 16 kB, more than any of the files here has.
-func readAgain(_ file: FileDescriptor) throws(CgroupError) -> String {
-    try kernel { () throws(SystemError) in
-        var failure: SystemError?
-        let text = String(unsafeUninitializedCapacity: 16_384) { buffer in
-            do throws(SystemError) {
-                return try retrying("pread") { pread(file.rawValue, buffer.baseAddress, buffer.count, 0) }
-            } catch {
-                failure = error
-                return 0
+/// Hands `body` what an open kernel file says now, from its start; at most 16 kB, more than any of those read here has.
+func withContents<Result>(
+    _ file: FileDescriptor, _ body: (UnsafeRawBufferPointer) -> Result
+) throws(CgroupError) -> Result {
+    try withUnsafeTemporaryAllocation(byteCount: 16_384, alignment: 8) { buffer throws(CgroupError) in
+        let count = try kernel { () throws(SystemError) in
+            try retrying("pread") { pread(file.rawValue, buffer.baseAddress, buffer.count, 0) }
+        }
+        return body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+    }
+}
+
+/// The number after the word `key` in a kernel file of lines like `key number` or `some avg10=0.00 total=number`.
+///
+/// - Parameter skipping: how many such words to pass by first.
+/// - Returns: `nil` where the file has no such word.
+func value(_ key: String, skipping: Int = 0, in text: some Sequence<UInt8>) -> UInt64? {
+    var key = key
+    return key.withUTF8 { key in
+        var skipping = skipping
+        var number: UInt64?
+        var matched: Int? = 0  // how much of the key this word begins with; nil when it is another word
+        for byte in text {
+            let endsWord = byte == UInt8(ascii: " ") || byte == UInt8(ascii: "=") || byte == UInt8(ascii: "\n")
+            if let found = number {
+                if endsWord { return found }
+                number = found &* 10 &+ UInt64(byte &- UInt8(ascii: "0"))
+            } else if endsWord {
+                if matched == key.count {
+                    if skipping == 0 { number = 0 } else { skipping -= 1 }
+                }
+                matched = 0
+            } else if let count = matched {
+                matched = count < key.count && byte == key[count] ? count + 1 : nil
             }
         }
-        if let failure { throw failure }
-        return text
+        return number
     }
-}
-
-/// The number after `key` in a kernel file of lines `key number`; `nil` where it has none.
-func value(_ key: String, in text: String) -> UInt64? {
-    for line in text.utf8.split(separator: UInt8(ascii: "\n")) where line.starts(with: key.utf8) {
-        let rest = line.dropFirst(key.utf8.count)
-        if rest.first == UInt8(ascii: " ") { return UInt64(Substring(rest.dropFirst())) }
-    }
-    return nil
 }
 
 /// The number that a kernel file consists of; `nil` where it is `max`, and where there is no such file.
 func number(_ path: String) -> UInt64? {
-    guard let text = try? read(path) else { return nil }
-    return UInt64(Substring(text.utf8.prefix { $0 != UInt8(ascii: "\n") }))
+    let number = try? withContents(path) { bytes -> UInt64? in
+        guard let first = bytes.first, first >= UInt8(ascii: "0") && first <= UInt8(ascii: "9") else { return nil }
+        return bytes.prefix { $0 != UInt8(ascii: "\n") }.reduce(0) { $0 &* 10 &+ UInt64($1 &- UInt8(ascii: "0")) }
+    }
+    return number ?? nil
 }
 
 /// The names of the directories in `path`, in the kernel's order; none where `path` is gone.

@@ -23,7 +23,7 @@ public struct OutOfMemoryWatch: Sendable {
         if readiness == .readable {
             return try kernel { () throws(SystemError) in try takeCount(descriptor) != nil }
         }
-        return value("oom_kill", in: try readAgain(descriptor)) ?? 0 > 0
+        return try withContents(descriptor) { value("oom_kill", in: $0) ?? 0 > 0 }
     }
 
     /// Ends the watch.
