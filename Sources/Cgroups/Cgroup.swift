@@ -87,7 +87,7 @@ public final class Cgroup {
 
     /// What it uses and has used.
     ///
-    /// - Parameter now: without, what it uses at present and may use is left out: four files fewer to read at the end.
+    /// - Parameter now: without, what it uses at present is left out, which at the end is nothing.
     public func usage(now: Bool = true) -> CgroupUsage {
         CgroupUsage(directory: directory, controllers: directories, files: tree.memory, now: now)
     }

@@ -8,7 +8,7 @@ public struct CgroupUsage: Sendable, Equatable {
     public var memoryPeak: UInt64?
     /// The limit in force, in bytes; `nil` where there is none.
     public var memoryMax: UInt64?
-    /// How often the limit was run into; above 0 the peak is what the limit left of it.
+    /// How often the limit was run into. Some kernels count nothing here on hybrid hosts: ask ``memoryIsClipped``.
     public var memoryLimitHits: UInt64?
     /// How many processes the kernel killed for want of memory.
     public var oomKills: UInt64?
@@ -32,6 +32,16 @@ public struct CgroupUsage: Sendable, Equatable {
     public var cpuPressure: Pressure?
     /// Time lost waiting for block devices.
     public var ioPressure: Pressure?
+
+    /// Whether the limit was run into, so that ``memoryPeak`` is what the limit left of it and not what was wanted.
+    ///
+    /// Told by the kernel's counts, and by a peak within one huge page of the limit: Linux 6.18 has `memory.failcnt` at 0
+    /// even after a kill.
+    public var memoryIsClipped: Bool {
+        if (memoryLimitHits ?? 0) + (oomKills ?? 0) > 0 { return true }
+        guard let memoryPeak, let memoryMax else { return false }
+        return memoryPeak + (2 << 20) > memoryMax
+    }
 
     /// Pressure stall information: for how long, in microseconds, some or all tasks waited (Documentation/accounting/psi.rst).
     public struct Pressure: Sendable, Equatable {
@@ -57,26 +67,25 @@ extension CgroupUsage.Pressure {
 }
 
 extension CgroupUsage {
-    /// Reads what the cgroup with these directories has used and, with `now`, what it uses and may use.
+    /// Reads what the cgroup with these directories has used and, with `now`, what it uses at present.
     init(directory: String, controllers: [String: String], files: MemoryFiles, now: Bool) {
         if let memory = controllers["memory"] {
-            if now {
-                self.memory = number("\(memory)/\(files.current)")
-                // v1 says "no limit" as the largest multiple of the page size.
-                memoryMax = number("\(memory)/\(files.max)").flatMap { $0 > UInt64(Int64.max - 65_536) ? nil : $0 }
-            }
+            if now { self.memory = number("\(memory)/\(files.current)") }
+            // v1 says "no limit" as the largest multiple of the page size.
+            memoryMax = number("\(memory)/\(files.max)").flatMap { $0 > UInt64(Int64.max - 65_536) ? nil : $0 }
             memoryPeak = number("\(memory)/\(files.peak)")
             try? withContents("\(memory)/\(files.kills)") {
                 oomKills = value("oom_kill", in: $0)
                 memoryLimitHits = value("max", in: $0)
             }
-            if memoryLimitHits == nil { memoryLimitHits = number("\(memory)/memory.failcnt") }
+            if memoryLimitHits == nil, let hits = number("\(memory)/memory.failcnt") {
+                // Where swap is forbidden both limits are the same, and that of both together is run into first.
+                memoryLimitHits = hits + (number("\(memory)/memory.memsw.failcnt") ?? 0)
+            }
         }
         if let pids = controllers["pids"] {
-            if now {
-                self.pids = number("\(pids)/pids.current")
-                pidsMax = number("\(pids)/pids.max")
-            }
+            if now { self.pids = number("\(pids)/pids.current") }
+            pidsMax = number("\(pids)/pids.max")
             pidsPeak = number("\(pids)/pids.peak")
             try? withContents("\(pids)/pids.events") { pidsLimitHits = value("max", in: $0) }
         }
