@@ -158,17 +158,8 @@ private func beInit(
         }
         timeline.mark(.terminal)
 
-        // Ids before capabilities, since changing ids needs some; both before the payload exists, so that PID 1 has
-        // nothing either.
-        try during(.privileges) { () throws(SystemError) in
-            try joinNewSessionKeyring()
-            try plan.capabilities.holdThroughIDs()
-            try plan.identity.assume()
-            try plan.capabilities.apply()
-            try setNoNewPrivileges()
-            // Not traceable by the payload, which has the same ids (CVE-2016-9962).
-            try setDumpable(false)
-        }
+        // Before the payload exists, so that PID 1 has nothing either.
+        try dropPrivileges(plan)
         // The payload's directory is looked up with the payload's ids, inside the new root.
         try plan.enterWorkingDirectory()
         timeline.mark(.privileges)
@@ -183,6 +174,22 @@ private func beInit(
         }
     } catch {
         fail(parent, error)
+    }
+}
+
+/// Takes away from the caller everything that the payload is not to have.
+///
+/// Ids before capabilities, since changing ids needs some. The bounding set went earlier (`limitBounding`), while there was
+/// something to wait for.
+func dropPrivileges(_ plan: LaunchPlan) throws(LaunchError) {
+    try during(.privileges) { () throws(SystemError) in
+        try joinNewSessionKeyring()
+        try plan.capabilities.holdThroughIDs()
+        try plan.identity.assume()
+        try plan.capabilities.apply()
+        try setNoNewPrivileges()
+        // Not traceable by the payload, which has the same ids (CVE-2016-9962).
+        try setDumpable(false)
     }
 }
 
@@ -205,7 +212,7 @@ private func become(
 }
 
 /// The payload: its descriptors, then what it may execute, what it may call, and then itself.
-private func bePayload(
+func bePayload(
     _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, parent: FileDescriptor,
     terminal: FileDescriptor?
 ) -> Never {
@@ -239,11 +246,12 @@ private func bePayload(
 // MARK: The channel
 
 /// What one process tells the other, by the first byte of a message.
-private enum Message: UInt8 {
+enum Message: UInt8 {
     case idMap = 1
     case binds
     case proceed
     case terminal
+    case program
     case failure
 }
 
@@ -268,7 +276,7 @@ private func listen(_ parent: FileDescriptor, for expected: Message) throws(Laun
     return message.descriptors
 }
 
-private func fail(_ parent: FileDescriptor, _ error: LaunchError) -> Never {
+func fail(_ parent: FileDescriptor, _ error: LaunchError) -> Never {
     try? send([Message.failure.rawValue] + error.bytes, over: parent)
     _exit(error.exitStatus)
 }

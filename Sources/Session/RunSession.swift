@@ -203,6 +203,17 @@ extension Carrel {
         }
     }
 
+    /// A profile's filter as the OCI specification has it.
+    func filterSource(_ profile: Profile) throws(SessionError) -> LinuxSeccomp {
+        let path = profile.seccomp.path
+        let bytes = try telling("seccomp") { () throws(SystemError) in try readFile(path) }
+        do throws(Problems) {
+            return try LinuxSeccomp(Node.parse(bytes, file: path), file: path)
+        } catch {
+            throw SessionError("seccomp \(path): \(error)")
+        }
+    }
+
     /// Makes the session's cgroup. A limit that this host cannot hold is a refusal, or where the profile says that it is
     /// optional, an absence that the report tells.
     private func makeCgroup(

@@ -1,0 +1,125 @@
+import Cgroups
+import Glibc
+import Privileges
+import Syscalls
+import SystemPackage
+
+/// A program that runs in a container beside its payload.
+public struct EnteredProcess: Sendable {
+    /// The helper that waits for the program in the host's PID namespace: its exit status is the program's.
+    public let helper: pid_t
+    /// A descriptor of the helper.
+    public let process: FileDescriptor
+    /// A descriptor of the program, for signals.
+    public let program: FileDescriptor
+    /// The controlling side of the program's own terminal, where the specification asked for one.
+    public let terminal: FileDescriptor?
+}
+
+/// Runs another program in a container, behind the same filter, ids and limits as its payload.
+///
+/// - Parameters:
+///   - request: the specification of the container, with the program in `process`.
+///   - container: a descriptor of its PID 1.
+/// - Throws: ``LaunchError``.
+public func enter(_ request: LaunchRequest, _ container: FileDescriptor) throws(LaunchError) -> EnteredProcess {
+    let plan = try LaunchPlan(request)
+    let timeline = try Timeline()
+    defer { timeline.free() }
+    try during(.prepare) { () throws(SystemError) in try closeOnExec(from: 3) }
+    let channel = try during(.prepare) { () throws(SystemError) in try socketPair() }
+    let result = try during(.clone) { () throws(SystemError) in try cloneProcess(into: request.cgroup?.cloneInto) }
+    switch result {
+    case .child:
+        close(channel.0)
+        join(request, plan, timeline, container, parent: channel.1)
+    case .parent(let helper, let process):
+        close(channel.1)
+        defer { close(channel.0) }
+        do throws(LaunchError) {
+            var program: FileDescriptor?
+            var terminal: FileDescriptor?
+            while true {
+                let message = try during(.exec) { () throws(SystemError) in try receive(from: channel.0) }
+                switch message.bytes.first {
+                case nil:
+                    guard let program, timeline.end(of: .exec) != nil else {
+                        throw LaunchError(.exec, nil, "the session ended before the program could start")
+                    }
+                    return EnteredProcess(helper: helper, process: process, program: program, terminal: terminal)
+                case Message.program.rawValue: program = message.descriptors.first
+                case Message.terminal.rawValue: terminal = message.descriptors.first
+                default: throw LaunchError(bytes: Array(message.bytes.dropFirst()))
+                }
+            }
+        } catch {
+            kill(helper, SIGKILL)
+            _ = try? wait(for: helper)
+            close(process)
+            throw error
+        }
+    }
+}
+
+/// The helper: into the container's cgroup first, so that whatever ends the session ends it too; then into its
+/// namespaces, of which the new PID namespace is for its child alone.
+///
+/// It cannot be traced from inside (CVE-2016-9962), holds no directory of the host, and is in the host's PID namespace,
+/// where the session does not see it.
+private func join(
+    _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, _ container: FileDescriptor,
+    parent: FileDescriptor
+) -> Never {
+    do throws(LaunchError) {
+        try during(.cgroup) { () throws(SystemError) in try request.cgroup?.enter() }
+        request.cgroup?.close()
+        try during(.privileges) { () throws(SystemError) in
+            try setDumpable(false)
+            try plan.limits.apply()
+            try checking("setsid") { setsid() }
+        }
+        try during(.clone) { () throws(SystemError) in
+            try enterNamespaces([.user, .mount, .pid, .network, .ipc, .uts, .cgroup], of: container)
+        }
+        close(container)
+        let program = try during(.exec) { () throws(SystemError) in try cloneProcess() }
+        switch program {
+        case .child: beEntered(request, plan, timeline, parent: parent)
+        case .parent(let pid, let descriptor):
+            try during(.exec) { () throws(SystemError) in
+                try send([Message.program.rawValue], descriptors: [descriptor], over: parent)
+            }
+            // Nothing of the caller's stays open here: what a pipe's reader waits for is the program alone.
+            for number: Int32 in 0...2 { Glibc.close(number) }
+            close(parent)
+            close(descriptor)
+            let status = try during(.exec) { () throws(SystemError) in try wait(for: pid) }
+            switch status {
+            case .exited(let code): _exit(code)
+            case .signaled(let signal): _exit(128 + signal)
+            }
+        }
+    } catch {
+        fail(parent, error)
+    }
+}
+
+private func beEntered(
+    _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, parent: FileDescriptor
+) -> Never {
+    do throws(LaunchError) {
+        let terminal = try plan.openTerminal()
+        if let terminal {
+            try during(.terminal) { () throws(SystemError) in
+                try send([Message.terminal.rawValue], descriptors: [terminal.controller], over: parent)
+            }
+            close(terminal.controller)
+        }
+        try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
+        try dropPrivileges(plan)
+        try plan.enterWorkingDirectory()
+        bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)
+    } catch {
+        fail(parent, error)
+    }
+}

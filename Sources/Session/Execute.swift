@@ -1,0 +1,124 @@
+import Cgroups
+import Container
+import Documents
+import Glibc
+import OCISpec
+import Records
+import Seccomp
+import Syscalls
+import SystemPackage
+
+/// A program to run in a live session, beside its payload.
+public struct ExecRequest: Sendable {
+    /// The session's name.
+    public var session: String
+    /// The program and its arguments.
+    public var command: [String]
+    /// Whether it gets a terminal of its own, tied to the caller's.
+    public var wantsTerminal = false
+    /// Variables added to the session's environment, `NAME=value`.
+    public var environment: [String] = []
+
+    /// A request with everything else as usual.
+    public init(session: String, command: [String]) {
+        self.session = session
+        self.command = command
+    }
+}
+
+extension Carrel {
+    /// Runs a program in a live session, with the ids, filter, limits and environment of its payload, and gives the
+    /// program's exit status.
+    public func execute(_ request: ExecRequest) throws(SessionError) -> Int32 {
+        let record = try find(request.session)
+        guard !request.command.isEmpty else { throw SessionError("exec: there is no program to run") }
+        for variable in request.environment {
+            guard let equals = variable.utf8.firstIndex(of: 0x3d), equals != variable.startIndex else {
+                throw SessionError("--env \(variable): expected NAME=value")
+            }
+        }
+        let spec: Spec
+        do throws(Problems) {
+            spec = try Spec(record.spec, file: live.recordPath(record.id))
+        } catch { throw SessionError("session \(record.id): \(error)") }
+        let filter: FilterProgram
+        do throws(FilterError) {
+            filter = try FilterCache(directory: state["cache/seccomp"]).program(forFile: record.filter).program
+        } catch { throw SessionError("seccomp \(record.filter): \(error)") }
+        let container = try telling("session \(record.id)") { () throws(SystemError) in try pidfdOpen(record.pid) }
+        // The number may have gone to another process since the record was read; the descriptor cannot any more.
+        guard startTime(of: record.pid) == record.pidStarted else {
+            throw SessionError("session \(record.id) has just ended")
+        }
+        let cgroup = cgroup(of: record)
+        if record.cgroup != nil && cgroup == nil { throw SessionError("session \(record.id) has lost its cgroup") }
+
+        var inside = spec
+        inside.process?.args = request.command
+        for variable in request.environment {
+            let name = variable.prefix { $0 != "=" } + "="
+            inside.process?.env.removeAll { $0.hasPrefix(name) }
+            inside.process?.env.append(variable)
+        }
+        inside.process?.terminal = request.wantsTerminal
+        let entry: CgroupEntry?
+        do throws(CgroupError) { entry = try cgroup?.entry() } catch {
+            throw SessionError("session \(record.id): \(error)")
+        }
+        try Recorder(state).decided(
+            .exec,
+            [
+                "session": Node(.string(record.id)), "tenant": Node(.string(record.tenant)),
+                "command": Node(.sequence(request.command.map { Node(.string($0)) })), "by": caller().node,
+            ])
+        let descriptors = try telling("exec") { () throws(SystemError) in try SupervisorDescriptors() }
+        let launch = LaunchRequest(
+            spec: inside, extensions: Extensions(annotations: spec.annotations), cgroup: entry, filter: filter,
+            initPath: "")
+        let entered: EnteredProcess
+        do throws(LaunchError) {
+            entered = try enter(launch, container)
+        } catch {
+            throw SessionError("exec in session \(record.id): \(error)", exitStatus: error.exitStatus)
+        }
+        return try telling("exec") { () throws(SystemError) in try attend(entered, descriptors) }
+    }
+
+    /// Carries signals and the terminal until the program is over.
+    private func attend(
+        _ entered: EnteredProcess, _ descriptors: SupervisorDescriptors
+    ) throws(SystemError) -> Int32 {
+        var relay: TerminalRelay?
+        try descriptors.watch(.process, entered.process)
+        try descriptors.watch(.signals, descriptors.signals)
+        if let terminal = entered.terminal {
+            relay = TerminalRelay(controller: terminal)
+            try descriptors.watch(.terminal, terminal)
+            try? descriptors.watch(.input, FileDescriptor(rawValue: 0))
+        }
+        while true {
+            for event in try epollWait(descriptors.epoll) {
+                switch Supervisor.Token(rawValue: event.token) {
+                case .process:
+                    let status = try Syscalls.wait(for: entered.helper)
+                    relay?.finish()
+                    switch status {
+                    case .exited(let code): return code
+                    case .signaled(let signal): return 128 + signal
+                    }
+                case .signals:
+                    while let signal = try readSignal(descriptors.signals) {
+                        if signal.signal == SIGWINCH {
+                            relay?.resize()
+                        } else {
+                            try? pidfdSendSignal(entered.program, signal.signal)
+                        }
+                    }
+                case .terminal: relay?.fromSession { descriptors.unwatch($0) }
+                case .input: relay?.fromCaller { descriptors.unwatch($0) }
+                default: break
+                }
+            }
+        }
+    }
+}
