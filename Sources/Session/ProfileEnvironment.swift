@@ -3,8 +3,8 @@ import Documents
 extension Profile.Environment {
     static let fields = ["set", "pass"]
 
-    /// Set by the launcher from `user`, and from the directory that the session starts in.
-    static let launchers = ["HOME", "USER", "LOGNAME", "PWD"]
+    /// Set by the launcher: who and where the session is.
+    static let launchers = ["HOME", "USER", "LOGNAME", "PWD", "CARREL_SESSION"]
 
     /// Variables that name code to load, or that steer a program to it. A profile can set them; taken from the caller,
     /// whoever calls would choose what runs.
@@ -51,8 +51,12 @@ extension Profile.Environment {
     }
 
     private static func isSafe(path: String) -> Bool {
-        path.utf8.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
-            .allSatisfy { $0.first == UInt8(ascii: "/") }
+        var last = UInt8(ascii: ":")
+        for byte in path.utf8 {
+            if last == UInt8(ascii: ":") && byte != UInt8(ascii: "/") { return false }
+            last = byte
+        }
+        return last != UInt8(ascii: ":")
     }
 
     fileprivate static func loads(_ name: String) -> Bool {
@@ -85,7 +89,7 @@ extension ProfileReader {
             return false
         }
         if Profile.Environment.launchers.contains(name) {
-            note(mark, field, "\(name) is set by the launcher, from user and the working directory")
+            note(mark, field, "\(name) is set by the launcher")
             return false
         }
         return true

@@ -36,8 +36,9 @@ extension Profile {
 
     /// `claude-code` of `/etc/carrel/session/claude-code.yaml`.
     private static func stem(_ name: String) -> String {
-        let file = name.split(separator: "/").last ?? ""
-        return String(file.hasSuffix(".yaml") ? file.dropLast(5) : file)
+        guard let slash = name.utf8.lastIndex(of: UInt8(ascii: "/")) else { return name }
+        let file = String(name[slash...].dropFirst())
+        return file.hasSuffix(".yaml") ? String(file.dropLast(5)) : file
     }
 
     /// The profile's own problems first, then its parents', each in the order of the document.
@@ -63,28 +64,49 @@ extension Profile {
         return problems
     }
 
+    /// A path inside that something is mounted on, and the field that says so.
+    private struct Target {
+        let field: String
+        let path: String
+        /// Whether others can lie in it.
+        var isEmpty = false
+    }
+
     /// Every path inside that something is mounted on has its own place. Only in the home directory and in `/tmp`, which
     /// begin empty, can others lie; elsewhere their mount points would have to be made in someone's tree.
     private func targetProblems() -> [Problem] {
-        var targets = [("", "/tmp", true), ("user.home", user.home, true), ("workdir.target", workdir.target, false)]
-        if let config { targets.append(("config.target", config.target, false)) }
-        for (index, mount) in mounts.enumerated() { targets.append(("mounts[\(index)].target", mount.target, false)) }
+        var targets = [
+            Target(field: "", path: "/tmp", isEmpty: true),
+            Target(field: "user.home", path: user.home, isEmpty: true),
+            Target(field: "workdir.target", path: workdir.target),
+        ]
+        if let config { targets.append(Target(field: "config.target", path: config.target)) }
+        for (index, mount) in mounts.enumerated() {
+            targets.append(Target(field: "mounts[\(index)].target", path: mount.target))
+        }
         var problems: [Problem] = []
-        for (index, target) in targets.enumerated() {
+        for (index, one) in targets.enumerated() {
             for other in targets[..<index] {
-                let (outer, inner) = target.1.isAtOrBelow(other.1) ? (other, target) : (target, other)
-                guard inner.1.isAtOrBelow(outer.1), !outer.2 || inner.1 == outer.1 else { continue }
+                let (outer, inner) = one.path.isAtOrBelow(other.path) ? (other, one) : (one, other)
+                guard inner.path.isAtOrBelow(outer.path), !outer.isEmpty || inner.path == outer.path else { continue }
                 // Told where it can be mended: at the field that was set last.
-                let (late, early) = age(target.0) >= age(other.0) ? (target, other) : (other, target)
-                let name = early.0.isEmpty ? "the session's own" : "\(early.0), set in \(trace.origin(early.0))"
+                let (late, early) = age(one.field) >= age(other.field) ? (one, other) : (other, one)
+                let owner =
+                    early.field.isEmpty
+                    ? "the session's own" : "\(early.field), \(trace.origin(Self.root(early.field)))"
                 problems.append(
-                    problem(late.0, "", "expected a place of its own, found \(late.1) beside \(early.1) (\(name))"))
+                    problem(
+                        late.field, "",
+                        "expected a place of its own, found \(late.path) beside \(early.path) (\(owner))"))
             }
         }
         return problems
     }
 
-    private func age(_ field: String) -> Int { trace.age(field.hasPrefix("mounts") ? "mounts" : field) }
+    private func age(_ field: String) -> Int { trace.age(Self.root(field)) }
+
+    /// The field that a part of a list was set with.
+    private static func root(_ field: String) -> String { field.hasPrefix("mounts[") ? "mounts" : field }
 
     private mutating func findFilter(_ catalog: ProfileCatalog) -> Problem? {
         let places = catalog.directories.map { $0 + "/seccomp" }
@@ -108,7 +130,7 @@ extension Profile {
     /// A problem at the place where the field was set.
     private func problem(_ field: String, _ element: String, _ message: String) -> Problem {
         let name = element.isEmpty ? field : "\(field).\(element)"
-        return switch trace.origin(field.hasPrefix("mounts[") ? "mounts" : field, element) {
+        return switch trace.origin(Self.root(field), element) {
         case .builtIn: Problem(file: files.first ?? "", mark: nil, field: name, message: message)
         case .file(let file, let mark): Problem(file: file, mark: mark, field: name, message: message)
         case .option(let option): Problem(file: "command line", mark: nil, field: option, message: message)

@@ -23,9 +23,14 @@ final class ProfileReader {
 
     func note(_ others: [Problem]) { problems += others }
 
+    /// Notes that the value is not what was expected.
+    func refuse(_ node: Node, _ field: String, _ expected: String) {
+        note(node.mark, field, "expected \(expected), found \(Self.show(node))")
+    }
+
     /// Notes that the value is not what was expected; `nil`, for the value that was not read.
     func refuse<Value>(_ node: Node, _ field: String, _ expected: String) -> Value? {
-        note(node.mark, field, "expected \(expected), found \(Self.show(node))")
+        refuse(node, field, expected) as Void
         return nil
     }
 
@@ -48,8 +53,7 @@ extension ProfileReader {
     /// Hands each member of a map to `body`, which says whether it knows the name.
     func members(_ node: Node, _ field: String, _ names: [String], _ body: (Node.Entry) -> Bool) {
         guard case .mapping(let entries) = node.content else {
-            note(node.mark, field, "expected a map, found \(Self.show(node))")
-            return
+            return refuse(node, field, "a map")
         }
         for entry in entries where !body(entry) {
             let hint = nearest(entry.key, in: names).map { "; did you mean \($0)?" } ?? ""

@@ -52,12 +52,27 @@ extension ProfileReader {
     /// An absolute path without `.`, `..`, `//` or a slash at its end.
     func path(_ node: Node, _ field: String) -> String? {
         guard let path = text(node, field) else { return nil }
-        let steps = path.utf8.dropFirst().split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        let normal = steps.allSatisfy { !$0.isEmpty && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8) }
-        guard path.utf8.first == UInt8(ascii: "/"), path.utf8.count < 4096, normal || path == "/" else {
+        let absolute = path.utf8.first == UInt8(ascii: "/") && path.utf8.count < 4096
+        guard absolute, path == "/" || Self.arePlain(path.utf8.dropFirst()) else {
             return refuse(node, field, "an absolute path without ., .. or doubled slashes")
         }
         return path
+    }
+
+    /// Whether no step of a path is empty, `.` or `..`.
+    private static func arePlain(_ path: Substring.UTF8View) -> Bool {
+        var length = 0
+        var dots = 0
+        for byte in path {
+            if byte == UInt8(ascii: "/") {
+                if length == dots && length <= 2 { return false }
+                (length, dots) = (0, 0)
+            } else {
+                length += 1
+                if byte == UInt8(ascii: ".") { dots += 1 }
+            }
+        }
+        return length != dots || length > 2
     }
 
     /// A path of the host that can be shown inside.
@@ -82,28 +97,46 @@ extension ProfileReader {
 
     /// Paths and globs of the workdir. A profile adds to what its parent names and takes nothing away.
     func patterns(_ entry: Node.Entry, _ field: String, _ patterns: inout [String]) {
-        guard let added = list(entry, field, pattern) else { return }
-        for (pattern, node) in added where !patterns.contains(pattern) {
+        guard case .sequence(let nodes) = entry.value.content else { return refuse(entry.value, field, "a list") }
+        for (index, node) in nodes.enumerated() {
+            guard let pattern = pattern(node, field, index), !patterns.contains(pattern) else { continue }
             patterns.append(pattern)
             set(field, pattern, at: node.mark)
         }
     }
 
     /// A slash at the end says that a directory is meant, for what is protected before it is there.
-    private func pattern(_ node: Node, _ field: String) -> (String, Node)? {
-        guard let pattern = text(node, field) else { return nil }
-        let path = pattern.hasSuffix("/") ? pattern.dropLast() : pattern[...]
-        let steps = path.split(separator: "/", omittingEmptySubsequences: false)
-        let plain = steps.allSatisfy { step in
-            !step.isEmpty && step != "." && step != ".." && (step == "**" || !step.contains("**"))
+    private func pattern(_ node: Node, _ field: String, _ index: Int) -> String? {
+        if case .string(let pattern) = node.content {
+            let isDirectory = pattern.utf8.last == UInt8(ascii: "/")
+            let path = pattern.utf8.dropLast(isDirectory ? 1 : 0)
+            if Self.arePlain(path) && Self.areWildcardsKnown(pattern) { return pattern }
         }
-        guard plain, steps.last != "**", pattern.first != "!", !pattern.utf8.contains(where: "\\[]{}".utf8.contains)
-        else {
-            return refuse(
-                node, field,
-                "a path relative to the workdir, in which *, ? and ** match, without ., .., !, \\, [] or {}")
+        return refuse(
+            node, "\(field)[\(index)]",
+            "a path relative to the workdir, in which *, ? and **/ match, without ., .., !, \\, [] or {}")
+    }
+
+    /// Whether `**` stands for directories alone, and nothing looks like the wildcards of other programs.
+    private static func areWildcardsKnown(_ pattern: String) -> Bool {
+        var length = 0
+        var last: UInt8 = 0
+        var hasPair = false
+        for byte in pattern.utf8 {
+            switch byte {
+            case UInt8(ascii: "/"):
+                if hasPair && length != 2 { return false }
+                (length, hasPair) = (-1, false)
+            case UInt8(ascii: "!") where length == 0, UInt8(ascii: "\\"), UInt8(ascii: "["), UInt8(ascii: "]"),
+                UInt8(ascii: "{"), UInt8(ascii: "}"):
+                return false
+            case UInt8(ascii: "*") where last == byte: hasPair = true
+            default: break
+            }
+            length += 1
+            last = byte
         }
-        return (pattern, node)
+        return !hasPair
     }
 
     static func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }

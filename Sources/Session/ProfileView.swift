@@ -28,15 +28,19 @@ extension Profile {
     public func text() -> String {
         var rows: [(text: String, origin: ProfileOrigin?)] = []
         write(node { Node(.string(ByteSize.text($0))) }, "", "", &rows)
+        let ambiguous = Set(files.map(Self.base)).count < files.count
         let column = rows.lazy.filter { $0.origin != nil }.map(\.text.count).filter { $0 < 60 }.max() ?? 0
-        return rows.reduce(into: "# \(name)\n") { text, row in
+        return rows.reduce(into: "# \(name): \(files.joined(separator: " extends "))\n") { text, row in
             text += row.text
             if let origin = row.origin {
-                text += String(repeating: " ", count: max(0, column - row.text.count)) + "  # \(origin)"
+                let padding = String(repeating: " ", count: max(0, column - row.text.count))
+                text += padding + "  # " + (ambiguous ? origin.description : Self.base(origin.description))
             }
             text += "\n"
         }
     }
+
+    private static func base(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 
     /// The profile as `carrel profile show --json` prints it: its name, its files, its fields, and the origin of each.
     public func json() -> String {
@@ -190,8 +194,9 @@ extension Profile {
         let json = Node(content).json()
         guard case .string(let text) = content, let first = text.utf8.first else { return json }
         let safe = text.utf8.allSatisfy { ProfileReader.isWord($0) || "/.-".utf8.contains($0) }
-        let number = ProfileReader.isDigit(first) || "+-.".utf8.contains(first)
-        let word = ["null", "true", "false"].contains(text.lowercased())
+        let number = [first, text.utf8.dropFirst().first ?? first].contains(where: ProfileReader.isDigit)
+        let word =
+            first == UInt8(ascii: "-") || ["null", "true", "false", ".inf", ".nan", "."].contains(text.lowercased())
         let isSize = ByteSize.parse(text) != nil && text.hasSuffix("iB") || TimeSpan.parse(text) != nil
         return safe && !word && (!number || isSize) ? text : json
     }

@@ -1,0 +1,71 @@
+import Testing
+
+@testable import Session
+
+@Suite struct ProfileOverridesTests {
+    @Test func optionsStandBeforeFiles() throws {
+        let fixture = try ProfileFixture([
+            "p": "version: 1\nenvironment: {set: {A: file, B: file}, pass: [TERM, A]}\nlimits: {memory: 1GiB}\n"
+        ])
+        var overrides = ProfileOverrides()
+        overrides.image = "/srv/root"
+        overrides.memory = "2GiB"
+        overrides.swap = "1GiB"
+        overrides.pids = "64"
+        overrides.cpus = "0.5"
+        overrides.openFiles = "256"
+        overrides.tmp = "1048576"
+        overrides.timeout = "none"
+        overrides.idle = "90s"
+        overrides.grace = "0s"
+        overrides.network = "gateway"
+        overrides.environment = ["A=a=b", "C=", "TZ", "TERM"]
+        let profile = try fixture.load("p", overrides)
+        #expect(profile.image == .directory("/srv/root"))
+        #expect(profile.limits.memory == 2 << 30 && profile.limits.swap == 1 << 30 && profile.limits.tmp == 1 << 20)
+        #expect(profile.limits.pids == 64 && profile.limits.cpus == 500 && profile.limits.openFiles == 256)
+        #expect(profile.limits.wallClock == nil && profile.limits.idle == 90_000_000_000 && profile.limits.grace == 0)
+        #expect(profile.network == .gateway)
+        #expect(profile.environment.set.map { "\($0.name)=\($0.value)" } == ["A=a=b", "B=file", "C="])
+        #expect(profile.environment.pass == ["TERM", "TZ"])
+    }
+
+    @Test func whatIsWrongWithThemIsToldByOption() throws {
+        let fixture = try ProfileFixture(["p": "version: 1\n"])
+        var overrides = ProfileOverrides()
+        overrides.image = "../x"
+        overrides.memory = "2g"
+        overrides.pids = "many"
+        overrides.cpus = "-1"
+        overrides.openFiles = "1"
+        overrides.timeout = "30"
+        overrides.seccomp = "a/b"
+        overrides.network = "host"
+        overrides.environment = ["HOME=/", "LD_PRELOAD", "=x"]
+        let loader =
+            "LD_PRELOAD says what code is loaded, and the caller would say it; write a value under environment.set"
+        #expect(
+            fixture.problems("p", overrides) == [
+                "command line: --image: expected host, the name of an image, or an absolute path, found \"../x\"",
+                "command line: --seccomp: expected the name of a filter, or an absolute path, found \"a/b\"",
+                "command line: --network: expected none or gateway, found \"host\"",
+                "command line: --memory: expected a size such as 2GiB, found \"2g\"; did you mean 2GiB?",
+                "command line: --pids: expected a whole number from 1 to 4194304, found \"many\"",
+                "command line: --cpus: expected a number of processors from 0.01 to 4096, or none, found -1",
+                "command line: --open-files: expected a whole number from 16 to 1048576, found 1",
+                "command line: --timeout: expected a duration such as 1h30m, 10s or 500ms, or none, found \"30\"",
+                "command line: --env: HOME is set by the launcher",
+                "command line: --env: expected a name of letters, digits and _ that begins with no digit",
+                "command line: --env: \(loader)",
+            ])
+    }
+
+    @Test func aFilterThatIsNotThereIsToldByOption() throws {
+        var overrides = ProfileOverrides()
+        overrides.seccomp = "agent-defaul"
+        #expect(
+            try ProfileFixture(["p": "version: 1\n"]).problems("p", overrides) == [
+                "command line: --seccomp: expected a filter of seccomp, found \"agent-defaul\"; did you mean agent-default?"
+            ])
+    }
+}
