@@ -57,7 +57,8 @@ struct UnifiedTree: ControllerTree {
                 guard error.errno == .resourceBusy || error.errno?.rawValue == EOPNOTSUPP else { throw error }
                 let full = error.errno == .resourceBusy ? parent : top
                 throw .noPlace(
-                    reason: "processes are directly in \(full), and a cgroup v2 with processes hands no controllers down",
+                    reason:
+                        "processes are directly in \(full), and a cgroup v2 with processes hands no controllers down",
                     fix: "start them one level below: DelegateSubgroup=main in the systemd unit, "
                         + "or mkdir \(full)/main and move them there")
             }

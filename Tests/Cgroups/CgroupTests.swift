@@ -26,6 +26,7 @@ import Testing
             #expect(usage.pidsMax == 20)
             #expect(usage.pidsPeak ?? 1 == 1)
             #expect(usage.cpu ?? 0 > 0)
+            #expect(try cgroup.cpuTime() == usage.cpu)
             #expect(usage.oomKills == 0 && usage.memoryLimitHits == 0 && usage.pidsLimitHits == 0)
             #expect((usage.memoryPressure != nil) == exists("/proc/pressure/memory"))
         }

@@ -115,7 +115,7 @@ import Testing
         }
         for hierarchy in hierarchies {
             let directory = "/sys/fs/cgroup\(hierarchy)/\(path)"
-            for file in ["", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads", "/tasks", "/main"] {
+            for file in ["", "/cgroup.procs", "/cgroup.subtree_control"] {
                 _ = chown(directory + file, 65_534, 65_534)
             }
         }
