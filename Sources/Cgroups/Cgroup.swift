@@ -154,11 +154,17 @@ public final class Cgroup {
             try write("1", "\(directory)/cgroup.kill")
         } catch {
             guard error.errno == .noSuchFileOrDirectory, exists("\(directory)/cgroup.procs") else { throw error }
-            // An older kernel. What is frozen cannot fork away from the signals, and dies of them all the same.
-            try write("1", "\(directory)/cgroup.freeze")
-            defer { try? thaw() }
-            _ = try wait(for: "frozen", toBe: 1, timeout: 1000)
+            try killEach()
+        }
+    }
+
+    /// What older kernels need. Frozen processes do not fork away from the signals, and die of them all the same.
+    func killEach() throws(CgroupError) {
+        try write("1", "\(directory)/cgroup.freeze")
+        defer { try? thaw() }
+        for _ in 0..<20 {
             for process in try processes() where process > 0 { Glibc.kill(process, SIGKILL) }
+            if try waitUntilEmpty(timeout: 50) { return }
         }
     }
 
