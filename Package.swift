@@ -44,8 +44,7 @@ let package = Package(
         tests("Container", ["Syscalls"]),
         tests("Records", ["Documents"]),
         tests("Session", ["Documents"]),
-        .testTarget(
-            name: "IntegrationTests", dependencies: ["Documents"], path: "Tests/Integration", exclude: ["Fixtures"]),
+        .testTarget(name: "IntegrationTests", dependencies: ["Documents"], path: "Tests/Integration"),
     ],
     swiftLanguageModes: [.v6]
 )

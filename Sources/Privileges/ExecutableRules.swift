@@ -2,8 +2,6 @@ import Glibc
 import Syscalls
 import SystemPackage
 
-private let pathOnly: Int32 = 0x20_0000  // O_PATH
-
 /// Fills a Landlock ruleset with the programs of an allowlist and what they need.
 struct ExecutableRules {
     private let ruleset: FileDescriptor
@@ -21,8 +19,9 @@ struct ExecutableRules {
     }
 
     private mutating func list(_ path: String, depth: Int) throws(SystemError) {
-        // As far as the kernel follows: a script may name a script, four times (exec_binprm in fs/exec.c).
-        if depth > 5 { throw SystemError("execve", path, errno: .tooManySymbolicLinkLevels) }
+        // As far as the kernel follows: five interpreters of scripts (exec_binprm in fs/exec.c), and the last one's
+        // loader.
+        if depth > 6 { throw SystemError("execve", path, errno: .tooManySymbolicLinkLevels) }
         if !listed.insert(path).inserted { return }
         guard let file = try Self.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY) else { return }
         defer { close(file) }
@@ -32,30 +31,42 @@ struct ExecutableRules {
         }
     }
 
-    /// Allows reading everything but what lies in `closed`, and renaming everywhere.
+    /// Allows reading and writing everything but what lies in `closed`, only reading in /proc, and renaming everywhere.
     ///
     /// Landlock has no exceptions from a rule. So the way down to each closed directory is opened entry by entry: what
     /// lies beside it is allowed, it itself is not.
-    func allowReading(outside closed: [String]) throws(SystemError) {
-        if let root = try Self.open("/", pathOnly) {
+    func allowFiles(outside closed: [String]) throws(SystemError) {
+        if let root = try Self.open("/", O_PATH) {
             defer { close(root) }
             try Landlock.allow(.refer, on: root, named: "/", in: ruleset)
         }
-        try allowReading("", closed)
+        try allowFiles(in: "", outside: closed)
     }
 
-    private func allowReading(_ directory: String, _ closed: [String]) throws(SystemError) {
+    private func allowFiles(in directory: String, outside closed: [String]) throws(SystemError) {
         for name in try Syscalls.list(directory + "/") {
             let path = directory + "/" + name
             if closed.contains(path) { continue }
-            guard let entry = try Self.open(path, pathOnly | O_NOFOLLOW) else { continue }
+            guard let entry = try Self.open(path, O_PATH | O_NOFOLLOW) else { continue }
             defer { close(entry) }
             let isDirectory = try status(entry).st_mode & S_IFMT == S_IFDIR
             if isDirectory && closed.contains(where: { $0.hasPrefix(path + "/") }) {
-                try allowReading(path, closed)
+                try allowFiles(in: path, outside: closed)
             } else {
-                try Landlock.allow(.readFile, on: entry, named: path, in: ruleset)
+                // Writing /proc/self/mem puts code into a listed program, which even a shell can do.
+                let access: Landlock.FileAccess = path == "/proc" ? .readFile : [.readFile, .writeFile]
+                try Landlock.allow(access, on: entry, named: path, in: ruleset)
             }
+        }
+    }
+
+    /// Allows opening the files and terminals of descriptors 0 to 2 once more, as `/dev/stdin` does: they lie outside
+    /// of the new root. Pipes and sockets need no rule.
+    func allowStandardStreams() throws(SystemError) {
+        for stream in [FileDescriptor.standardInput, .standardOutput, .standardError] {
+            guard let kind = try? status(stream).st_mode & S_IFMT, kind == S_IFREG || kind == S_IFCHR else { continue }
+            try Landlock.allow(
+                [.readFile, .writeFile], on: stream, named: "descriptor \(stream.rawValue)", in: ruleset)
         }
     }
 

@@ -44,6 +44,12 @@ public struct IDMap: Sendable, Equatable {
         }
     }
 
+    init(users: IDExtents, groups: IDExtents, writer: Writer) {
+        self.users = users
+        self.groups = groups
+        self.writer = writer
+    }
+
     /// The caller's own two ids as `uid` and `gid` inside, and no other.
     public static func own(uid: uid_t, gid: gid_t) throws(ControlError) -> IDMap {
         try IDMap(

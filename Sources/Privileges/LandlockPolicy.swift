@@ -96,13 +96,14 @@ public struct LandlockPolicy: Sendable, Equatable {
     ///   for a chain of interpreters that the kernel would not follow.
     public func restrict() throws(SystemError) {
         if requiredABI == 0 { return }
-        let files: Landlock.FileAccess = executables == nil ? [] : [.execute, .readFile, .refer]
+        let files: Landlock.FileAccess = executables == nil ? [] : [.execute, .readFile, .writeFile, .refer]
         let ruleset = try Landlock.createRuleset(files: files, scopes: scopes)
         defer { close(ruleset) }
         if let executables {
             var rules = ExecutableRules(ruleset, searchPath: searchPath)
             for path in executables { try rules.list(path) }
-            try rules.allowReading(outside: programDirectories)
+            try rules.allowFiles(outside: programDirectories)
+            try rules.allowStandardStreams()
         }
         try Landlock.restrictSelf(ruleset)
     }

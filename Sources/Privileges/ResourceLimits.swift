@@ -11,6 +11,7 @@ public struct ResourceLimits: Sendable, Equatable {
         let hard: UInt64
     }
     private var limits: [Limit] = []
+    private let dumpsCores: Bool
 
     /// The limits of an OCI process, and no core dumps where the list says nothing of `RLIMIT_CORE`.
     ///
@@ -34,9 +35,7 @@ public struct ResourceLimits: Sendable, Equatable {
             }
             limits.append(Limit(name: limit.type, resource: Int32(index), soft: limit.soft, hard: limit.hard))
         }
-        if !limits.contains(where: { $0.name == "RLIMIT_CORE" }) {
-            limits.append(Limit(name: "RLIMIT_CORE", resource: Int32(RLIMIT_CORE.rawValue), soft: 1, hard: 1))
-        }
+        dumpsCores = limits.contains { $0.name == "RLIMIT_CORE" }
     }
 
     /// Sets the limits of process `pid`, 0 being the caller.
@@ -46,6 +45,14 @@ public struct ResourceLimits: Sendable, Equatable {
     public func apply(to pid: pid_t = 0) throws(SystemError) {
         for limit in limits {
             try setResourceLimit(limit.resource, soft: limit.soft, hard: limit.hard, of: pid, named: limit.name)
+        }
+        if dumpsCores { return }
+        let core = Int32(RLIMIT_CORE.rawValue)
+        do throws(SystemError) {
+            try setResourceLimit(core, soft: 1, hard: 1, of: pid, named: "RLIMIT_CORE")
+        } catch {
+            guard error.errno == .notPermitted else { throw error }
+            try setResourceLimit(core, soft: 0, hard: 0, of: pid, named: "RLIMIT_CORE")
         }
     }
 

@@ -62,38 +62,12 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
         composed.extensions.pinnedPaths = held.pinned.map { "\(target)/\($0)" }
         composed.spec.linux?.readonlyPaths += held.readOnly.map { "\(target)/\($0)" }
         composed.spec.linux?.maskedPaths += held.masked.map { "\(target)/\($0)" }
-        if let nothing = nothing(in: parts.state) {
-            composed.spec.mounts += held.absent.map {
-                Mount(
-                    destination: "\(target)/\($0)", type: "bind", source: nothing,
-                    options: ["bind", "ro", "nosuid", "noexec"])
-            }
-        } else {
-            composed.spec.linux?.readonlyPaths += held.absent.map { "\(target)/\($0)" }
-        }
     }
     composed.spec.annotations = composed.extensions.annotations
     composed.spec.annotations["dev.carrel.session"] = parts.id
     composed.spec.annotations["dev.carrel.tenant"] = parts.tenant.name
     composed.spec.annotations["dev.carrel.profile"] = profile.name
     return composed
-}
-
-/// A device like /dev/null that nobody may open for writing: what stands for a file that does not exist. Programs read
-/// it as empty, and git does not take it for a file of the repository, as it would an empty one.
-///
-/// - Returns: `nil` where the caller cannot make devices, or the state directory's filesystem has none.
-private func nothing(in state: StateDirectory) -> String? {
-    let path = state["images/nothing"]
-    if exists(path) { return path }
-    guard geteuid() == 0 else { return nil }
-    let draft = "\(path).\(getpid()).new"
-    defer { try? remove(draft) }
-    guard mknod(draft, S_IFCHR | 0o444, 1 << 8 | 3) == 0, chmod(draft, 0o444) == 0,
-        let file = try? open(draft, O_RDONLY)
-    else { return nil }
-    close(file)
-    return rename(draft, path) == 0 ? path : nil
 }
 
 // MARK: Mounts

@@ -85,9 +85,7 @@ struct Skeleton {
                         try expand(path)
                     } else {
                         mounts.append(
-                            Mount(
-                                destination: "/" + path, type: "bind", source: "\(image)/\(path)", options: bindOptions)
-                        )
+                            Mount(destination: "/" + path, type: "bind", source: "\(image)/\(path)", options: bindOptions))
                     }
                 case S_IFREG:
                     items.append((path, .text("")))

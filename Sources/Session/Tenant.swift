@@ -38,8 +38,7 @@ public struct Tenant: Sendable {
         }
         let first = isRoot ? try allocate(name, path, state) : nil
         if first == nil {
-            try telling("tenant \(name)") { () throws(SystemError) in try replaceFile(path + "/ids", with: "own\n".utf8)
-            }
+            try telling("tenant \(name)") { () throws(SystemError) in try replaceFile(path + "/ids", with: "own\n".utf8) }
         }
         return Tenant(name: name, path: path, firstID: first)
     }

@@ -12,6 +12,8 @@ public enum Landlock {
         public init(rawValue: UInt64) { self.rawValue = rawValue }
         /// Executing a file: what execve(2) opens, and the loader or interpreter that the kernel opens for it.
         public static let execute = FileAccess(rawValue: 1 << 0)
+        /// Opening a file for writing.
+        public static let writeFile = FileAccess(rawValue: 1 << 1)
         /// Opening a file for reading.
         public static let readFile = FileAccess(rawValue: 1 << 2)
         /// Linking or renaming into another directory. Always denied (`EXDEV`) in a file domain unless handled and
