@@ -32,7 +32,7 @@ let package = Package(
         room("Seccomp", ["Syscalls", "OCISpec", "Documents", "CLibseccomp", "CLibmd"]),
         room("Container", ["Syscalls", "OCISpec", "Privileges", "Cgroups", "Seccomp"]),
         room("Records", ["Syscalls", "Documents", "CLibmd"]),
-        room("Session", ["Container", "Records", "Documents"]),
+        room("Session", ["Container", "Records", "Documents", "Privileges"]),
         .executableTarget(name: "carrel", dependencies: ["Session"]),
 
         tests("Documents"),

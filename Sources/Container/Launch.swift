@@ -123,14 +123,15 @@ private func beInit(
         _ = try during(.privileges) { () throws(SystemError) in try checking("setsid") { setsid() } }
         try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
         _ = try listen(parent, for: .idMap)
+        // The host's trees as long as this is still the caller, who can reach them; a parent with more rights does it.
+        let reached = plan.parentBinds ? nil : try plan.prepareBinds(container: nil)
         // Root of the new user namespace: the owner of what is made below.
         if plan.mapsRoot { try during(.idMap) { () throws(SystemError) in try becomeNamespaceRoot() } }
         let own = try plan.makeFilesystems()
         timeline.mark(.filesystems)
 
         let received = try listen(parent, for: .binds)
-        let binds = plan.parentBinds ? received : try plan.prepareBinds(container: nil)
-        let (root, initProgram) = try plan.assemble(own: own, binds: binds)
+        let (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received)
         timeline.mark(.mounts)
         try during(.devices) { () throws(SystemError) in
             try root.makeDevices()

@@ -48,7 +48,7 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     composed.spec.mounts = skeleton.mounts + mounts
     composed.spec.hostname = String(parts.id.prefix(63))
     composed.spec.process = process(parts, user)
-    composed.spec.linux = linux(parts)
+    composed.spec.linux = try linux(parts)
     composed.extensions.executables = profile.exec.allow
     composed.extensions.scopes = profile.scopes.map(\.rawValue)
     if let workdir = parts.workdir {
@@ -196,10 +196,10 @@ private func environment(_ parts: SessionParts) -> [String] {
 
 // MARK: Linux
 
-private func linux(_ parts: SessionParts) -> Linux {
+private func linux(_ parts: SessionParts) throws(SessionError) -> Linux {
     let profile = parts.profile
     var linux = Linux()
-    (linux.uidMappings, linux.gidMappings) = parts.tenant.maps(uid: profile.user.uid, gid: profile.user.gid)
+    (linux.uidMappings, linux.gidMappings) = try parts.tenant.maps(uid: profile.user.uid, gid: profile.user.gid)
     linux.namespaces = [.user, .mount, .pid, .network, .ipc, .uts, .cgroup].map { LinuxNamespace(type: $0) }
     linux.cgroupsPath = "/carrel/\(parts.tenant.name)/\(parts.id)"
     let limits = profile.limits

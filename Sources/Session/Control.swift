@@ -59,7 +59,8 @@ extension Carrel {
         var names: [String] = []
         for record in try select(selection) {
             guard let cgroup = cgroup(of: record) else {
-                throw SessionError("session \(record.id) has no cgroup, so it cannot be paused", fix: "see carrel doctor")
+                throw SessionError(
+                    "session \(record.id) has no cgroup, so it cannot be paused", fix: "see carrel doctor")
             }
             try Recorder(state).decided(
                 event,
@@ -168,7 +169,9 @@ extension Carrel {
                 if now >= end { return }
                 // A supervisor that is this process's parent ends only after this call.
                 let left = Int((end - now) / 1_000_000) + 1
-                if (try? poll([(supervisor, .readable)], timeout: min(left, 20)))?[0].contains(.readable) == true { break }
+                if (try? poll([(supervisor, .readable)], timeout: min(left, 20)))?[0].contains(.readable) == true {
+                    break
+                }
             }
         }
         sweepAll()

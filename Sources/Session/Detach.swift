@@ -77,7 +77,9 @@ extension Carrel {
     /// - Parameters:
     ///   - id: the session.
     ///   - descriptors: what ``SupervisorDescriptors/text(_:_:_:_:)`` said.
-    public static func resumeSupervision(statePath: String, id: String, descriptors: String) throws(SessionError) -> Int32 {
+    public static func resumeSupervision(statePath: String, id: String, descriptors: String) throws(SessionError)
+        -> Int32
+    {
         let state = try StateDirectory(path: statePath)
         guard let parked = ParkedDescriptors(descriptors), let record = LiveSessions(state: state).find(id) else {
             throw SessionError("supervise: this is for carrel itself")

@@ -48,7 +48,8 @@ extension Carrel {
             throw SessionError(
                 "starts are held: \(level.name)",
                 fix: "carrel release "
-                    + (level == .all ? "--all" : "--" + level.name.split(separator: ".", maxSplits: 1).joined(separator: " ")))
+                    + (level == .all
+                        ? "--all" : "--" + level.name.split(separator: ".", maxSplits: 1).joined(separator: " ")))
         }
     }
 }

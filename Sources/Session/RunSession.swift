@@ -282,7 +282,8 @@ extension Carrel {
             carrel: Carrel.version,
             profile: Report.Profile(
                 name: parts.profile.name, sha256: sha256(Array(parts.profile.node.json().utf8))),
-            image: parts.profile.image.description, command: parts.command, started: clock.started, ended: clock.started,
+            image: parts.profile.image.description, command: parts.command, started: clock.started,
+            ended: clock.started,
             exit: Report.Exit(how: .failed, status: nil, why: "the supervisor was killed"), limitsAsked: asked,
             limitsInForce: inForce, cgroups: CgroupHost.detect().mode.rawValue,
             absent: composed.absent.map { Report.Absence(name: $0.control, reason: $0.reason) },

@@ -85,7 +85,9 @@ struct Skeleton {
                         try expand(path)
                     } else {
                         mounts.append(
-                            Mount(destination: "/" + path, type: "bind", source: "\(image)/\(path)", options: bindOptions))
+                            Mount(
+                                destination: "/" + path, type: "bind", source: "\(image)/\(path)", options: bindOptions)
+                        )
                     }
                 case S_IFREG:
                     items.append((path, .text("")))

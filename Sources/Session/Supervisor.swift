@@ -90,7 +90,8 @@ final class Supervisor {
 
     /// Sets the one timer to whatever comes first.
     private func arm() throws(SystemError) {
-        let next = [graceEnd, ending == nil ? wallClockEnd : nil, ending == nil ? idle.next : nil].compactMap { $0 }.min()
+        let next = [graceEnd, ending == nil ? wallClockEnd : nil, ending == nil ? idle.next : nil].compactMap { $0 }
+            .min()
         try timerFDSet(descriptors.timer, nanoseconds: next.map { max($0, 1) } ?? 0, absolute: true)
     }
 

@@ -68,7 +68,9 @@ struct ParkedDescriptors {
     init?(_ text: String) {
         let numbers = text.split(separator: ",").compactMap { Int64($0) }
         guard numbers.count == 11 else { return nil }
-        func descriptor(_ index: Int) -> FileDescriptor { FileDescriptor(rawValue: Int32(truncatingIfNeeded: numbers[index])) }
+        func descriptor(_ index: Int) -> FileDescriptor {
+            FileDescriptor(rawValue: Int32(truncatingIfNeeded: numbers[index]))
+        }
         descriptors = SupervisorDescriptors(epoll: descriptor(0), signals: descriptor(1), timer: descriptor(2))
         process = descriptor(3)
         status = descriptor(4)

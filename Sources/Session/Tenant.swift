@@ -1,5 +1,6 @@
 import Glibc
 import OCISpec
+import Privileges
 import Syscalls
 
 /// Whose session it is, and the range of host ids that belongs to no other tenant.
@@ -9,7 +10,7 @@ public struct Tenant: Sendable {
     /// Where the tenant's own files of Carrel are.
     public let path: String
     /// The first of the 65,536 user and group ids of the tenant's sessions; `nil` for an ordinary user, whose sessions
-    /// all map to that user's own id.
+    /// all run as that user, with the user's subordinate ids (subuid(5)) around where there are any.
     public let firstID: UInt32?
 
     static let rangeSize: UInt32 = 65_536
@@ -38,7 +39,8 @@ public struct Tenant: Sendable {
         }
         let first = isRoot ? try allocate(name, path, state) : nil
         if first == nil {
-            try telling("tenant \(name)") { () throws(SystemError) in try replaceFile(path + "/ids", with: "own\n".utf8) }
+            try telling("tenant \(name)") { () throws(SystemError) in try replaceFile(path + "/ids", with: "own\n".utf8)
+            }
         }
         return Tenant(name: name, path: path, firstID: first)
     }
@@ -82,15 +84,26 @@ public struct Tenant: Sendable {
     /// - Parameters:
     ///   - uid: the session's user inside.
     ///   - gid: the session's group inside.
-    func maps(uid: UInt32, gid: UInt32) -> (users: [LinuxIDMapping], groups: [LinuxIDMapping]) {
+    /// - Throws: ``SessionError`` for an /etc/subuid or /etc/subgid that cannot be understood.
+    func maps(
+        uid: UInt32, gid: UInt32
+    ) throws(SessionError) -> (users: [LinuxIDMapping], groups: [LinuxIDMapping]) {
         if let firstID {
             let all = LinuxIDMapping(containerID: 0, hostID: firstID, size: Self.rangeSize)
             return ([all], [all])
         }
-        return (
-            [LinuxIDMapping(containerID: uid, hostID: geteuid(), size: 1)],
-            [LinuxIDMapping(containerID: gid, hostID: getegid(), size: 1)]
-        )
+        let map: IDMap
+        do throws(ControlError) {
+            if let lent = try IDMap.subordinate(uid: uid, gid: gid) {
+                map = lent
+            } else {
+                map = try IDMap.own(uid: uid, gid: gid)
+            }
+        } catch { throw SessionError("\(error)") }
+        func mappings(_ extents: IDExtents) -> [LinuxIDMapping] {
+            extents.list.map { LinuxIDMapping(containerID: $0.inside, hostID: $0.outside, size: $0.count) }
+        }
+        return (mappings(map.users), mappings(map.groups))
     }
 
     /// The map under which what `owner` owns on disk is the session's own, and new files become the owner's.

@@ -83,6 +83,7 @@ struct WorkdirGuard: Equatable {
         for match in found where match.pattern < protect.count {
             if match.type == S_IFLNK { throw linkError(match.path, workdir) }
             result.add(match.path, to: \.readOnly)
+            try result.pinAncestors(of: PathPattern(match.path), in: root, workdir)
         }
         for pattern in protect where pattern.isLiteral { try result.pinAncestors(of: pattern, in: root, workdir) }
         return result
