@@ -10,78 +10,103 @@ import CSyscalls
 /// A jump of classic BPF goes forward only, and a conditional one by no more than 255. So the program is written from
 /// its end: every target is known when a jump to it is written, and a far one gets an unconditional jump on the way.
 struct FilterWriter {
-    /// A point in the program: the number of instructions from there to the end.
-    private typealias Place = Int
+    /// What the accumulator is loaded with: some bits of a word of `struct seccomp_data`.
+    private struct Load: Hashable {
+        let offset: Int
+        var mask = UInt32.max
+    }
 
-    /// How a call ends: by the first alternative whose tests all hold. The last one has no tests.
-    private typealias Ending = [Alternative]
+    /// A point in the program: the number of instructions from there to the end, and what must be loaded there.
+    private struct Place: Hashable {
+        let distance: Int
+        var needs: Load?
+    }
+
+    /// What a call does if its arguments meet all tests.
     private struct Alternative: Hashable {
-        let tests: [ArgumentTest]
+        var tests: ArraySlice<ArgumentTest>
         let action: UInt32
     }
 
+    private let defaultAction: UInt32
     private var reversed: [sock_filter] = []
-    private var written: [Ending: Place] = [:]
+    private var written: [[Alternative]: Place] = [:]
+    private var loaded: [Place: Place] = [:]
 
     /// The whole program, as bytes.
     static func program(rules: [FilterRule], defaultAction: UInt32) -> [UInt8] {
-        var writer = FilterWriter()
-        writer.write(rules, [Alternative(tests: [], action: defaultAction)])
+        var writer = FilterWriter(defaultAction: defaultAction)
+        writer.write(rules)
         return writer.reversed.reversed().withUnsafeBytes { Array($0) }
     }
 
-    private mutating func write(_ rules: [FilterRule], _ byDefault: Ending) {
-        let kill = ending([Alternative(tests: [], action: UInt32(SECCOMP_RET_KILL_PROCESS))])
-        let ranges = Self.ranges(rules, byDefault)
-        var start = search(ranges[...])
+    private init(defaultAction: UInt32) { self.defaultAction = defaultAction }
+
+    private mutating func write(_ rules: [FilterRule]) {
+        let number = Load(offset: MemoryLayout<seccomp_data>.offset(of: \.nr)!)
+        let architecture = Load(offset: MemoryLayout<seccomp_data>.offset(of: \.arch)!)
+        let kill = action(UInt32(SECCOMP_RET_KILL_PROCESS))
+        var start = search(ranges(rules)[...], number)
         #if arch(x86_64)
             // The bit that marks a call as x32's; -1 is no call, but what a tracer skips one with (seccomp(2)).
-            let skipped = branch(BPF_JEQ, UInt32.max, ending(byDefault), kill)
-            start = branch(BPF_JGE, UInt32(__X32_SYSCALL_BIT), skipped, start)
+            let skipped = branch(number, BPF_JEQ, UInt32.max, action(defaultAction), kill)
+            start = branch(number, BPF_JGE, UInt32(__X32_SYSCALL_BIT), skipped, start)
         #endif
-        start = load(offset: MemoryLayout<seccomp_data>.offset(of: \.nr)!, then: start)
-        start = branch(BPF_JEQ, seccomp_arch_native(), start, kill)
-        _ = load(offset: MemoryLayout<seccomp_data>.offset(of: \.arch)!, then: start)
+        start = branch(architecture, BPF_JEQ, seccomp_arch_native(), start, kill)
+        reach(start, having: nil, within: 0)
     }
 
     /// The first number of each range of calls that end alike, in rising order, from 0 on.
-    private static func ranges(_ rules: [FilterRule], _ byDefault: Ending) -> [(start: UInt32, ending: Ending)] {
-        var endings: [UInt32: Ending] = [:]
+    private func ranges(_ rules: [FilterRule]) -> [(start: UInt32, ending: [Alternative])] {
+        var endings: [UInt32: [Alternative]] = [:]
         for rule in rules {
-            endings[rule.call, default: []].append(Alternative(tests: rule.tests, action: rule.action))
+            endings[rule.call, default: []].append(Alternative(tests: rule.tests[...], action: rule.action))
         }
-        var ranges: [(start: UInt32, ending: Ending)] = []
+        var ranges: [(start: UInt32, ending: [Alternative])] = []
         for number in 0...(endings.keys.max() ?? 0) + 1 {
-            var ending = endings[number] ?? []
-            if ending.last?.tests.isEmpty != true { ending += byDefault }
+            let ending = endings[number] ?? [Alternative(tests: [], action: defaultAction)]
             if ranges.last?.ending != ending { ranges.append((number, ending)) }
         }
         return ranges
     }
 
-    private mutating func search(_ ranges: ArraySlice<(start: UInt32, ending: Ending)>) -> Place {
+    private mutating func search(
+        _ ranges: ArraySlice<(start: UInt32, ending: [Alternative])>, _ number: Load
+    ) -> Place {
         if ranges.count == 1 { return ending(ranges[ranges.startIndex].ending) }
         let middle = ranges.startIndex + ranges.count / 2
-        let upper = search(ranges[middle...])
-        let lower = search(ranges[..<middle])
-        return branch(BPF_JGE, ranges[middle].start, upper, lower)
+        let upper = search(ranges[middle...], number)
+        let lower = search(ranges[..<middle], number)
+        return branch(number, BPF_JGE, ranges[middle].start, upper, lower)
     }
 
-    /// Where the call ends as wanted; an ending that is written already and near enough serves again.
-    private mutating func ending(_ ending: Ending) -> Place {
-        if let place = written[ending], reversed.count - place < 200 { return place }
-        var place: Place
-        if ending.count == 1 {
-            place = append(BPF_RET | BPF_K, ending[0].action)
-        } else {
-            place = self.ending([ending.last!])
-            for alternative in ending.dropLast().reversed() {
-                var met = self.ending([Alternative(tests: [], action: alternative.action)])
-                for test in alternative.tests.reversed() { met = compare(test, met, place) }
-                place = met
+    private mutating func action(_ action: UInt32) -> Place { ending([Alternative(tests: [], action: action)]) }
+
+    /// Where a call ends by the one alternative that its arguments meet, else by the default action. An ending that is
+    /// written already and near enough serves again.
+    private mutating func ending(_ alternatives: [Alternative]) -> Place {
+        if let place = written[alternatives], reversed.count - place.distance < 200 { return place }
+        let place =
+            alternatives[0].tests.isEmpty
+            ? append(BPF_RET | BPF_K, alternatives[0].action)
+            : choice(alternatives, otherwise: action(defaultAction))
+        written[alternatives] = place
+        return place
+    }
+
+    /// The alternatives by their first tests; those that share one are told apart behind it. Their order is free, since
+    /// no two that arguments can meet at once differ in their action.
+    private mutating func choice(_ alternatives: [Alternative], otherwise: Place) -> Place {
+        if let done = alternatives.first(where: { $0.tests.isEmpty }) { return action(done.action) }
+        var place = otherwise
+        var tests: [ArgumentTest] = []
+        for case let test? in alternatives.map(\.tests.first) where !tests.contains(test) { tests.append(test) }
+        for test in tests.reversed() {
+            let behind = alternatives.filter { $0.tests.first == test }.map {
+                Alternative(tests: $0.tests.dropFirst(), action: $0.action)
             }
+            place = compare(test, choice(behind, otherwise: place), place)
         }
-        written[ending] = place
         return place
     }
 
@@ -99,36 +124,57 @@ struct FilterWriter {
     /// The upper half decides where it differs, else the lower half does. Both architectures are little-endian.
     private mutating func compare(_ test: ArgumentTest, _ jump: Int32, _ yes: Place, _ no: Place) -> Place {
         let offset = MemoryLayout<seccomp_data>.offset(of: \.args)! + 8 * test.index
-        let (low, high) = (UInt32(truncatingIfNeeded: test.mask), UInt32(test.mask >> 32))
-        var place = branch(jump, UInt32(truncatingIfNeeded: test.value), yes, no)
-        place = load(offset: offset, mask: low, then: place)
-        if high == 0 { return place }
+        let low = Load(offset: offset, mask: UInt32(truncatingIfNeeded: test.mask))
+        let high = Load(offset: offset + 4, mask: UInt32(test.mask >> 32))
+        var place = half(low, jump, UInt32(truncatingIfNeeded: test.value), yes, no)
+        if high.mask == 0 { return place }
         let value = UInt32(test.value >> 32)
-        place = branch(BPF_JEQ, value, place, no)
-        if jump != BPF_JEQ { place = branch(BPF_JGT, value, yes, place) }
-        return load(offset: offset + 4, mask: high, then: place)
+        place = half(high, BPF_JEQ, value, place, no)
+        return jump == BPF_JEQ ? place : half(high, BPF_JGT, value, yes, place)
     }
 
-    private mutating func load(offset: Int, mask: UInt32 = .max, then place: Place) -> Place {
-        // The load runs into what was written last, so that must be `place`.
-        if place != reversed.count { _ = append(BPF_JMP | BPF_JA, UInt32(reversed.count - place)) }
-        if mask != .max { _ = append(BPF_ALU | BPF_AND | BPF_K, mask) }
-        return append(BPF_LD | BPF_W | BPF_ABS, UInt32(offset))
+    /// One comparison. Bits that are to be all clear, and a single bit that is to be set, need no masking before.
+    private mutating func half(_ load: Load, _ jump: Int32, _ value: UInt32, _ yes: Place, _ no: Place) -> Place {
+        let whole = Load(offset: load.offset)
+        if jump == BPF_JEQ && load != whole {
+            if value == 0 { return branch(whole, BPF_JSET, load.mask, no, yes) }
+            if value == load.mask && value.nonzeroBitCount == 1 { return branch(whole, BPF_JSET, value, yes, no) }
+        }
+        return branch(load, jump, value, yes, no)
     }
 
-    private mutating func branch(_ jump: Int32, _ value: UInt32, _ yes: Place, _ no: Place) -> Place {
-        let (yes, no) = (near(yes), near(no))
-        return append(
-            BPF_JMP | jump | BPF_K, value, yes: UInt8(reversed.count - yes), no: UInt8(reversed.count - no))
+    private mutating func branch(_ load: Load, _ jump: Int32, _ value: UInt32, _ yes: Place, _ no: Place) -> Place {
+        // Less than what fits: reaching the other target can take four instructions between.
+        let yes = reach(yes, having: load, within: 251)
+        let no = reach(no, having: load, within: 255)
+        let (toYes, toNo) = (UInt8(reversed.count - yes.distance), UInt8(reversed.count - no.distance))
+        let place = append(BPF_JMP | jump | BPF_K, value, toYes, toNo)
+        return Place(distance: place.distance, needs: load)
     }
 
-    private mutating func near(_ place: Place) -> Place {
-        // Two less than what fits: the other target of the same jump may take an instruction between.
-        reversed.count - place <= 253 ? place : append(BPF_JMP | BPF_JA, UInt32(reversed.count - place))
+    /// A place that leads to `place`, not further than `limit` from the next instruction to be written.
+    @discardableResult
+    private mutating func reach(_ place: Place, having load: Load?, within limit: Int) -> Place {
+        var place = place
+        if let needed = place.needs, needed != load {
+            if let loading = loaded[place], reversed.count - loading.distance <= limit { return loading }
+            let target = place
+            if place.distance != reversed.count { jump(to: place) }
+            if needed.mask != .max { append(BPF_ALU | BPF_AND | BPF_K, needed.mask) }
+            place = append(BPF_LD | BPF_W | BPF_ABS, UInt32(needed.offset))
+            loaded[target] = place
+        }
+        return reversed.count - place.distance <= limit ? place : jump(to: place)
     }
 
-    private mutating func append(_ code: Int32, _ value: UInt32, yes: UInt8 = 0, no: UInt8 = 0) -> Place {
+    @discardableResult
+    private mutating func jump(to place: Place) -> Place {
+        append(BPF_JMP | BPF_JA, UInt32(reversed.count - place.distance))
+    }
+
+    @discardableResult
+    private mutating func append(_ code: Int32, _ value: UInt32, _ yes: UInt8 = 0, _ no: UInt8 = 0) -> Place {
         reversed.append(sock_filter(code: UInt16(code), jt: yes, jf: no, k: value))
-        return reversed.count
+        return Place(distance: reversed.count)
     }
 }
