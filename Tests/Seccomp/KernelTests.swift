@@ -1,0 +1,110 @@
+import Foundation
+import Glibc
+import OCISpec
+import Syscalls
+import Testing
+
+@testable import Seccomp
+
+/// The attack program and the shipped filter, in a directory of their own.
+final class AttackBench {
+    let directory: URL
+    var filter: String { directory.appendingPathComponent("filter").path }
+    private var program: String { directory.appendingPathComponent("attack").path }
+
+    init() throws {
+        directory = try scratch()
+        let source = directory.appendingPathComponent("attack.c")
+        try attackProgram.write(to: source, atomically: true, encoding: .utf8)
+        let compiled = try run("/usr/bin/cc", "-O1", "-w", "-o", program, source.path)
+        try #require(compiled.status == 0, "\(compiled.output)")
+        try Data(try compileShipped().instructions).write(to: URL(fileURLWithPath: filter))
+    }
+    deinit { try? FileManager.default.removeItem(at: directory) }
+
+    /// What came of each attempt.
+    func attempts(filter: String) throws -> [String: String] {
+        let lines = try run(program, filter, "try").output.split(separator: "\n")
+        return Dictionary(
+            lines.compactMap { line in
+                let words = line.split(separator: " ")
+                let tail = line.contains(" killed ") ? 2 : 1
+                return (words.dropLast(tail).joined(separator: " "), words.suffix(tail).joined(separator: " "))
+            }, uniquingKeysWith: { _, last in last })
+    }
+
+    func runFiltered(_ words: [String]) throws -> Outcome {
+        try run(program, [filter, "exec"] + words, in: directory)
+    }
+}
+
+@Suite("behind the filter, on this kernel", .enabled(if: Call.native == Call.x86_64, "the attacks are x86_64 code"))
+struct KernelTests {
+    static let allowed = [
+        "unix", "tcp", "tcp, junk above", "netlink route", "socketpair", "clone", "unshare files",
+        "FIONBIO, junk above", "personality ask", "personality no randomize", "nested filter", "traced child skips",
+    ]
+    static let unknown = ["clone3 newuser", "number 600", "number 512", "number -1", "personality svr4"]
+    static let killed = ["x32 getpid", "x32 execve", "i386 getpid"]
+
+    @Test("every attack fails as it should, and nothing else does")
+    func attacks() throws {
+        let bench = try AttackBench()
+        let found = try bench.attempts(filter: bench.filter)
+        #expect(found.count > 95)
+        for (name, outcome) in found {
+            let wanted =
+                Self.allowed.contains(name)
+                ? "0" : Self.unknown.contains(name) ? "\(ENOSYS)" : Self.killed.contains(name) ? "killed \(SIGSYS)" : "\(EPERM)"
+            #expect(outcome == wanted, "\(name)")
+        }
+        for name in Self.allowed + Self.unknown + Self.killed { #expect(found[name] != nil, "\(name)") }
+    }
+
+    @Test("without the filter the same attempts reach the kernel", .enabled(if: getuid() == 0, "others lack the rights"))
+    func withoutFilter() throws {
+        let found = try AttackBench().attempts(filter: "none")
+        let reached = found.filter { $0.value != "\(EPERM)" && $0.value != "\(ENOSYS)" }
+        #expect(reached.count > 60, "\(found)")
+        for name in [
+            "clone newuser", "clone newuser, junk above", "clone3 newuser", "unshare newuser", "nested listener",
+            "personality read implies exec", "traced child to unshare newuser",
+        ] { #expect(found[name] == "0", "\(name)") }
+    }
+
+    @Test("installing from Swift, on one thread: refusals hold there and nowhere else")
+    func install() async throws {
+        let program = try compileShipped()
+        let seen = await withCheckedContinuation { (done: CheckedContinuation<[String], Never>) in
+            Thread.detachNewThread {
+                var seen: [String] = []
+                prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                do throws(SystemError) {
+                    try program.install()
+                    seen.append("installed")
+                } catch { seen.append("\(error)") }
+                seen.append(socket(40, 1, 0) == -1 ? "\(errno)" : "a socket")
+                seen.append(chroot("/proc/none") == -1 ? "\(errno)" : "a root")
+                done.resume(returning: seen)
+            }
+        }
+        #expect(seen == ["installed", "\(EPERM)", "\(EPERM)"])
+        let descriptor = socket(40, 1, 0)
+        #expect(descriptor != -1 || errno != EPERM)
+        if descriptor != -1 { Glibc.close(descriptor) }
+    }
+
+    @Test("flags that the kernel does not know are told, as is an empty program")
+    func badInstall() throws {
+        let program = try compileShipped()
+        #expect(throws: SystemError.self) { try program.install(adding: FilterFlags(rawValue: 1 << 30)) }
+        #expect(throws: SystemError.self) { try FilterProgram(instructions: [], flags: []).install() }
+        #expect(throws: SystemError.self) { try FilterProgram(instructions: [1, 2, 3], flags: []).install() }
+    }
+
+    @Test("the kernel has the actions of the profile")
+    func available() {
+        for action in [0x7fff_0000, 0x0005_0000, 0x8000_0000] as [UInt32] { #expect(filterActionIsAvailable(action)) }
+        #expect(!filterActionIsAvailable(0x1234_0000))
+    }
+}
