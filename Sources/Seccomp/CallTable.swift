@@ -44,16 +44,11 @@ enum CallTable {
     /// A filter is handed whole 64-bit registers, but of an argument that is declared `int` the kernel takes the lower
     /// half, and of a `umode_t` the lowest 16 bits. A rule that compared the rest could be passed by with junk there.
     static func mask(of name: String, argument index: Int) -> UInt64 {
-        for line in narrow.split(separator: "\n") {
-            let words = line.split(separator: " ")
-            guard words.dropFirst().contains(where: { $0 == name }) else { continue }
-            switch words[0].utf8.dropFirst(index).first {
-            case UInt8(ascii: "i"): return 0xffff_ffff
-            case UInt8(ascii: "h"): return 0xffff
-            default: return .max
-            }
+        switch narrow[name]?.dropFirst(index).first {
+        case UInt8(ascii: "i"): 0xffff_ffff
+        case UInt8(ascii: "h"): 0xffff
+        default: .max
         }
-        return .max
     }
 
     /// Calls that are younger than libseccomp 2.5.4, with their numbers (arch/*/entry/syscalls of Linux 7.0). From 424
@@ -76,7 +71,15 @@ enum CallTable {
     /// The calls with parameters narrower than a register: `i` 32 bits, `h` 16 bits, `-` the whole register.
     /// As a kernel 6.18 tells in `/sys/kernel/tracing/events/syscalls/*/format`; `clone` takes the lower half of its
     /// `unsigned long` (kernel/fork.c).
-    private static let narrow = """
+    private static let narrow: [String: ArraySlice<UInt8>] = {
+        var widths: [String: ArraySlice<UInt8>] = [:]
+        for line in Array(table.utf8).split(separator: UInt8(ascii: "\n")) {
+            let words = line.split(separator: UInt8(ascii: " "))
+            for name in words.dropFirst() { widths[String(decoding: name, as: UTF8.self)] = words[0] }
+        }
+        return widths
+    }()
+    private static let table = """
         i accept alarm arch_prctl clock_adjtime clock_getres clock_gettime clock_settime clone close dup \
         epoll_create epoll_create1 eventfd exit exit_group fchdir fdatasync fgetxattr flistxattr fremovexattr \
         fstat fstatfs fsync ftruncate futimesat get_robust_list getgroups getitimer getpeername getpgid \

@@ -40,10 +40,13 @@ public struct FilterCache: Sendable {
 
     /// The filter of the profile (OCI JSON) in the file at `path`, and the SHA-256 of that file in hexadecimal.
     public func program(forFile path: String) throws(FilterError) -> (program: FilterProgram, digest: String) {
-        let source: [UInt8]
+        let source: [UInt8]?
         do throws(SystemError) {
-            source = try withOpen(path, O_RDONLY) { file throws(SystemError) in try Self.contents(file, named: path) }
+            source = try withOpen(path, O_RDONLY | O_NONBLOCK) { file throws(SystemError) in try Self.contents(file) }
         } catch { throw .file(error) }
+        guard let source else {
+            throw .profile(Problems([Problem(file: path, mark: nil, message: "expected a file of at most 1 MiB")]))
+        }
         return try program(for: source, file: path)
     }
 
@@ -55,7 +58,7 @@ public struct FilterCache: Sendable {
     ) throws(FilterError) -> (program: FilterProgram, digest: String) {
         let name = FilterEntry.name(for: source)
         if let bytes = try kept(name), let entry = FilterEntry(bytes, of: source) {
-            return (entry.program, FilterEntry.hexadecimal(entry.digest))
+            return (entry.program, entry.digest)
         }
         let program: FilterProgram
         do throws(Problems) {
@@ -64,7 +67,7 @@ public struct FilterCache: Sendable {
         } catch { throw .profile(error) }
         let entry = FilterEntry(program: program, digest: FilterEntry.digest(of: source))
         keep(entry.bytes(of: source), as: name)
-        return (program, FilterEntry.hexadecimal(entry.digest))
+        return (program, entry.digest)
     }
 
     /// The bytes of entry `name`; `nil` where there is none that the caller may trust.
@@ -78,9 +81,10 @@ public struct FilterCache: Sendable {
                     + "owner \(found.st_uid), mode \(String(found.st_mode & 0o7777, radix: 8)); "
                     + "change them or remove it")
         }
-        return try? withOpen(name, O_RDONLY | O_NOFOLLOW, at: inside) { file throws(SystemError) in
-            try Self.contents(file, named: name, onlyOurs: true)
-        }
+        return
+            (try? withOpen(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, at: inside) { file throws(SystemError) in
+                try Self.contents(file, onlyOurs: true)
+            }) ?? nil
     }
 
     /// Keeps an entry for the next launch. A full or read-only disk costs that launch the time to compile, no more.
@@ -95,19 +99,19 @@ public struct FilterCache: Sendable {
         (found.st_uid == 0 || found.st_uid == geteuid()) && found.st_mode & 0o022 == 0
     }
 
-    /// The whole of a regular file of at most 1 MiB, in one read.
-    private static func contents(
-        _ file: FileDescriptor, named name: String, onlyOurs: Bool = false
-    ) throws(SystemError) -> [UInt8] {
+    /// The whole of a regular file of at most 1 MiB, in one read; `nil` for anything else, and for a file that others
+    /// can write if it is to be `onlyOurs`. (The file is open `O_NONBLOCK`: a FIFO must not hold up the launch.)
+    private static func contents(_ file: FileDescriptor, onlyOurs: Bool = false) throws(SystemError) -> [UInt8]? {
         let found = try status(file)
-        guard found.st_mode & S_IFMT == S_IFREG else { throw SystemError("read", name, errno: .invalidArgument) }
-        if onlyOurs && !isOurs(found) { throw SystemError("read", name, errno: .notPermitted) }
-        if found.st_size > 1 << 20 { throw SystemError("read", name, errno: .fileTooLarge) }
-        var bytes = [UInt8](repeating: 0, count: Int(found.st_size))
-        let count = try retrying("pread", name) {
-            bytes.withUnsafeMutableBytes { pread(file.rawValue, $0.baseAddress, $0.count, 0) }
+        guard found.st_mode & S_IFMT == S_IFREG, found.st_size <= 1 << 20, !onlyOurs || isOurs(found) else {
+            return nil
         }
-        bytes.removeLast(bytes.count - count)
+        var count = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: Int(found.st_size)) { buffer, filled in
+            count = pread(file.rawValue, buffer.baseAddress, buffer.count, 0)
+            filled = max(0, count)
+        }
+        if count < 0 { throw .last("pread") }
         return bytes
     }
 }

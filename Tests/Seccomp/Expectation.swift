@@ -18,7 +18,8 @@ struct Expectation {
 
     /// Numbers from the kernel's header, and by hand those that are younger than the header.
     static let numbers: [String: UInt32] = {
-        let header = ["/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm-generic/unistd.h"]
+        let header =
+            ["/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm-generic/unistd.h"]
             .lazy.compactMap { try? String(contentsOfFile: $0, encoding: .utf8) }.first ?? ""
         var numbers: [String: UInt32] = [:]
         for line in header.split(separator: "\n") {
@@ -38,7 +39,8 @@ struct Expectation {
 
     /// The parameters that some rule of the shipped profiles compares and the kernel declares as a 32-bit integer.
     private static let narrow: [String: Set<Int>] = [
-        "clone": [0], "ioctl": [1], "personality": [0], "seccomp": [0, 1], "socket": [0, 1, 2], "socketpair": [0, 1, 2],
+        "clone": [0], "ioctl": [1], "personality": [0], "seccomp": [0, 1], "socket": [0, 1, 2],
+        "socketpair": [0, 1, 2],
     ]
 
     init(json: Data) throws {
@@ -82,7 +84,8 @@ struct Expectation {
     /// Values of an argument at which some rule for `number` could change its mind.
     func edges(_ number: UInt32, argument: Int) -> Set<UInt64> {
         let args = (rules[number] ?? []).flatMap(\.args).filter { $0["index"] as! Int == argument }
-        return Set(args.flatMap { arg in ["value", "valueTwo"].compactMap { (arg[$0] as? NSNumber)?.uint64Value } } + [0])
+        return Set(
+            args.flatMap { arg in ["value", "valueTwo"].compactMap { (arg[$0] as? NSNumber)?.uint64Value } } + [0])
     }
 
     /// The edges, what is around them and a bit away from them, with and without junk in the upper half.

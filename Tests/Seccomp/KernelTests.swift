@@ -55,13 +55,16 @@ struct KernelTests {
         for (name, outcome) in found {
             let wanted =
                 Self.allowed.contains(name)
-                ? "0" : Self.unknown.contains(name) ? "\(ENOSYS)" : Self.killed.contains(name) ? "killed \(SIGSYS)" : "\(EPERM)"
+                ? "0"
+                : Self.unknown.contains(name)
+                    ? "\(ENOSYS)" : Self.killed.contains(name) ? "killed \(SIGSYS)" : "\(EPERM)"
             #expect(outcome == wanted, "\(name)")
         }
         for name in Self.allowed + Self.unknown + Self.killed { #expect(found[name] != nil, "\(name)") }
     }
 
-    @Test("without the filter the same attempts reach the kernel", .enabled(if: getuid() == 0, "others lack the rights"))
+    @Test(
+        "without the filter the same attempts reach the kernel", .enabled(if: getuid() == 0, "others lack the rights"))
     func withoutFilter() throws {
         let found = try AttackBench().attempts(filter: "none")
         let reached = found.filter { $0.value != "\(EPERM)" && $0.value != "\(ENOSYS)" }
@@ -78,8 +81,8 @@ struct KernelTests {
         let seen = await withCheckedContinuation { (done: CheckedContinuation<[String], Never>) in
             Thread.detachNewThread {
                 var seen: [String] = []
-                prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
                 do throws(SystemError) {
+                    try setNoNewPrivileges()
                     try program.install()
                     seen.append("installed")
                 } catch { seen.append("\(error)") }

@@ -44,16 +44,20 @@ import Testing
             ])
         let one = "{ \"index\": 0, \"value\": 1, \"op\": \"SCMP_CMP_EQ\" }"
         #expect(
-            problems("{ \"names\": [\"socket\"], \(allow) },\n{ \"names\": [\"socket\"], \(allow), \"args\": [\(one)] }")
-                .count == 1)
+            problems(
+                "{ \"names\": [\"socket\"], \(allow) },\n{ \"names\": [\"socket\"], \(allow), \"args\": [\(one)] }"
+            )
+            .count == 1)
     }
 
     @Test(
         "two actions for the same arguments are told, two for different ones are not",
         arguments: [
-            ("EQ", 1, "EQ", 1, true), ("EQ", 1, "EQ", 2, false), ("EQ", 40, "NE", 40, false), ("EQ", 41, "NE", 40, true),
+            ("EQ", 1, "EQ", 1, true), ("EQ", 1, "EQ", 2, false), ("EQ", 40, "NE", 40, false),
+            ("EQ", 41, "NE", 40, true),
             ("LT", 5, "GE", 5, false), ("LE", 5, "GE", 5, true), ("GT", 5, "LE", 5, false), ("GT", 5, "EQ", 6, true),
-            ("GT", 5, "EQ", 5, false), ("NE", 1, "NE", 2, true), ("LT", 100, "GT", 98, true), ("LT", 100, "GT", 99, false),
+            ("GT", 5, "EQ", 5, false), ("NE", 1, "NE", 2, true), ("LT", 100, "GT", 98, true),
+            ("LT", 100, "GT", 99, false),
         ])
     func contradiction(a: String, x: Int, b: String, y: Int, wrong: Bool) {
         func rule(_ op: String, _ value: Int, _ action: String) -> String {

@@ -86,7 +86,8 @@ func compileShipped() throws -> FilterProgram {
     @Test("what must never be allowed is not, with any arguments")
     func neverAllowed() throws {
         let names = [
-            "mount", "umount2", "pivot_root", "chroot", "setns", "clone3", "open_tree", "move_mount", "fsopen", "fsmount",
+            "mount", "umount2", "pivot_root", "chroot", "setns", "clone3", "open_tree", "move_mount", "fsopen",
+            "fsmount",
             "fsconfig", "fspick", "mount_setattr", "open_tree_attr", "statmount", "listmount", "listns", "bpf",
             "perf_event_open", "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd", "add_key",
             "keyctl", "request_key", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module",

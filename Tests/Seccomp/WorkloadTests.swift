@@ -7,7 +7,9 @@ private func present(_ path: String) -> Bool { FileManager.default.isExecutableF
 
 @Suite("what agents run, behind the filter", .enabled(if: Call.native == Call.x86_64, "the bench is x86_64 code"))
 struct WorkloadTests {
-    func expectSuccess(_ words: String..., saying text: String = "done", sourceLocation: SourceLocation = #_sourceLocation) throws {
+    func expectSuccess(
+        _ words: String..., saying text: String = "done", sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
         let outcome = try AttackBench().runFiltered(words)
         #expect(outcome.status == 0 && !outcome.signalled, "\(outcome.output)", sourceLocation: sourceLocation)
         #expect(outcome.output.contains(text), "\(outcome.output)", sourceLocation: sourceLocation)
@@ -107,12 +109,19 @@ struct WorkloadTests {
 
     @Test(.enabled(if: present("/usr/bin/python3") && present("/usr/bin/strace"), "no strace"))
     func tracing() throws {
-        try expectSuccess("/usr/bin/strace", "-f", "-e", "trace=execve", "sh", "-c", "/bin/true; echo done", saying: "execve(")
+        try expectSuccess(
+            "/usr/bin/strace", "-f", "-e", "trace=execve", "sh", "-c", "/bin/true; echo done", saying: "execve(")
     }
 
-    @Test(.enabled(if: present("/usr/bin/gdb"), "no gdb"))
+    @Test(.enabled(if: present("/usr/bin/gdb") && present("/usr/bin/gcc"), "no gdb"))
     func debugger() throws {
-        try expectSuccess("/usr/bin/gdb", "-q", "-batch", "-ex", "break main", "-ex", "run", "-ex", "bt", "/bin/true", saying: "exited")
+        try expectSuccess(
+            "sh", "-ec",
+            """
+            echo 'int f(int x) { return x + 1; } int main() { return f(41) - 42; }' > p.c && gcc -g -O0 -o p p.c
+            gdb -q -batch -ex 'break f' -ex run -ex 'print x' -ex finish -ex continue ./p > log 2>&1
+            grep -q '= 41' log && grep -q 'exited normally' log && ! grep -i randomization log && echo done
+            """)
     }
 
     @Test(.enabled(if: present("/root/.cargo/bin/cargo"), "no cargo"))
