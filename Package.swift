@@ -33,9 +33,11 @@ let package = Package(
         room("Container", ["Syscalls", "OCISpec", "Privileges", "Cgroups", "Seccomp"]),
         room("Records", ["Syscalls", "Documents", "CLibmd"]),
         room("Session", ["Container", "Records", "Documents", "Privileges"]),
-        .executableTarget(name: "carrel", dependencies: ["Session"]),
+        room("Options", ["CSyscalls", "Documents"]),
+        .executableTarget(name: "carrel", dependencies: ["Session", "Records", "Cgroups", "Options"]),
 
         tests("Documents"),
+        tests("Options"),
         tests("Syscalls"),
         tests("OCISpec", ["Documents"]),
         tests("Privileges", ["Syscalls"]),
@@ -44,8 +46,7 @@ let package = Package(
         tests("Container", ["Syscalls"]),
         tests("Records", ["Documents"]),
         tests("Session", ["Documents"]),
-        .testTarget(
-            name: "IntegrationTests", dependencies: ["Documents"], path: "Tests/Integration", exclude: ["Fixtures"]),
+        .testTarget(name: "IntegrationTests", dependencies: ["Documents"], path: "Tests/Integration"),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -6,3 +6,4 @@
 #include "Filters.h"
 #include "Landlock.h"
 #include "Credentials.h"
+#include "Options.h"

@@ -1,0 +1,188 @@
+import Documents
+import Glibc
+import Options
+import Records
+import Session
+import Syscalls
+
+// Commands on profiles, the audit log and the shell.
+
+extension Verb {
+    func checkProfiles(_ words: Words) throws(SessionError) -> Int32 {
+        let catalog = Carrel.profileCatalog()
+        var isSound = true
+        for file in words.operands {
+            // A word without a slash is a file too: names are for the catalog.
+            let path = file.utf8.contains(UInt8(ascii: "/")) ? file : "./" + file
+            var problems: [Problem] = []
+            do throws(Problems) { _ = try Profile.load(path, from: catalog) } catch { problems = error.list }
+            isSound = isSound && problems.isEmpty
+            try put(problems.isEmpty ? "\(file): sound\n" : problems.map { printable($0.description) + "\n" }.joined())
+        }
+        return isSound ? 0 : 1
+    }
+
+    func showProfile(_ words: Words) throws(SessionError) -> Int32 {
+        let profile: Profile
+        do throws(Problems) {
+            profile = try Profile.load(words.operands[0], from: Carrel.profileCatalog())
+        } catch {
+            throw SessionError(error.description)
+        }
+        try put(words.has(.json) ? profile.json() + "\n" : profile.text())
+        return 0
+    }
+
+    func listProfiles(_ words: Words) throws(SessionError) -> Int32 {
+        let catalog = Carrel.profileCatalog()
+        if words.has(.names) {
+            try put(catalog.names.map { $0 + "\n" }.joined())
+            return 0
+        }
+        var list: [Node] = []
+        var table = Table(("PROFILE", .left), ("DESCRIPTION", .left), ("FILE", .left))
+        for name in catalog.names {
+            do throws(Problems) {
+                let profile = try Profile.load(name, from: catalog)
+                let file = profile.files.first ?? ""
+                list.append([
+                    "name": Node(.string(name)), "description": Node(.string(profile.description)),
+                    "file": Node(.string(file)),
+                ])
+                table.add([name, profile.description, file])
+            } catch {
+                // One that is broken is there all the same; carrel profile check tells all about it.
+                let problem = error.list.first?.description ?? ""
+                list.append(["name": Node(.string(name)), "problem": Node(.string(problem))])
+                table.add([name, "cannot be used: \(problem)", ""], style: Style(for: 1).red)
+            }
+        }
+        if words.has(.json) {
+            try put(Node(.sequence(list)))
+        } else {
+            try put(table.text(Style(for: 1)))
+        }
+        return 0
+    }
+
+    func verifyAudit(_ words: Words) throws(SessionError) -> Int32 {
+        var noted: AuditHead?
+        if let text = words[.noted] {
+            noted = AuditHead(text)
+            if noted == nil {
+                throw SessionError("--head \(text): expected NUMBER:HASH, as carrel audit verify prints it")
+            }
+        }
+        let result = try Carrel().verifyAudit(noted: noted)
+        if words.has(.json) {
+            try put(result.node)
+        } else {
+            let style = Style(for: 1)
+            var text = result.findings.map { style.red(printable($0.description)) + "\n" }.joined()
+            text += result.findings.isEmpty ? style.green("the chain holds") : "\(result.findings.count) found wanting"
+            text += ": \(result.records) records\nhead \(result.head)\n"
+            try put(text)
+        }
+        return result.findings.isEmpty ? 0 : 1
+    }
+
+    /// Prints record by record: a log can be longer than memory.
+    func printAudit(_ words: Words) throws(SessionError) -> Int32 {
+        let isJSON = words.has(.json)
+        let style = Style(for: 1)
+        var text = isJSON ? "[" : ""
+        var failure: SessionError?
+        var isFirst = true
+        func take(_ line: Int, _ record: Result<Node, Problems>) {
+            switch record {
+            case .success(let node) where isJSON: text += (isFirst ? "\n" : ",\n") + node.json()
+            case .success(let node): text += Self.line(of: node, style) + "\n"
+            case .failure:
+                tell(SessionError("audit log: line \(line) is no record", fix: "carrel audit verify tells more"))
+            }
+            isFirst = false
+            if text.utf8.count > 1 << 16 && failure == nil {
+                do throws(SessionError) { try put(text) } catch { failure = error }
+                text = ""
+            }
+        }
+        let log = AuditLog(try Carrel().state["audit.jsonl"])
+        do throws(SystemError) {
+            try log.forEach(take)
+        } catch {
+            throw SessionError("audit log: \(error)")
+        }
+        if let failure { throw failure }
+        try put(text + (isJSON ? "\n]\n" : ""))
+        return 0
+    }
+
+    /// When, what, on which session, and whatever else the record says.
+    private static func line(of record: Node, _ style: Style) -> String {
+        func text(_ name: String) -> String { record[name]?.string ?? "" }
+        let time = Timestamp(text("time")).map(Quantity.time) ?? text("time")
+        let event = text("event") + String(repeating: " ", count: max(0, 8 - text("event").utf8.count))
+        let shown = ["seq", "time", "event", "session", "prev", "hash"]
+        let rest = (record.entries ?? []).filter { !shown.contains($0.key) && !$0.value.isNull }.map { entry in
+            "\(entry.key)=\(entry.value.string ?? entry.value.json())"
+        }
+        let words = [style.dim(time), style.bold(printable(event)), printable(text("session"))]
+        return (words.filter { !$0.isEmpty } + rest.map(printable)).joined(separator: "  ")
+    }
+
+    // MARK: Shell
+
+    func printCompletions(_ words: Words) throws(SessionError) -> Int32 {
+        let program = Program.carrel
+        switch words.operands[0] {
+        case "bash": try put(program.bashCompletions())
+        case "zsh": try put(program.zshCompletions())
+        case "fish": try put(program.fishCompletions())
+        default: throw SessionError("completions: expected bash, zsh or fish, found \(words.operands[0])")
+        }
+        return 0
+    }
+
+    func printManual(_ words: Words) throws(SessionError) -> Int32 {
+        let program = Program.carrel
+        if words.has(.markdown) {
+            try put(program.markdown())
+        } else if let directory = words[.into] {
+            do throws(SystemError) {
+                for (name, page) in program.manualPages {
+                    try replaceFile("\(directory)/\(name).1", with: page.utf8, mode: 0o644)
+                }
+            } catch {
+                throw SessionError("man: \(error)")
+            }
+        } else if words.operands.isEmpty {
+            try put(program.manual())
+        } else {
+            let name = words.operands.joined(separator: " ")
+            guard let verb = Verb(name) else {
+                let meant = nearest(name, in: Verb.visibleNames).map { "did you mean \($0)? " } ?? ""
+                throw SessionError("man: unknown command \(name)", fix: meant + "carrel --help lists the commands")
+            }
+            try put(program.manual(verb.definition))
+        }
+        return 0
+    }
+}
+
+extension AuditVerification {
+    /// The outcome as a document.
+    fileprivate var node: Node {
+        [
+            "holds": Node(.bool(findings.isEmpty)), "records": Node(.integer(Int64(records))),
+            "head": Node(.string(head.description)),
+            "findings": Node(
+                .sequence(
+                    findings.map {
+                        [
+                            "kind": Node(.string($0.kind.rawValue)), "line": Node(.integer(Int64($0.line))),
+                            "message": Node(.string($0.message)),
+                        ]
+                    })),
+        ]
+    }
+}

@@ -1,0 +1,46 @@
+import Options
+import Session
+
+extension Program {
+    /// The whole program, for everything that tells of it.
+    static var carrel: Program {
+        Program(
+            name: "carrel", version: Carrel.version, summary: "Run agents in sandboxed sessions",
+            details: [
+                """
+                A carrel is the small closed desk that a library lends to one reader. `carrel` gives each agent process \
+                such a desk: its tenant's working tree, a root that it cannot write to, no network, no privileges, \
+                bounded memory, processes and time, and a report of what it did.
+                """,
+                "Everything a session may do is in its profile: `carrel profile show default` prints one.",
+            ],
+            root: Command(
+                "", operands: [Operand("COMMAND", isOptional: true)], options: [.version],
+                "Run agents in sandboxed sessions"),
+            commands: Verb.allCases.map(\.definition),
+            exitStatuses: [
+                (
+                    "0-123",
+                    "The program's own, for `run`, `exec` and `wait`. Of other commands 0: done, 1: done, and found wanting"
+                ),
+                ("124", "The session came up against its wall clock or idle limit"),
+                ("125", "carrel itself failed, or was called wrongly: nothing ran"),
+                ("126", "The program cannot be executed"),
+                ("127", "The program was not found"),
+                ("128+N", "Signal N ended the program; 137 also where memory ran out, and the report says `oom`"),
+            ],
+            environment: [
+                (
+                    "CARREL_STATE",
+                    "Where state is kept, instead of `/var/lib/carrel` (root) or `$XDG_STATE_HOME/carrel`"
+                ),
+                ("CARREL_PROFILES", "Directories of profiles, separated by colons, looked through before all others"),
+                ("NO_COLOR", "Where it is set and not empty, nothing is coloured"),
+            ],
+            files: [
+                ("/etc/carrel/session/NAME.yaml", "The host's own profiles, before those that come with carrel"),
+                ("/etc/carrel/seccomp/NAME.json", "The host's own filters"),
+                ("/var/lib/carrel", "State: tenants, live sessions, the ledger of reports, the audit log"),
+            ])
+    }
+}

@@ -1,0 +1,78 @@
+import Options
+import Session
+
+/// The commands: each has its definition and its deed.
+enum Verb: CaseIterable {
+    case run, spec
+    case ps, stats, logs, report, wait
+    case exec, pause, resume, kill, release
+    case profileCheck, profileShow, profileList
+    case auditVerify, auditLog
+    case completions, man, supervise
+
+    /// The command of this name.
+    init?(_ name: String) {
+        // Without a look at the others, whose definitions a start has no time for.
+        if name == "run" {
+            self = .run
+            return
+        }
+        guard let verb = Self.allCases.first(where: { $0.name == name }) else { return nil }
+        self = verb
+    }
+
+    var name: String { definition.name.description }
+
+    var definition: Command {
+        switch self {
+        case .run: .run
+        case .spec: .spec
+        case .ps: .ps
+        case .stats: .stats
+        case .logs: .logs
+        case .report: .report
+        case .wait: .wait
+        case .exec: .exec
+        case .pause: .pause
+        case .resume: .resume
+        case .kill: .kill
+        case .release: .release
+        case .profileCheck: .profileCheck
+        case .profileShow: .profileShow
+        case .profileList: .profileList
+        case .auditVerify: .auditVerify
+        case .auditLog: .auditLog
+        case .completions: .completions
+        case .man: .man
+        case .supervise: .supervise
+        }
+    }
+
+    /// Does it, and gives the exit status.
+    func perform(_ words: Words) throws(SessionError) -> Int32 {
+        switch self {
+        case .run: try Carrel().run(try request(words))
+        case .spec: try printSpecification(words)
+        case .ps: try listSessions(words)
+        case .stats: try showStatistics(words)
+        case .logs: try printLog(words)
+        case .report: try showReport(words)
+        case .wait: try Carrel().wait(words.operands[0])
+        case .exec: try execute(words)
+        case .pause: try pause(words)
+        case .resume: try resume(words)
+        case .kill: try kill(words)
+        case .release: try release(words)
+        case .profileCheck: try checkProfiles(words)
+        case .profileShow: try showProfile(words)
+        case .profileList: try listProfiles(words)
+        case .auditVerify: try verifyAudit(words)
+        case .auditLog: try printAudit(words)
+        case .completions: try printCompletions(words)
+        case .man: try printManual(words)
+        case .supervise:
+            try Carrel.resumeSupervision(
+                statePath: words.operands[0], id: words.operands[1], descriptors: words.operands[2])
+        }
+    }
+}
