@@ -46,7 +46,8 @@ let package = Package(
         tests("Container", ["Syscalls"]),
         tests("Records", ["Documents"]),
         tests("Session", ["Documents"]),
-        .testTarget(name: "IntegrationTests", dependencies: ["Documents"], path: "Tests/Integration"),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["Documents"], path: "Tests/Integration", exclude: ["Fixtures"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,188 @@
+import Foundation
+import Testing
+
+extension Integration {
+    /// Part 3, second half: files of the workdir that a session may not change, make or read.
+    @Suite struct ProtectedFiles {
+        /// A working tree as git makes one.
+        static func repository(_ desk: Desk, _ more: String = "") throws -> String {
+            let work = try desk.directory("work")
+            let made = Host.outside(
+                """
+                cd '\(work)' && git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m first \
+                && echo keep > src.txt && \(more.isEmpty ? "true" : more)
+                """)
+            try #require(made.status == 0, "\(made)")
+            return work
+        }
+
+        static func tree(_ work: String) -> [String] {
+            Host.outside("cd '\(work)' && find . -name objects -prune -o -printf '%p %y %m %U:%G %s\\n' | sort").lines
+        }
+
+        static let claude = ["--profile", "claude-code"]
+
+        @Test(arguments: [
+            ".git/hooks/pre-commit", ".git/config", ".git/hooks/post-checkout", ".claude/settings.json",
+            ".claude/settings.local.json", ".mcp.json", ".envrc", ".bashrc", ".profile", ".zshrc",
+        ])
+        func aProtectedFileCannotBeWrittenOrMade(name: String) throws {
+            try withDesk { desk in
+                let work = try Self.repository(desk)
+                let before = Self.tree(work)
+                let inside = desk.python(
+                    Self.claude + ["--workdir", work],
+                    """
+                    def write():
+                        os.makedirs(os.path.dirname('/workspace/\(name)'), exist_ok=True)
+                        with open('/workspace/\(name)', 'a') as file: file.write('evil')
+                    print(attempt(write))
+                    open('/workspace/src.txt', 'a').write('more')
+                    """)
+                #expect(["EROFS", "EACCES", "EPERM"].contains(inside.output), "\(inside)")
+                // The rest of the tree can be worked on, and there is no ghost of what was protected.
+                #expect(desk.read("work/src.txt") == "keep\nmore")
+                let after = Self.tree(work)
+                #expect(
+                    after.map { $0.hasPrefix("./src.txt") ? "" : $0 }
+                        == before.map { $0.hasPrefix("./src.txt") ? "" : $0 })
+            }
+        }
+
+        @Test(arguments: [
+            "os.rename('.git', '.git2')", "os.rename('.git/hooks', 'hooks')", "os.rename('.git/config', 'config')",
+            "os.unlink('.git/config')", "os.link('evil', '.git/hooks/pre-commit')",
+            "os.symlink('../../evil', '.git/hooks/pre-commit')",
+            "os.rename('evil', '.git/config')", "os.rename('evil', '.mcp.json')", "os.chmod('.git/config', 0o777)",
+            "os.rmdir('.git/hooks')", "os.rename('.claude', '.claude2')", "os.symlink('evil', '.envrc')",
+            "os.truncate('.git/config', 0)", "os.utime('.git/config')", "os.mkdir('.git/hooks/x')",
+            "os.open('/proc/self/root/workspace/.git/config', os.O_WRONLY)",
+            "os.open('/proc/1/root/workspace/.git/config', os.O_WRONLY)",
+            "os.open('/proc/self/cwd/.git/config', os.O_RDWR)",
+        ])
+        func noOtherWayLeadsToOne(attack: String) throws {
+            try withDesk { desk in
+                let work = try Self.repository(desk, "echo evil > evil")
+                let before = Self.tree(work)
+                let inside = desk.python(Self.claude + ["--workdir", work], "print(attempt(lambda: \(attack)))")
+                #expect(
+                    ["EROFS", "EACCES", "EPERM", "EBUSY", "EXDEV", "ENOENT", "EEXIST", "ENOTEMPTY"].contains(
+                        inside.output), "\(inside)")
+                #expect(Self.tree(work) == before)
+                // The same works outside, where nothing protects it, unless it is about the session's own paths.
+                if !attack.contains("/proc") && !attack.contains(".claude") && !attack.contains("link('evil', '.git") {
+                    let outside = Host.outside([
+                        "/usr/bin/env", "-C", work, Host.python, "-c",
+                        Desk.prelude + "print(attempt(lambda: \(attack)))",
+                    ])
+                    #expect(outside.output == "None" || attack.contains("rmdir"), "\(outside)")
+                }
+            }
+        }
+
+        @Test func gitWorks() throws {
+            try withDesk { desk in
+                let work = try Self.repository(desk)
+                let inside = desk.sh(
+                    Self.claude + ["--workdir", work],
+                    "git status --short && git add . && git -c user.name=a -c user.email=a@b commit -qm second && git log --oneline | wc -l"
+                )
+                #expect(inside.lines.last == "2" && inside.status == 0, "\(inside)")
+                #expect(Host.outside("git -c safe.directory='*' -C '\(work)' log --oneline | wc -l").output == "2")
+            }
+        }
+
+        /// CVE-2026-25725: the settings of the next session, made by this one where they were missing.
+        @Test func cve2026_25725_missingFilesCannotBeMade() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let inside = desk.sh(
+                    Self.claude + ["--workdir", work],
+                    "mkdir -p .claude .git/hooks; echo x > .claude/settings.json; echo x > .mcp.json; echo x > .git/hooks/pre-commit; echo x > made; true"
+                )
+                #expect(inside.status == 0)
+                #expect(
+                    Host.outside("cd '\(work)' && find . -mindepth 1 | sort").lines == ["./made"], "a ghost is left")
+            }
+        }
+
+        /// CVE-2026-39861: a link in the place of a protected file leads the protection away.
+        @Test(arguments: [".git", ".mcp.json", ".claude"]) func cve2026_39861_linksAreRefused(name: String) throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                try desk.write("x", to: "elsewhere/config")
+                Host.outside("ln -s ../elsewhere '\(work)/\(name)'")
+                let inside = desk.sh(Self.claude + ["--workdir", work], "echo started")
+                #expect(inside.status == 125 && inside.output.isEmpty, "\(inside)")
+                #expect(inside.errors.contains(name), "\(inside)")
+                #expect(Host.outside("ls -A '\(work)'").lines == [name])
+            }
+        }
+
+        @Test func aWorktreesPointerIsProtected() throws {
+            try withDesk { desk in
+                let work = try Self.repository(desk, "git worktree add -q ../tree")
+                let before = desk.read("tree/.git")
+                let inside = desk.python(
+                    Self.claude + ["--workdir", desk.path + "/tree"], "print(attempt(lambda: open('.git', 'w')))")
+                #expect(["EROFS", "EACCES", "EPERM"].contains(inside.output), "\(inside)")
+                #expect(desk.read("tree/.git") == before && before.contains(work))
+            }
+        }
+
+        @Test func twoSessionsInOneTree() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let first = try desk.detached(Self.claude + ["--workdir", work], session: "first")
+                #expect(desk.sh(Self.claude + ["--workdir", work], "echo x > .mcp.json").status != 0)
+                // The second has ended: what it shared with the first is still needed.
+                #expect(desk.carrel(["exec", first, "--", "sh", "-c", "echo x > .mcp.json"]).status != 0)
+                #expect(desk.carrel(["kill", first, "--signal", "KILL"]).status == 0)
+                #expect(eventually { Host.outside("ls -A '\(work)'").output == "" }, "a ghost is left")
+            }
+        }
+
+        @Test func whatWasMadeIsRemovedAfterACrash() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let running = desk.start(carrel: ["run"] + Self.claude + ["--workdir", work, "--", "sleep", "600"])
+                try #require(eventually { FileManager.default.fileExists(atPath: work + "/.mcp.json") })
+                running.signal(SIGKILL)
+                _ = running.finish()
+                desk.carrel(["ps"])
+                #expect(Host.outside("ls -A '\(work)'").output == "", "a ghost is left")
+            }
+        }
+
+        @Test(arguments: [".env", ".env.production", "deep/er/.env", "id_ed25519", "server.pem"])
+        func deniedFilesReadAsEmpty(name: String) throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                try desk.write("secret of mine", to: "work/" + name)
+                let inside = desk.sh(
+                    Self.claude + ["--workdir", work],
+                    """
+                    cat '\(name)' '/proc/self/root/workspace/\(name)' 2>/dev/null
+                    cp '\(name)' /tmp/copy 2>/dev/null; cat /tmp/copy 2>/dev/null
+                    mv '\(name)' moved 2>/dev/null; cat moved 2>/dev/null
+                    ln '\(name)' linked 2>/dev/null; cat linked 2>/dev/null
+                    grep -rs 'secret of mine' . ; true
+                    """)
+                #expect(inside.status == 0 && inside.output == "", "\(inside)")
+                #expect(desk.read("work/" + name) == "secret of mine")
+            }
+        }
+
+        @Test func aReadOnlyWorkdirIsOne() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                try desk.write("x", to: "work/given")
+                let profile = try desk.profile("reader", "workdir:\n  access: read-only")
+                let inside = desk.python(
+                    ["--profile", profile, "--workdir", work],
+                    "print(open('given').read(), attempt(lambda: open('made', 'w')))")
+                #expect(inside.output == "x EROFS", "\(inside)")
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+import Documents
+import Foundation
+import Testing
+
+extension Integration {
+    /// Part 9: what holds a session together, and what becomes of it when that is killed.
+    @Suite struct Supervision {
+        static func live(_ desk: Desk) -> [String] {
+            (try? FileManager.default.contentsOfDirectory(atPath: desk.state + "/sessions"))?.sorted() ?? []
+        }
+
+        @Test func initReapsOrphans() throws {
+            try withDesk { desk in
+                let inside = desk.python(
+                    [],
+                    """
+                    import time
+                    for _ in range(20):
+                        if os.fork() == 0:
+                            if os.fork() == 0: os._exit(0)
+                            os._exit(0)
+                    for _ in range(20): os.wait()
+                    time.sleep(0.5)
+                    print(len([n for n in os.listdir('/proc') if n.isdigit()]))
+                    """)
+                #expect(inside.output == "2", "\(inside)")
+            }
+        }
+
+        @Test func whatIsLeftOfTheSessionEndsWithItsProgram() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let inside = desk.sh(
+                    ["--workdir", work], "(sleep 2; echo late > late) & setsid sleep 600 & echo first")
+                #expect(inside.output == "first" && inside.seconds < 2, "\(inside)")
+                usleep(2_500_000)
+                #expect(desk.read("work/late") == "")
+            }
+        }
+
+        @Test(arguments: [SIGTERM, SIGINT]) func aSignalEndsTheSessionInOrder(signal: Int32) throws {
+            try withDesk { desk in
+                let name = signal == SIGTERM ? "TERM" : "INT"
+                let running = desk.start(carrel: [
+                    "run", "--", "sh", "-c",
+                    "trap 'echo \(name); exit 5' \(name); trap 'echo TERM; exit 5' TERM; echo up; while :; do sleep 0.1; done",
+                ])
+                try #require(eventually { running.output == "up" }, "\(running.errors)")
+                running.signal(signal)
+                let ended = running.finish(within: 20)
+                #expect(ended.status == 5 && ended.lines.count == 2, "\(ended)")
+                let exit = try #require(try desk.lastReport().at("exit"))
+                #expect(exit["how"]?.string == "killed" && exit["status"]?.int == 5, "\(exit)")
+            }
+        }
+
+        /// At several moments of a start and of a life.
+        @Test(arguments: [0, 500, 1000, 1500, 2000, 3000, 5000, 100_000])
+        func afterKillNothingSurvives(microseconds: UInt32) throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let running = desk.start(carrel: [
+                    "run", "--profile", "claude-code", "--workdir", work, "--", "sleep", "54321",
+                ])
+                usleep(microseconds)
+                running.signal(SIGKILL)
+                #expect(running.finish().status == 137)
+                #expect(eventually(within: 5) { Host.processes(with: "54321").isEmpty }, "the program survives")
+                let next = desk.carrel(["ps", "--json"])
+                #expect(next.status == 0, "\(next)")
+                #expect(Host.outside("ls -A '\(work)'").output == "", "something is left in the workdir")
+                // withDesk looks at the rest: records, cgroups, mounts, processes.
+            }
+        }
+
+        @Test func aLostSessionIsInTheLedger() throws {
+            try withDesk { desk in
+                let running = desk.start(carrel: [
+                    "run", "--session", "lost-one", "--", "sh", "-c", "echo up; sleep 600",
+                ])
+                try #require(eventually { running.output == "up" })
+                running.signal(SIGKILL)
+                _ = running.finish()
+                desk.run([], ["true"])
+                let reports = desk.read("state/ledger.jsonl").split(separator: "\n")
+                let lost = try #require(reports.first { $0.contains("\"lost-one\"") })
+                let report = try desk.parse(String(lost))
+                #expect(["lost", "failed"].contains(report.at("exit.how")?.string ?? ""))
+                #expect(
+                    try desk.auditEvents().contains {
+                        $0["event"]?.string == "sweep" && $0["session"]?.string == "lost-one"
+                    })
+            }
+        }
+
+        @Test func killingInitIsNotAWayOut() throws {
+            try withDesk { desk in
+                let running = desk.start(carrel: ["run", "--", "sh", "-c", "echo up; sleep 600"])
+                try #require(eventually { running.output == "up" })
+                let inits = Host.cgroups(of: "default").flatMap { Host.outside("cat '\($0)/cgroup.procs'").lines }
+                    .filter { Host.outside("cat /proc/\($0)/comm").output.hasPrefix("carrel-init") }
+                try #require(!inits.isEmpty)
+                if Host.isRoot {
+                    for pid in Set(inits) { kill(Int32(pid) ?? 0, SIGKILL) }
+                } else {
+                    running.signal(SIGTERM)
+                }
+                #expect(running.finish(within: 10).status != 0)
+            }
+        }
+
+        // MARK: detached
+
+        @Test func aDetachedSessionHasNothingOfItsCaller() throws {
+            try withDesk { desk in
+                let started = desk.sh(["--detach", "--session", "d"], "echo out; echo err >&2; sleep 600")
+                #expect(started.status == 0 && started.output == "d" && started.seconds < 5, "\(started)")
+                let record = try desk.json("state/sessions/d.json")
+                let supervisor = try #require(record["supervisor"]?.int)
+                let stat =
+                    Host.outside("cat /proc/\(supervisor)/stat").output.split(separator: ")").last?.split(
+                        separator: " ") ?? []
+                #expect(stat.count > 5 && stat[0] != "Z" && stat[4] == "0", "it is a zombie or has a terminal: \(stat)")
+                let streams = Host.outside(
+                    "for n in 0 1 2; do readlink /proc/\(supervisor)/fd/$n; done; readlink /proc/\(supervisor)/cwd"
+                ).lines
+                #expect(streams.allSatisfy { !$0.contains("carrel-io") && !$0.contains(desk.path) }, "\(streams)")
+                #expect(eventually { desk.carrel(["logs", "d"]).lines.sorted() == ["err", "out"] })
+                #expect(desk.carrel(["kill", "d", "--signal", "KILL"]).status == 0)
+                #expect(eventually { Self.live(desk).isEmpty })
+            }
+        }
+
+        @Test func waitGivesTheStatus() throws {
+            try withDesk { desk in
+                _ = try desk.detached([], "sleep 1; exit 23", session: "w")
+                let waited = desk.carrel(["wait", "w"])
+                #expect(waited.status == 23, "\(waited)")
+                // Once more, now that it is over.
+                #expect(desk.carrel(["wait", "w"]).status == 23)
+                #expect(desk.carrel(["wait", "nosuch"]).status == 125)
+            }
+        }
+
+        @Test func theLogHasACap() throws {
+            try withDesk { desk in
+                let profile = try desk.profile("chatty", "limits:\n  log: 64KiB")
+                _ = try desk.detached(["--profile", profile], "seq 1 100000; echo last", session: "chatty")
+                #expect(desk.carrel(["wait", "chatty"]).status == 0)
+                let kept = Host.outside("cat '\(desk.state)'/logs/chatty* | wc -c").output
+                #expect((Int(kept) ?? .max) <= 64 << 10 && (Int(kept) ?? 0) > 16 << 10, "\(kept)")
+                #expect(desk.carrel(["logs", "chatty"]).lines.last == "last")
+            }
+        }
+
+        @Test func psAndStatsTell() throws {
+            try withDesk { desk in
+                _ = try desk.detached(
+                    ["--tenant", "acme"], "head -c 20000000 /dev/zero > /tmp/x; sleep 600", session: "busy")
+                let sessions = try desk.parse(desk.carrel(["ps", "--json"]).output)
+                let busy = try #require(sessions.elements?.first)
+                #expect(busy["session"]?.string == "busy" && busy["tenant"]?.string == "acme")
+                #expect(desk.carrel(["ps"]).output.contains("busy"))
+                #expect(
+                    try eventually {
+                        let stats = try desk.parse(desk.carrel(["stats", "--json", "busy"]).output)
+                        return stats.json().contains("memory")
+                            && desk.carrel(["stats", "busy"]).output.contains("busy")
+                    })
+                #expect(desk.carrel(["stats", "nosuch"]).status == 125)
+                desk.carrel(["kill", "--all", "--signal", "KILL"])
+                #expect(eventually { desk.carrel(["ps", "--json"]).output == "[]" })
+            }
+        }
+
+        @Test func pauseStopsItAndResumeGoesOn() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let session = try desk.detached(
+                    ["--workdir", work], "while :; do date +%s%N > now.new; mv now.new now; sleep 0.02; done",
+                    session: "p")
+                try #require(eventually { desk.read("work/now") != "" })
+                #expect(desk.carrel(["pause", session]).status == 0)
+                let before = desk.read("work/now")
+                usleep(300_000)
+                #expect(desk.read("work/now") == before)
+                #expect(desk.carrel(["ps"]).output.contains("paused"))
+                #expect(desk.carrel(["resume", session]).status == 0)
+                #expect(eventually { desk.read("work/now") != before })
+                // Killed while paused.
+                #expect(desk.carrel(["pause", session]).status == 0)
+                #expect(desk.carrel(["kill", session, "--signal", "TERM", "--grace", "1s"]).status == 0)
+                #expect(eventually { Self.live(desk).isEmpty })
+            }
+        }
+
+        @Test func aSessionsNameIsItsOwnWhileItLives() throws {
+            try withDesk { desk in
+                _ = try desk.detached(session: "once")
+                let second = desk.run(["--session", "once"], ["echo", "started"])
+                #expect(second.status == 125 && second.output.isEmpty && second.errors.contains("once"), "\(second)")
+                desk.carrel(["kill", "once", "--signal", "KILL"])
+                #expect(eventually { Self.live(desk).isEmpty })
+                #expect(desk.run(["--session", "once"], ["true"]).status == 0)
+            }
+        }
+
+        // MARK: kill
+
+        @Test func killReachesWhatItNames() throws {
+            try withDesk { desk in
+                let profile = try desk.profile("other", "")
+                _ = try desk.detached(["--tenant", "acme"], session: "a1")
+                _ = try desk.detached(["--tenant", "acme"], session: "a2")
+                _ = try desk.detached(["--tenant", "globex"], session: "g1")
+                _ = try desk.detached(["--tenant", "globex", "--profile", profile], session: "g2")
+                #expect(desk.carrel(["kill", "--tenant", "acme", "--signal", "KILL"]).status == 0)
+                #expect(eventually { Self.live(desk) == ["g1.json", "g2.json"] }, "\(Self.live(desk))")
+                #expect(desk.carrel(["kill", "--profile", "other", "--signal", "KILL"]).status == 0)
+                #expect(eventually { Self.live(desk) == ["g1.json"] }, "\(Self.live(desk))")
+                #expect(desk.carrel(["kill", "--all", "--signal", "KILL"]).status == 0)
+                #expect(eventually { Self.live(desk) == [] })
+                let killed = try #require(try desk.lastReport().at("exit"))
+                #expect(killed["how"]?.string == "killed" && killed.at("by.uid")?.int == Int64(geteuid()), "\(killed)")
+                #expect(desk.carrel(["kill", "nosuch"]).status == 125)
+            }
+        }
+
+        @Test func killTellsFirstAndThenKills() throws {
+            try withDesk { desk in
+                _ = try desk.detached(
+                    [], "trap 'echo told' TERM; echo up; while :; do sleep 0.1; done", session: "deaf")
+                try #require(eventually { desk.carrel(["logs", "deaf"]).output == "up" })
+                let started = Date()
+                #expect(desk.carrel(["kill", "deaf", "--signal", "TERM", "--grace", "1s"]).status == 0)
+                #expect(desk.carrel(["wait", "deaf"]).status == 137)
+                #expect(Date().timeIntervalSince(started) < 10)
+                #expect(desk.carrel(["logs", "deaf"]).lines.last == "told")
+            }
+        }
+
+        @Test func holdRefusesNewSessions() throws {
+            try withDesk { desk in
+                _ = try desk.detached(["--tenant", "acme"], session: "a1")
+                #expect(desk.carrel(["kill", "--tenant", "acme", "--signal", "KILL", "--hold"]).status == 0)
+                let refused = desk.run(["--tenant", "acme"], ["echo", "started"])
+                #expect(
+                    refused.status == 125 && refused.output.isEmpty && refused.errors.contains("held"), "\(refused)")
+                #expect(desk.run(["--tenant", "globex"], ["true"]).status == 0)
+                #expect(desk.carrel(["release", "--tenant", "acme"]).status == 0)
+                #expect(desk.run(["--tenant", "acme"], ["true"]).status == 0)
+            }
+        }
+    }
+}
