@@ -29,7 +29,8 @@ extension Program {
 
             _\(name)() {
                 local current=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD - 1]}
-                local command=${COMP_WORDS[1]} start=2 operand=0 ended= word index options valued operands
+                local command=${COMP_WORDS[1]} start=2 operand=0 ended= word index
+                local options valued operands takes_program
                 COMPREPLY=()
                 if ((COMP_CWORD == 1)); then
                     _\(name)_offer '\(first.joined(separator: " "))'

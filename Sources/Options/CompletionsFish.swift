@@ -59,7 +59,8 @@ extension Program {
     private func fishOption(_ option: Option) -> String {
         var words = ["-l \(option.name)"]
         if let letter = option.letter { words.append("-s \(letter)") }
-        if option.value != nil { words.append(contentsOf: ["-r"] + (fishAction(option.completion).map { [$0] } ?? [])) }
+        if option.value != nil { words.append("-x") }
+        if let action = fishAction(option.completion) { words.append(action) }
         return (words + ["-d \(Self.quoted(plain(option.help)))"]).joined(separator: " ")
     }
 

@@ -6,7 +6,7 @@ extension Program {
     /// - Parameter family: lists the commands of this family alone.
     public func help(family: String? = nil, width: Int = 80) -> String {
         var page = Page(width: width)
-        page.line("\(name)\(family.map { " " + $0 } ?? ""): \(summary)")
+        page.line(family.map { "The commands \(name) \($0)" } ?? "\(name): \(summary)")
         page.heading("Usage")
         page.line("  \(name) \(family.map { $0 + " " } ?? "")COMMAND ...")
         if family == nil { for paragraph in details { page.paragraph(plain(paragraph)) } }
@@ -15,7 +15,7 @@ extension Program {
                 family.map { command.name.description.hasPrefix($0 + " ") } ?? true
             }
             if commands.isEmpty { continue }
-            page.heading(group.title)
+            if family == nil { page.heading(group.title) } else { page.line("") }
             page.terms(commands.map { ($0.name.description, plain($0.summary)) }, column: 18)
         }
         if family == nil {
@@ -23,7 +23,7 @@ extension Program {
             page.terms(root.visibleOptions.map { ($0.aligned, plain($0.help)) }, column: 18)
         }
         page.line("")
-        page.line("\(name) COMMAND --help tells of a command.")
+        page.line("\(name) \(family.map { $0 + " " } ?? "")COMMAND --help tells of a command.")
         return page.text
     }
 

@@ -38,15 +38,17 @@ extension Program {
         page.paragraphs(
             command.details.isEmpty ? [command.summary.description + "."] : command.details.map(\.description))
         page.heading("OPTIONS")
-        let sections = command.sections
-        for section in sections {
-            if sections.count > 1 { page.subheading(section.title) }
+        for (index, section) in command.sections.enumerated() {
+            if index > 0 { page.subheading(section.title) }
             for option in section.options { page.option(option) }
         }
         page.terms("EXIT STATUS", exitStatuses)
         if !command.examples.isEmpty {
             page.heading("EXAMPLES")
-            for example in command.examples { page.example(example.purpose.description, example.line.description) }
+            for (index, example) in command.examples.enumerated() {
+                if index > 0 { page.line(".PP") }
+                page.example(example.purpose.description, example.line.description)
+            }
         }
         page.heading("SEE ALSO")
         page.text(Roff.reference(name))
@@ -116,7 +118,6 @@ private struct Roff {
     }
 
     mutating func example(_ purpose: String, _ command: String) {
-        line(".PP")
         text(Self.body(purpose) + ":")
         line(".PP")
         line(".RS 4")

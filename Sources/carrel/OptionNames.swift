@@ -2,7 +2,7 @@ import Options
 
 // Every option of every command, once.
 
-private let controls: StaticString = "Limits and controls, each before the profile's"
+private let controls: StaticString = "Limits and controls, instead of the profile's"
 private let choosing: StaticString = "Which sessions"
 
 /// The names of live sessions, for completion.

@@ -19,10 +19,8 @@ extension Program {
                 "Run agents in sandboxed sessions"),
             commands: Verb.allCases.map(\.definition),
             exitStatuses: [
-                (
-                    "0-123",
-                    "The program's own, for `run`, `exec` and `wait`. Of other commands 0: done, 1: done, and found wanting"
-                ),
+                ("0", "Done. `run`, `exec` and `wait` end with the program's own status, this or another"),
+                ("1", "Of `release`, `doctor`, `profile check` and `audit verify`: done, and found wanting"),
                 ("124", "The session came up against its wall clock or idle limit"),
                 ("125", "carrel itself failed, or was called wrongly: nothing ran"),
                 ("126", "The program cannot be executed"),
