@@ -53,12 +53,14 @@ struct UnifiedTree: ControllerTree {
             do throws(CgroupError) {
                 try write(change, "\(parent)/cgroup.subtree_control")
             } catch {
-                guard error.errno == .resourceBusy else { throw error }
+                // EBUSY, or for a controller of threads (cpu, pids) EOPNOTSUPP one level further down.
+                guard error.errno == .resourceBusy || error.errno?.rawValue == EOPNOTSUPP else { throw error }
+                let full = error.errno == .resourceBusy ? parent : top
                 throw .noPlace(
                     reason:
-                        "processes are directly in \(parent), and a cgroup v2 with processes hands no controllers down",
+                        "processes are directly in \(full), and a cgroup v2 with processes hands no controllers down",
                     fix: "start them one level below: DelegateSubgroup=main in the systemd unit, "
-                        + "or mkdir \(parent)/main and move them there")
+                        + "or mkdir \(full)/main and move them there")
             }
         }
         return directories

@@ -284,7 +284,8 @@ func fail(_ parent: FileDescriptor, _ error: LaunchError) -> Never {
 
 /// What carrel-init calls: its exec and the start of a static C runtime, then its loop.
 private let initCalls: [Int32] = [
-    SYS_execveat, SYS_arch_prctl, SYS_brk, SYS_set_tid_address, SYS_set_robust_list, SYS_rseq, SYS_prlimit64, SYS_readlink,
+    SYS_execveat, SYS_arch_prctl, SYS_brk, SYS_set_tid_address, SYS_set_robust_list, SYS_rseq, SYS_prlimit64,
+    SYS_readlink,
     SYS_readlinkat, SYS_getrandom, SYS_mprotect, SYS_mmap, SYS_munmap, SYS_prctl, SYS_rt_sigtimedwait, SYS_rt_sigreturn,
     SYS_wait4, SYS_kill, SYS_write, SYS_exit, SYS_exit_group,
 ]

@@ -77,9 +77,12 @@ extension LaunchError {
 
     /// Reads what `bytes` wrote.
     init(bytes: [UInt8]) {
-        let fields = bytes.split(separator: 0, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
+        let fields = bytes.split(separator: 0, omittingEmptySubsequences: false).map {
+            String(decoding: $0, as: UTF8.self)
+        }
         guard fields.count >= 5, let step = LaunchStep(rawValue: fields[0]) else {
-            self.init(.prepare, nil, "the child sent a message that is not one: \(String(decoding: bytes, as: UTF8.self))")
+            self.init(
+                .prepare, nil, "the child sent a message that is not one: \(String(decoding: bytes, as: UTF8.self))")
             return
         }
         let cause =

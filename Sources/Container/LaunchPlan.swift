@@ -136,7 +136,9 @@ struct LaunchPlan {
             return try mount.make(userNamespace: namespace)
         } catch {
             // A filesystem without id-mapped mounts, or one that is id-mapped already (mount_setattr(2)).
-            if mount.wantsContainerIDs, namespace != nil, error.errno == .invalidArgument || error.errno == .notPermitted {
+            if mount.wantsContainerIDs, namespace != nil,
+                error.errno == .invalidArgument || error.errno == .notPermitted
+            {
                 return try during(.binds, mount.destination) { () throws(SystemError) in
                     try mount.make(userNamespace: nil)
                 }

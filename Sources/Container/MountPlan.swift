@@ -87,7 +87,8 @@ struct MountPlan {
                 throw LaunchError(.prepare, nil, "mount \(mount.destination): a bind mount needs a source")
             }
             if let unknown = data.first {
-                throw LaunchError(.prepare, nil, "mount \(mount.destination): a bind mount has no option \(unknown.key)")
+                throw LaunchError(
+                    .prepare, nil, "mount \(mount.destination): a bind mount has no option \(unknown.key)")
             }
             source = .bind(path: path, withSubmounts: recursive)
         } else {

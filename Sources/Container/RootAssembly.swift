@@ -47,7 +47,8 @@ struct RootAssembly {
             guard error.errno == .noSuchFileOrDirectory, let slash = path.lastIndex(of: "/") else { throw error }
             let name = String(path[path.index(after: slash)...])
             guard !name.isEmpty, name != ".." else { throw error }
-            let parent = try openOrMake(slash == path.startIndex ? "/" : String(path[..<slash]), isDirectory: true, more)
+            let parent = try openOrMake(
+                slash == path.startIndex ? "/" : String(path[..<slash]), isDirectory: true, more)
             defer { close(parent) }
             if isDirectory {
                 try makeDirectory(name, at: parent)
@@ -85,7 +86,8 @@ struct RootAssembly {
         let number = UInt64((major & 0xfff) << 8 | minor & 0xff | (minor & ~0xff) << 12)
         guard found.st_mode & S_IFMT == S_IFCHR, found.st_rdev == number else {
             close(device)
-            throw SystemError("verify character device \(major):\(minor)", "/dev/\(name)", errno: .noSuchAddressOrDevice)
+            throw SystemError(
+                "verify character device \(major):\(minor)", "/dev/\(name)", errno: .noSuchAddressOrDevice)
         }
         return device
     }

@@ -1,6 +1,6 @@
 import CLibyaml
 
-/// Builds nodes from libyaml's events.
+/// Builds nodes from libyaml's events, from text that is known to be UTF-8.
 struct YAMLReader {
     private(set) var findings: Findings
     /// What libyaml could not read beyond, if it could not.
@@ -37,8 +37,6 @@ struct YAMLReader {
             return nil
         }
         defer { yaml_parser_delete(parser) }
-        // Without this a BOM of UTF-16 would switch libyaml to that encoding.
-        yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)
         let empty: StaticString = ""
         yaml_parser_set_input_string(parser, text.baseAddress ?? empty.utf8Start, text.count)
         do throws(Stop) {

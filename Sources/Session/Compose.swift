@@ -37,7 +37,9 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     let points = mounts.map(\.destination)
     let skeleton =
         switch profile.image {
-        case .host: try Skeleton.host(user, mountPoints: points, in: parts.state)
+        case .host:
+            try Skeleton.host(
+                user, mountPoints: points, ignoring: profile.workdir.protect + profile.workdir.deny, in: parts.state)
         case .directory(let path): try Skeleton.directory(path, mountPoints: points, in: parts.state)
         case .named(let name):
             throw SessionError(

@@ -61,10 +61,10 @@ struct ProfileChain {
         }
     }
 
-    /// The file of a profile: a path if the name has a slash, otherwise found in the catalog. The name that a file gives
+    /// The file of a profile: a path if the name has a slash or `.yaml`, otherwise found in the catalog. The name that a file gives
     /// its parent is looked for beside it first.
     private func find(_ name: String, _ mark: Mark?) -> String? {
-        if name.utf8.contains(UInt8(ascii: "/")) {
+        if name.utf8.contains(UInt8(ascii: "/")) || name.hasSuffix(".yaml") {
             guard links.isEmpty || name.utf8.first == UInt8(ascii: "/") else {
                 return refuse(
                     mark, "expected the name of a profile, or an absolute path, found \(Node(.string(name)).json())")
@@ -81,7 +81,8 @@ struct ProfileChain {
         }
         let hint = nearest(name, in: catalog.names(in: places, ending: ".yaml")).map { "; did you mean \($0)?" } ?? ""
         return refuse(
-            mark, "expected a profile of \(places.joined(separator: ", ")), found \(Node(.string(name)).json())\(hint)",
+            mark,
+            "expected the name of a profile in \(places.joined(separator: ", ")), found \(Node(.string(name)).json())\(hint)",
             named: name)
     }
 

@@ -2,7 +2,7 @@ import Documents
 import Syscalls
 
 extension Profile {
-    /// Reads the profile of this name, or the one in this file if it has a slash, with all that it extends.
+    /// Reads the profile of this name, or the one in this file if it has a slash or `.yaml`, with all that it extends.
     ///
     /// Of what a profile and its parent both set, maps are merged, and scalars and lists are the child's. Only
     /// `workdir.protect` and `workdir.deny` are the lists of both: a child adds to them and takes nothing away.
@@ -36,8 +36,8 @@ extension Profile {
 
     /// `claude-code` of `/etc/carrel/session/claude-code.yaml`.
     private static func stem(_ name: String) -> String {
-        guard let slash = name.utf8.lastIndex(of: UInt8(ascii: "/")) else { return name }
-        let file = String(name[slash...].dropFirst())
+        let slash = name.utf8.lastIndex(of: UInt8(ascii: "/"))
+        let file = slash.map { String(name[$0...].dropFirst()) } ?? name
         return file.hasSuffix(".yaml") ? String(file.dropLast(5)) : file
     }
 
@@ -123,7 +123,7 @@ extension Profile {
         let hint = nearest(seccomp.name, in: catalog.names(in: places, ending: ".json"))
         return problem(
             "seccomp", "",
-            "expected a filter of \(places.joined(separator: ", ")), found \(Node(.string(seccomp.name)).json())"
+            "expected the name of a filter in \(places.joined(separator: ", ")), found \(Node(.string(seccomp.name)).json())"
                 + (hint.map { "; did you mean \($0)?" } ?? ""))
     }
 

@@ -64,7 +64,7 @@ extension Report.Usage {
     init(_ usage: CgroupUsage?) {
         func signed(_ value: UInt64?) -> Int64? { value.map { Int64(clamping: $0) } }
         self.init(
-            memoryPeakBytes: signed(usage?.memoryPeak), memoryClipped: usage?.memoryLimitHits ?? 0 > 0,
+            memoryPeakBytes: signed(usage?.memoryPeak), memoryClipped: usage?.memoryIsClipped ?? false,
             oomKills: signed(usage?.oomKills), cpuNanoseconds: signed(usage?.cpu),
             cpuUserNanoseconds: signed(usage?.cpuUser), cpuSystemNanoseconds: signed(usage?.cpuSystem),
             pidsPeak: signed(usage?.pidsPeak), pidsLimitHits: signed(usage?.pidsLimitHits))

@@ -24,7 +24,7 @@ struct Skeleton {
 
     /// The `host` image: the host's /usr read-only, the links into it, and a minimal /etc.
     static func host(
-        _ user: SessionUser, mountPoints: [String], in state: StateDirectory
+        _ user: SessionUser, mountPoints: [String], ignoring patterns: [String], in state: StateDirectory
     ) throws(SessionError) -> Skeleton {
         var items: [(String, Item)] = [("usr", .directory)]
         for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
@@ -41,6 +41,9 @@ struct Skeleton {
             ("etc/passwd", .text(user.passwd)), ("etc/group", .text(user.group)),
             ("etc/hosts", .text("127.0.0.1 localhost\n::1 localhost\n")), ("etc/resolv.conf", .text(resolver)),
             ("etc/nsswitch.conf", .text("passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")),
+            // What protects and hides files of the workdir stands in it as files: not for git to add.
+            ("etc/gitconfig", .text("[core]\n\texcludesFile = /etc/gitignore\n")),
+            ("etc/gitignore", .text(gitignore(patterns))),
             ("etc/localtime", .link(to: (try? readLink("/etc/localtime")) ?? "/usr/share/zoneinfo/UTC")),
         ]
         var signature = "host"
@@ -104,6 +107,11 @@ struct Skeleton {
             if case .link(let target) = item { signature += ">" + target }
         }
         return Skeleton(path: try make("directory", signature, items, mountPoints, in: state), mounts: mounts)
+    }
+
+    /// The patterns of a workdir as gitignore(5) writes them: without a slash in front they would hold at any depth.
+    private static func gitignore(_ patterns: [String]) -> String {
+        patterns.map { $0.hasPrefix("**/") ? $0 + "\n" : "/\($0)\n" }.joined()
     }
 
     private static let resolver = "# No resolver outside the session: names are the gateway's.\nnameserver 127.0.0.1\n"

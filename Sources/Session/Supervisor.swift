@@ -102,7 +102,7 @@ final class Supervisor {
         }
         if ending != nil { return }
         if let wallClockEnd, now >= wallClockEnd { return end(.timeout) }
-        guard let limit = limits.idle, idle.isOver(now, limit: UInt64(limit), cpu: cgroup?.usage().cpu) else { return }
+        guard let limit = limits.idle, idle.isOver(now, limit: UInt64(limit), cpu: try? cgroup?.cpuTime()) else { return }
         // A session that someone has paused does nothing for a reason.
         if (try? cgroup?.isFrozen()) == true { idle.restart(now, limit: UInt64(limit)) } else { end(.idle) }
     }
@@ -149,7 +149,7 @@ final class Supervisor {
         _ = try? wait(for: container.pid)
         relay?.finish()
         log?.drain { _ in }
-        let usage = cgroup?.usage()
+        let usage = cgroup?.usage(now: false)
         if ending == nil { ending = marked() }
         // The kernel may have killed a part of the session, or all of it, before it told.
         if ending == nil, usage?.oomKills ?? 0 > 0 { ending = .outOfMemory }

@@ -51,9 +51,12 @@ struct WorkdirGuard: Equatable {
         try claims.locked { () throws(SessionError) in
             // What another session made is still no file of the user's: this session needs it too.
             for ghost in try claims.all(but: session) where exists(ghost.path, at: root) { result.ghosts.append(ghost) }
+            let known = result.ghosts.count
+            for pattern in missing { try result.plan(pattern, in: root, workdir) }
             // The claim is written before anything is made: a crash in between leaves a claim on nothing.
+            try claims.write(result.ghosts, for: session)
             do throws(SessionError) {
-                for pattern in missing { try result.make(pattern, in: root, workdir, session, claims) }
+                for index in known..<result.ghosts.count { try result.make(index, in: root, workdir) }
                 try claims.write(result.ghosts, for: session)
             } catch {
                 claims.remove(result.ghosts, but: session)
@@ -130,45 +133,49 @@ struct WorkdirGuard: Equatable {
         }
     }
 
-    /// Makes a missing protected path, its directories first.
-    private mutating func make(
-        _ pattern: PathPattern, in root: FileDescriptor, _ workdir: String, _ session: String, _ claims: Claims
+    /// Notes what has to be made for a missing protected path, its directories first.
+    private mutating func plan(
+        _ pattern: PathPattern, in root: FileDescriptor, _ workdir: String
     ) throws(SessionError) {
-        let failure = "workdir \(workdir): cannot make \(pattern.text) to protect it"
         for length in 1...pattern.names.count {
             let path = pattern.names[..<length].joined(separator: "/")
             let isLeaf = length == pattern.names.count
             if let found = try? status(path, at: root, followingLinks: false) {
                 if found.st_mode & S_IFMT == S_IFLNK { throw Self.linkError(path, workdir) }
-            } else {
-                let isDirectory = !isLeaf || pattern.isDirectory
-                ghosts.append(Ghost(path: path, inode: 0, isDirectory: isDirectory))
-                try claims.write(ghosts, for: session)
-                let inode = try telling(failure, fix: "make it yourself, or make the workdir writable") {
-                    () throws(SystemError) in
-                    let owner = try status(root)
-                    let parent = try open(
-                        length == 1 ? "." : pattern.names[..<(length - 1)].joined(separator: "/"),
-                        O_PATH | O_DIRECTORY, in: root, [.beneath, .noSymlinks])
-                    defer { close(parent) }
-                    let name = pattern.names[length - 1]
-                    if isDirectory {
-                        try makeDirectory(name, orExisting: false, at: parent)
-                    } else {
-                        close(try open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o444, at: parent))
-                    }
-                    // The workdir's owner's: its directories are the session's to use while it lasts.
-                    if owner.st_uid != geteuid() {
-                        try checking("fchownat", path) {
-                            fchownat(parent.rawValue, name, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW)
-                        }
-                    }
-                    return try status(name, at: parent, followingLinks: false).st_ino
-                }
-                ghosts[ghosts.count - 1] = Ghost(path: path, inode: UInt64(inode), isDirectory: isDirectory)
+            } else if !ghosts.contains(where: { $0.path == path }) {
+                ghosts.append(Ghost(path: path, inode: 0, isDirectory: !isLeaf || pattern.isDirectory))
             }
             add(path, to: isLeaf ? \.readOnly : \.pinned)
         }
+    }
+
+    private mutating func make(_ index: Int, in root: FileDescriptor, _ workdir: String) throws(SessionError) {
+        let ghost = ghosts[index]
+        let names = ghost.path.split(separator: "/")
+        let inode = try telling(
+            "workdir \(workdir): cannot make \(ghost.path) to protect it",
+            fix: "make it yourself, or make the workdir writable"
+        ) { () throws(SystemError) in
+            let owner = try status(root)
+            let parent = try open(
+                names.count == 1 ? "." : names.dropLast().joined(separator: "/"), O_PATH | O_DIRECTORY, in: root,
+                [.beneath, .noSymlinks])
+            defer { close(parent) }
+            let name = String(names.last!)
+            if ghost.isDirectory {
+                try makeDirectory(name, orExisting: false, at: parent)
+            } else {
+                close(try open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o444, at: parent))
+            }
+            // The workdir's owner's: its directories are the session's to use while it lasts.
+            if owner.st_uid != geteuid() {
+                try checking("fchownat", ghost.path) {
+                    fchownat(parent.rawValue, name, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW)
+                }
+            }
+            return try status(name, at: parent, followingLinks: false).st_ino
+        }
+        ghosts[index] = Ghost(path: ghost.path, inode: UInt64(inode), isDirectory: ghost.isDirectory)
     }
 
     /// Removes what was made for `session` and no other session needs, and forgets its claim. What the user or an agent

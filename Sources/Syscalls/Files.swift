@@ -188,11 +188,16 @@ public func list(
 public func readLink(
     _ path: String, at directory: FileDescriptor = .workingDirectory
 ) throws(SystemError) -> String {
-    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-    let count = try checking("readlinkat", path) {
-        readlinkat(directory.rawValue, path, &buffer, buffer.count)
+    var result: Result<Int, SystemError> = .success(0)
+    let text = String(unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer in
+        let count = buffer.withMemoryRebound(to: CChar.self) {
+            readlinkat(directory.rawValue, path, $0.baseAddress!, $0.count)
+        }
+        if count == -1 { result = .failure(SystemError.last("readlinkat", path)) }
+        return max(count, 0)
     }
-    return String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    _ = try result.get()
+    return text
 }
 
 /// Removes a file, or an empty directory where `directory` is set; what is gone already is not an error.

@@ -58,7 +58,8 @@ public func attachMount(_ mount: FileDescriptor, to target: FileDescriptor, name
     try checking("move_mount", name) {
         "".withCString { empty in
             carrel_syscall(
-                Int(SYS_move_mount), Int(mount.rawValue), Int(bitPattern: empty), Int(target.rawValue), Int(bitPattern: empty),
+                Int(SYS_move_mount), Int(mount.rawValue), Int(bitPattern: empty), Int(target.rawValue),
+                Int(bitPattern: empty),
                 fromAndToEmptyPath, 0)
         }
     }
@@ -81,7 +82,8 @@ public func setMountAttributes(
         "".withCString { empty in
             withUnsafeMutablePointer(to: &attributes) {
                 carrel_syscall(
-                    Int(SYS_mount_setattr), Int(mount.rawValue), Int(bitPattern: empty), Int(emptyPath | (withSubmounts ? recursive : 0)),
+                    Int(SYS_mount_setattr), Int(mount.rawValue), Int(bitPattern: empty),
+                    Int(emptyPath | (withSubmounts ? recursive : 0)),
                     Int(bitPattern: $0), MemoryLayout<carrel_mount_attr>.size, 0)
             }
         }
@@ -105,7 +107,9 @@ public func makeFilesystem(
     for (key, value) in options {
         try checking("fsconfig", "\(type): \(key)\(value.map { "=" + $0 } ?? "")") {
             key.withCString { key in
-                guard let value else { return carrel_syscall(Int(SYS_fsconfig), context, 0, Int(bitPattern: key), 0, 0, 0) }
+                guard let value else {
+                    return carrel_syscall(Int(SYS_fsconfig), context, 0, Int(bitPattern: key), 0, 0, 0)
+                }
                 return value.withCString {
                     carrel_syscall(Int(SYS_fsconfig), context, 1, Int(bitPattern: key), Int(bitPattern: $0), 0, 0)
                 }

@@ -52,7 +52,9 @@ public func cloneProcess(
 
 /// Enters the namespaces of the process that `process` is a descriptor of (setns(2) with a pidfd, Linux 5.8).
 public func enterNamespaces(_ namespaces: Namespaces, of process: FileDescriptor) throws(SystemError) {
-    try checking("setns") { carrel_syscall(Int(SYS_setns), Int(process.rawValue), Int(namespaces.rawValue), 0, 0, 0, 0) }
+    try checking("setns") {
+        carrel_syscall(Int(SYS_setns), Int(process.rawValue), Int(namespaces.rawValue), 0, 0, 0, 0)
+    }
 }
 
 /// Moves the caller into new namespaces (unshare(2)).

@@ -84,7 +84,8 @@ public func receive(
                     var next = count < 0 ? nil : carrel_cmsg_first(&message)
                     while let header = next {
                         if header.pointee.cmsg_level == SOL_SOCKET, header.pointee.cmsg_type == 1 {
-                            let number = (Int(header.pointee.cmsg_len) - carrel_cmsg_length(0)) / MemoryLayout<Int32>.size
+                            let number =
+                                (Int(header.pointee.cmsg_len) - carrel_cmsg_length(0)) / MemoryLayout<Int32>.size
                             carrel_cmsg_data(header).withMemoryRebound(to: Int32.self, capacity: number) {
                                 for index in 0..<number { descriptors.append(FileDescriptor(rawValue: $0[index])) }
                             }
@@ -112,5 +113,7 @@ public func bringLoopbackUp() throws(SystemError) {
     let up: UInt16 = 0x1 | 0x40  // IFF_UP | IFF_RUNNING
     request[16] = UInt8(up & 0xff)
     request[17] = UInt8(up >> 8)
-    try checking("ioctl SIOCSIFFLAGS", "lo") { request.withUnsafeMutableBytes { ioctl(control, 0x8914, $0.baseAddress!) } }
+    try checking("ioctl SIOCSIFFLAGS", "lo") {
+        request.withUnsafeMutableBytes { ioctl(control, 0x8914, $0.baseAddress!) }
+    }
 }

@@ -163,7 +163,7 @@ import Testing
     func aFullDiskIsLeftWithoutThePart() async throws {
         let path = scratch.path
         await #expect(processExitsWith: .success) { [path = path as String] in
-            try mountPrivateTmpfs(at: path, "size=64k")
+            try mountPrivately("tmpfs", at: path, "size=64k", 0)
             let (log, ledger) = (AuditLog(path + "/audit"), Ledger(path + "/ledger"))
             try log.append(.start)
             try ledger.append(sampleReport())
@@ -193,6 +193,41 @@ import Testing
             #expect(try ledger.read().count == reports + 1)
             #expect(try AuditLog(path + "/new").verify().findings == [])
         }
+    }
+
+    @Test func aLogHasAHeadBeforeItsFirstRecord() async throws {
+        let path = log.path
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            limitFileSize(150)  // enough for a head, not for a record
+            #expect(throws: SystemError.self) { try AuditLog(path).append(.start) }
+        }
+        #expect(try log.verify() == AuditVerification(records: 0, head: .start, findings: []))
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "mounting needs root"))
+    func aRecordThatTheHeadCannotTellOfIsTakenBack() async throws {
+        let path = log.path
+        try log.append(.start)
+        let before = try linesOf(path)
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            try mountPrivately("/dev/full", at: path + ".head", nil, MS_BIND)
+            let error = #expect(throws: SystemError.self) { try AuditLog(path).append(.exit) }
+            #expect(error?.errno == .noSpace)
+        }
+        #expect(try linesOf(path) == before)
+        #expect(try log.verify().findings == [])
+    }
+
+    @Test func readersDoNotHoldUpWriters() throws {
+        for _ in 1...3 { try log.append(.start) }
+        var seen = 0
+        try log.forEach { _, _ in
+            seen += 1
+            // Would wait for ever if the reader kept its lock.
+            _ = try? log.append(.exit)
+        }
+        #expect(seen == 3)
+        #expect(try log.verify().records == 6)
     }
 
     @Test func anAppendToALongLogIsAsCheapAsToAShortOne() throws {

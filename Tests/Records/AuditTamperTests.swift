@@ -172,6 +172,7 @@ import Testing
         try log.append(.exit)
         #expect(try log.verify().findings.map(\.description) == ["line 11: changed: this is not a record"])
         #expect(try log.verify().records == 13)
+        #expect(try linesOf(log.path)[11].contains(#""found":["a last record that is not what was written"],"#))
     }
 
     @Test(arguments: [

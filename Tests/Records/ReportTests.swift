@@ -30,6 +30,16 @@ import Testing
         #expect((object?["usage"] as? [String: Any])?["memoryPeakBytes"] as? Int == 123_456_789)
     }
 
+    @Test func theDocumentedExampleIsComplete() throws {
+        let docs = #filePath.components(separatedBy: "/Tests/")[0] + "/Docs/Reports.md"
+        let text = try String(contentsOfFile: docs, encoding: .utf8)
+        let example = text.components(separatedBy: "```json\n")[1].components(separatedBy: "```")[0]
+        let node = try Node.parse(Array(example.utf8), file: docs)
+        #expect(try Report(node, file: docs).node == node)
+        for how in Report.Exit.How.allCases { #expect(text.contains("| `\(how.rawValue)` |")) }
+        for event in AuditLog.Event.allCases { #expect(text.contains("`\(event.rawValue)`")) }
+    }
+
     @Test func tellsAllThatIsWrong() throws {
         let text = sampleReport().node.json()
             .replacingOccurrences(of: "\"tenant\":\"acme\"", with: "\"tenant\":5")

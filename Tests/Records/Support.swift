@@ -71,13 +71,13 @@ func sampleReport(session: String = "s-1") -> Report {
         launch: [.init("cgroup", microseconds: 150), .init("clone", microseconds: 900)], notes: ["a note"])
 }
 
-/// Mounts a small file system at `path` that this thread alone can see; needs root.
-func mountPrivateTmpfs(at path: String, _ options: String) throws {
+/// Mounts something at `path` that this thread alone can see; needs root.
+func mountPrivately(_ source: String, at path: String, _ options: String?, _ flags: Int) throws {
     // The Glibc module has no unshare(2).
     let unshare = unsafeBitCast(dlsym(nil, "unshare"), to: (@convention(c) (Int32) -> Int32).self)
     try #require(unshare(0x2_0000) == 0)  // CLONE_NEWNS
     try #require(mount("none", "/", nil, UInt(MS_REC | MS_PRIVATE), nil) == 0)
-    try #require(mount("carrel-test", path, "tmpfs", 0, options) == 0)
+    try #require(mount(source, path, "tmpfs", UInt(flags), options) == 0)
 }
 
 /// Lets this process write no file longer than this: `EFBIG`, as `ENOSPC` does, comes in the middle of a write.

@@ -122,15 +122,15 @@ import Testing
         let fixture = try ProfileFixture(["claude-code": "version: 1\n", "p": "version: 1\nextends: claud-code\n"])
         #expect(
             fixture.problems("claude-cod") == [
-                "claude-cod: expected a profile of session, found \"claude-cod\"; did you mean claude-code?"
+                "claude-cod: expected the name of a profile in session, found \"claude-cod\"; did you mean claude-code?"
             ])
         #expect(
             fixture.problems("p") == [
-                "session/p.yaml:2:10: extends: expected a profile of session, session, found \"claud-code\"; did you mean "
+                "session/p.yaml:2:10: extends: expected the name of a profile in session, session, found \"claud-code\"; did you mean "
                     + "claude-code?"
             ])
         #expect(fixture.problems("").count == 1)
-        #expect(fixture.problems("..") == ["..: expected a profile of session, found \"..\""])
+        #expect(fixture.problems("..") == ["..: expected the name of a profile in session, found \"..\""])
         #expect(
             fixture.problems(fixture.root + "/x.yaml") == ["x.yaml: openat x.yaml: No such file or directory (2)"])
     }

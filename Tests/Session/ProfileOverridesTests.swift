@@ -65,7 +65,7 @@ import Testing
         overrides.seccomp = "agent-defaul"
         #expect(
             try ProfileFixture(["p": "version: 1\n"]).problems("p", overrides) == [
-                "command line: --seccomp: expected a filter of seccomp, found \"agent-defaul\"; did you mean agent-default?"
+                "command line: --seccomp: expected the name of a filter in seccomp, found \"agent-defaul\"; did you mean agent-default?"
             ])
     }
 }

@@ -122,11 +122,14 @@ private struct Bad: CustomTestStringConvertible {
         Bad("limits: {memory: 4194303}", "p:2:18: limits.memory: expected at least 4MiB, found 4194303"),
         Bad(
             "seccomp: agent-defualt",
-            "p:2:1: seccomp: expected a filter of seccomp, found \"agent-defualt\"; did you mean agent-default?"),
+            "p:2:1: seccomp: expected the name of a filter in seccomp, found \"agent-defualt\"; did you mean agent-default?"
+        ),
         Bad(
             "seccomp: ../agent",
             "p:2:10: seccomp: expected the name of a filter, or an absolute path, found \"../agent\""),
-        Bad("seccomp: /nowhere/x.json", "p:2:1: seccomp: expected a filter of seccomp, found \"/nowhere/x.json\""),
+        Bad(
+            "seccomp: /nowhere/x.json",
+            "p:2:1: seccomp: expected the name of a filter in seccomp, found \"/nowhere/x.json\""),
         Bad(
             "exec: {allow: [git, /usr/bin/git, 3], from: [workdir, /tmp]}",
             "p:2:16: exec.allow[0]: expected \(absolute), found \"git\"",
@@ -166,6 +169,9 @@ private struct Bad: CustomTestStringConvertible {
             "environment: {set: {AGENT_HOME: /x}}\nconfig: {target: /c, variable: AGENT_HOME}",
             "p:2:21: environment.set.AGENT_HOME: AGENT_HOME is set by the launcher, from config.variable"),
         Bad("extends: /p.yml", "p:2:10: extends: openat /p.yml: No such file or directory (2)"),
+        Bad(
+            "extends: q.yaml",
+            "p:2:10: extends: expected the name of a profile, or an absolute path, found \"q.yaml\""),
         Bad(
             "extends: ./q",
             "p:2:10: extends: expected the name of a profile, or an absolute path, found \"./q\""),

@@ -1,0 +1,67 @@
+# `make demo` and `make test` do everything on a fresh Debian 12 machine with a Swift toolchain.
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+DESTDIR ?=
+SWIFT ?= swift
+
+BUILD_PACKAGES := libseccomp-dev libcap-dev libyaml-dev libmd-dev pkg-config binutils
+DEMO_PACKAGES := python3 busybox-static
+TEST_PACKAGES := $(DEMO_PACKAGES) bubblewrap crun hyperfine uidmap gcc libc6-dev git strace util-linux procps \
+	iproute2 man-db golang-github-containers-common
+
+STATIC := --static-swift-stdlib -Xswiftc -static-executable -c release --scratch-path .build-static
+# Embedded Swift: no runtime, about 50 kB of its own memory for PID 1 (Docs/Architecture.md, "Resident").
+EMBEDDED := -enable-experimental-feature Embedded -parse-as-library -wmo -Osize -I Sources/CSyscalls/include \
+	-Xclang-linker -static -Xclang-linker -Wl,--gc-sections -module-name carrel_init
+
+.PHONY: build demo test bench install uninstall lint clean build-packages demo-packages test-packages
+
+build: build-packages bin/carrel-init
+	@$(SWIFT) build $(STATIC) --product carrel
+	@install -m 755 .build-static/release/carrel bin/carrel && strip bin/carrel
+
+bin/carrel-init: Sources/carrel-init/main.swift $(wildcard Sources/CSyscalls/include/*.h)
+	@mkdir -p bin
+	@swiftc $(EMBEDDED) $< -o $@
+	@strip $@ && chmod 755 $@
+
+demo: build demo-packages
+	@Tests/Demo/demo
+
+test: build test-packages
+	@$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	@$(SWIFT) build --build-tests -Xswiftc -warnings-as-errors
+	@CARREL_BIN=$(CURDIR)/bin/carrel $(SWIFT) test --skip-build
+
+bench: build test-packages
+	@Tests/Benchmarks/bench
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/carrel
+	install -m 755 bin/carrel bin/carrel-init $(DESTDIR)$(PREFIX)/bin
+	cp -r Profiles/session Profiles/seccomp $(DESTDIR)$(PREFIX)/share/carrel
+
+uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/bin/carrel $(DESTDIR)$(PREFIX)/bin/carrel-init $(DESTDIR)$(PREFIX)/share/carrel
+
+lint:
+	@$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+
+clean:
+	rm -rf bin .build .build-static
+
+# Installs what of a list of packages is missing; says so, and what to do where that needs root.
+define packages
+	@missing=$$(dpkg-query -W -f='$${db:Status-Status} $${Package}\n' $(1) 2>/dev/null | \
+		awk '$$1 == "installed" {print $$2}' | sort | comm -13 - <(printf '%s\n' $(1) | sort)); \
+	if [ -n "$$missing" ]; then \
+		echo "installing:" $$missing; \
+		if [ $$(id -u) != 0 ]; then echo "make: run as root: apt-get install" $$missing >&2; exit 1; fi; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get install -y -qq $$missing || { apt-get update -qq && apt-get install -y -qq $$missing; }; } >/dev/null; \
+	fi
+endef
+
+build-packages: ; $(call packages,$(BUILD_PACKAGES))
+demo-packages: ; $(call packages,$(DEMO_PACKAGES))
+test-packages: ; $(call packages,$(TEST_PACKAGES))
