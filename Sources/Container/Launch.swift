@@ -134,7 +134,7 @@ private func beInit(
         let (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received)
         timeline.mark(.mounts)
         try during(.devices) { () throws(SystemError) in
-            try root.makeDevices()
+            if plan.makesDevices { try root.makeDevices() }
             try root.bindOntoItself(request.extensions.pinnedPaths, readOnly: false)
             try root.bindOntoItself(request.spec.linux?.readonlyPaths ?? [], readOnly: true)
             try root.mask(request.spec.linux?.maskedPaths ?? [])

@@ -94,6 +94,9 @@ struct LaunchPlan {
 
     // MARK: Mounts
 
+    /// Whether /dev is a filesystem of the container's own, to be filled.
+    var makesDevices: Bool { !mounts.contains { $0.destination == "/dev" && $0.isBind } }
+
     /// The root, every bind mount in the specification's order, and last the program of PID 1: detached, with all
     /// attributes, ids mapped.
     ///

@@ -74,17 +74,11 @@ struct RootAssembly {
 
     // MARK: Devices
 
-    /// The six devices of a session, by their numbers in Documentation/admin-guide/devices.txt.
-    static let devices: [(name: String, major: UInt32, minor: UInt32)] = [
-        ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0),
-    ]
-
     /// Opens a device of the host, verified to be that character device and nothing put in its place (CVE-2025-31133).
     static func openDevice(_ name: String, _ major: UInt32, _ minor: UInt32) throws(SystemError) -> FileDescriptor {
         let device = try open("/dev/\(name)", O_PATH | O_NOFOLLOW)
         let found = try status(device)
-        let number = UInt64((major & 0xfff) << 8 | minor & 0xff | (minor & ~0xff) << 12)
-        guard found.st_mode & S_IFMT == S_IFCHR, found.st_rdev == number else {
+        guard found.st_mode & S_IFMT == S_IFCHR, found.st_rdev == makeDevice(major, minor) else {
             close(device)
             throw SystemError(
                 "verify character device \(major):\(minor)", "/dev/\(name)", errno: .noSuchAddressOrDevice)
@@ -92,11 +86,12 @@ struct RootAssembly {
         return device
     }
 
-    /// Mounts the six devices and makes the usual links in the session's /dev, then makes /dev itself read-only.
+    /// Mounts the six devices and makes the usual links in the session's /dev, then makes /dev itself read-only. A /dev
+    /// that is a bind mount is as it is to be (as with runc).
     func makeDevices() throws(SystemError) {
         let dev = try lookUp("/dev", .noSymlinks)
         defer { close(dev) }
-        for (name, major, minor) in Self.devices {
+        for (name, major, minor) in usualDevices {
             let device = try Self.openDevice(name, major, minor)
             defer { close(device) }
             let mount = try cloneMount("", at: device, withSubmounts: false)
@@ -108,10 +103,7 @@ struct RootAssembly {
             defer { close(target) }
             try attachMount(mount, to: target, named: "/dev/\(name)")
         }
-        for (name, target) in [
-            ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
-            ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"),
-        ] {
+        for (name, target) in usualLinks {
             try checking("symlinkat", "/dev/\(name)") { symlinkat(target, dev.rawValue, name) }
         }
         try setMountAttributes(dev, setting: .readOnly, withSubmounts: false, named: "/dev")

@@ -32,7 +32,7 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     let profile = parts.profile
     let user = SessionUser(
         uid: profile.user.uid, gid: profile.user.gid, name: profile.user.name, home: profile.user.home)
-    var mounts = kernelMounts(profile)
+    var mounts = kernelMounts(profile, dev: devices(in: parts.state))
     try mounts += ownMounts(parts)
     let points = mounts.map(\.destination)
     let skeleton =
@@ -72,10 +72,41 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     return composed
 }
 
+/// A /dev made once, for all sessions to see read-only: the six devices, the usual links, and mount points. One mount in
+/// the place of a tmpfs and six.
+///
+/// - Returns: `nil` where the caller cannot make devices, or the state directory's filesystem has none: the launch then
+///   binds the host's.
+private func devices(in state: StateDirectory) -> String? {
+    let path = state["images/dev"]
+    if exists(path) { return path }
+    guard geteuid() == 0 else { return nil }
+    let draft = "\(path).\(getpid()).new"
+    defer { try? removeTree(draft) }
+    do throws(SystemError) {
+        try makeDirectory(draft)
+        for name in ["pts", "shm"] { try makeDirectory("\(draft)/\(name)") }
+        for (name, major, minor) in usualDevices {
+            let device = "\(draft)/\(name)"
+            try checking("mknod", device) { mknod(device, S_IFCHR | 0o666, makeDevice(major, minor)) }
+            try checking("chmod", device) { chmod(device, 0o666) }
+        }
+        for (name, target) in usualLinks {
+            try checking("symlink", name) { symlink(target, "\(draft)/\(name)") }
+        }
+        // Where devices do not work (nodev), nothing is gained.
+        close(try open("\(draft)/null", O_RDWR))
+        try checking("rename", path) { rename(draft, path) }
+    } catch {
+        return exists(path) ? path : nil
+    }
+    return path
+}
+
 // MARK: Mounts
 
 /// The filesystems that are the session's own, in the order of their nesting.
-private func kernelMounts(_ profile: Profile) -> [Mount] {
+private func kernelMounts(_ profile: Profile, dev: String?) -> [Mount] {
     func tmpfs(_ path: String, _ size: Int, _ more: [String], executable: Bool = false) -> Mount {
         let options = ["nosuid", "nodev"] + (executable ? [] : ["noexec"]) + ["size=\(size)"] + more
         return Mount(destination: path, type: "tmpfs", source: "tmpfs", options: options)
@@ -86,14 +117,16 @@ private func kernelMounts(_ profile: Profile) -> [Mount] {
     let user = profile.user
     return [
         Mount(destination: "/proc", type: "proc", source: "proc", options: proc),
-        Mount(
-            destination: "/dev", type: "tmpfs", source: "tmpfs",
-            options: ["nosuid", "noexec", "strictatime", "mode=755", "size=64k"]),
+        dev.map {
+            Mount(destination: "/dev", type: "bind", source: $0, options: ["bind", "ro", "nosuid", "noexec", "idmap"])
+        }
+            ?? Mount(
+                destination: "/dev", type: "tmpfs", source: "tmpfs",
+                options: ["nosuid", "noexec", "strictatime", "mode=755", "size=64k"]),
         Mount(
             destination: "/dev/pts", type: "devpts", source: "devpts",
             options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
         tmpfs("/dev/shm", profile.limits.shm, ["mode=1777"]),
-        Mount(destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet),
         tmpfs("/tmp", profile.limits.tmp, ["mode=1777"], executable: profile.exec.from.contains(.tmp)),
         tmpfs(
             user.home, profile.limits.home, ["mode=700", "uid=\(user.uid)", "gid=\(user.gid)"],
@@ -210,12 +243,12 @@ private func linux(_ parts: SessionParts) throws(SessionError) -> Linux {
     linux.resources = LinuxResources(
         memory: LinuxMemory(limit: Int64(limits.memory), swap: Int64(limits.memory + limits.swap)), cpu: cpu,
         pids: LinuxPids(limit: Int64(limits.pids)))
-    // The lists of runc and Docker, and what newer kernels have added to /proc for the host alone.
+    // The lists of runc and Docker, and what newer kernels have added to /proc for everyone to read. What is root's alone
+    // to read (kpageflags, slabinfo...) is nobody's in a user namespace.
     linux.maskedPaths = [
         "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kallsyms", "/proc/kcore", "/proc/keys",
-        "/proc/key-users", "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats",
-        "/proc/modules", "/proc/sched_debug", "/proc/scsi", "/proc/slabinfo", "/proc/timer_list",
-        "/proc/timer_stats", "/proc/vmallocinfo", "/sys/firmware",
+        "/proc/key-users", "/proc/latency_stats", "/proc/modules", "/proc/sched_debug", "/proc/scsi",
+        "/proc/timer_list", "/proc/timer_stats", "/sys/firmware",
     ]
     linux.readonlyPaths = [
         "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",

@@ -105,15 +105,17 @@ extension Carrel {
                 initPath: try telling("carrel-init") { () throws(SystemError) in try carrelInitPath() },
                 passedDescriptors: request.passedDescriptors.map { FileDescriptor(rawValue: $0) })
             if let log { launchRequest.standardDescriptors = [log.null, log.writing, log.writing] }
-            var draft = draft(parts, composed, cgroup, clock)
             var record: SessionRecord?
+            var draft: Report?
             let startedMonotonic = monotonicNanoseconds()
             let container = try Self.launching(launchRequest) { pid in
                 // While the child builds its root, the parent writes down what it is doing.
+                let report = self.draft(parts, composed, cgroup, clock)
+                draft = report
                 let written = SessionRecord(
                     id: id, tenant: tenant.name, profile: profile.name, command: request.command,
-                    started: draft.started, pid: pid, supervisor: getpid(), isDetached: request.isDetached,
-                    cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: draft.node,
+                    started: report.started, pid: pid, supervisor: getpid(), isDetached: request.isDetached,
+                    cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: report.node,
                     spec: composed.spec.node, filter: profile.seccomp.path,
                     reportPath: try request.report.map(absolute), logLimit: profile.limits.log)
                 try live.write(written)
@@ -122,12 +124,12 @@ extension Carrel {
                     .start,
                     [
                         "session": Node(.string(id)), "tenant": Node(.string(tenant.name)),
-                        "profile": Node(.string(profile.name)), "sha256": Node(.string(draft.profile.sha256)),
+                        "profile": Node(.string(profile.name)), "sha256": Node(.string(report.profile.sha256)),
                         "command": Node(.sequence(request.command.map { Node(.string($0)) })),
                         "by": caller().node,
                     ])
             }
-            guard let record else { throw SessionError("cannot start the session: no record was written") }
+            guard let record, var draft else { throw SessionError("cannot start the session: no record was written") }
             draft.launch = clock.phases + Self.phases(container.timeline, since: startedMonotonic)
             return PreparedSession(
                 supervisor: try telling("supervisor") { () throws(SystemError) in

@@ -102,7 +102,9 @@ final class Supervisor {
         }
         if ending != nil { return }
         if let wallClockEnd, now >= wallClockEnd { return end(.timeout) }
-        guard let limit = limits.idle, idle.isOver(now, limit: UInt64(limit), cpu: try? cgroup?.cpuTime()) else { return }
+        guard let limit = limits.idle, idle.isOver(now, limit: UInt64(limit), cpu: try? cgroup?.cpuTime()) else {
+            return
+        }
         // A session that someone has paused does nothing for a reason.
         if (try? cgroup?.isFrozen()) == true { idle.restart(now, limit: UInt64(limit)) } else { end(.idle) }
     }
