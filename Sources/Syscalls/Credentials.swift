@@ -59,6 +59,10 @@ public func setUserIDs(_ id: uid_t) throws(SystemError) {
 
 /// Gives this process a new, empty session keyring in place of the one it inherited (`KEYCTL_JOIN_SESSION_KEYRING`,
 /// keyctl(2)).
+///
+/// The keyring counts against the quota of the caller's user id at that moment, as the host numbers it (`EDQUOT`): 200
+/// (`kernel.keys.maxkeys`) for any but the host's root, who has a million. The process keeps it through a change of
+/// ids.
 public func joinNewSessionKeyring() throws(SystemError) {
     try checking("keyctl", "KEYCTL_JOIN_SESSION_KEYRING") {
         carrel_syscall(Int(SYS_keyctl), Int(KEYCTL_JOIN_SESSION_KEYRING), 0, 0, 0, 0, 0)
