@@ -234,6 +234,13 @@ func bePayload(
         }
         timeline.mark(.landlock)
         try during(.exec) { () throws(SystemError) in try changeSignalMask(SIG_SETMASK, sigset_t()) }
+        // A list of programs means little where a program can be made in memory: no mount is above a memfd for Landlock to
+        // see (Docs/Profiles.md, "exec").
+        if request.extensions.executables != nil {
+            _ = try during(.seccomp) { () throws(SystemError) in
+                try FilterProgram.refusing([SYS_memfd_create, SYS_memfd_secret]).install()
+            }
+        }
         if let filter = request.filter {
             _ = try during(.seccomp) { () throws(SystemError) in try filter.install() }
         }

@@ -19,7 +19,7 @@ public struct LaunchError: Error, Sendable, Equatable, CustomStringConvertible {
 
     /// 127 where the program was not found, 126 where it cannot be executed, else 125.
     public var exitStatus: Int32 {
-        guard step == .exec, let cause else { return 125 }
+        guard let cause, cause.call.hasPrefix("exec") else { return 125 }
         return cause.errno == .noSuchFileOrDirectory || cause.errno == .notDirectory ? 127 : 126
     }
 

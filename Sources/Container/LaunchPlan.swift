@@ -247,9 +247,12 @@ struct LaunchPlan {
         var failure = SystemError("execve", process.args[0], errno: .noSuchFileOrDirectory)
         for candidate in candidates {
             do throws(SystemError) {
+                // Not by a magic link: until its execve(2) this process is the launcher, /proc/self/exe (CVE-2019-5736).
+                close(try open(candidate, O_PATH, in: .workingDirectory, .noMagicLinks))
                 try execute(candidate, arguments, environment: environment)
             } catch {
                 // As execvp(3): a program that is there and cannot be executed is told before one that is not there.
+                let error = SystemError("execve", candidate, errno: error.errno)
                 if error.errno == .permissionDenied || failure.errno == .noSuchFileOrDirectory { failure = error }
                 if ![.permissionDenied, .noSuchFileOrDirectory, .notDirectory].contains(error.errno) { break }
             }

@@ -27,7 +27,8 @@ struct RootAssembly {
     func attach(
         _ mount: FileDescriptor, at path: String, isDirectory: Bool, followingLinks: Bool = true
     ) throws(SystemError) {
-        let target = try openOrMake(path, isDirectory: isDirectory, followingLinks ? [] : .noSymlinks)
+        let target = try openOrMake(
+            path, in: root, isDirectory: isDirectory, followingLinks ? [] : .noSymlinks)
         defer { close(target) }
         try refuseProc(target, path)
         try attachMount(mount, to: target, named: path)
@@ -36,27 +37,6 @@ struct RootAssembly {
     /// Opens `path` inside the root with `O_PATH`; nothing leads out of it.
     func lookUp(_ path: String, _ more: PathResolution = []) throws(SystemError) -> FileDescriptor {
         try open(path, O_PATH, in: root, [.inRoot, .noMagicLinks, more])
-    }
-
-    private func openOrMake(
-        _ path: String, isDirectory: Bool, _ more: PathResolution
-    ) throws(SystemError) -> FileDescriptor {
-        do throws(SystemError) {
-            return try lookUp(path, more)
-        } catch {
-            guard error.errno == .noSuchFileOrDirectory, let slash = path.lastIndex(of: "/") else { throw error }
-            let name = String(path[path.index(after: slash)...])
-            guard !name.isEmpty, name != ".." else { throw error }
-            let parent = try openOrMake(
-                slash == path.startIndex ? "/" : String(path[..<slash]), isDirectory: true, more)
-            defer { close(parent) }
-            if isDirectory {
-                try makeDirectory(name, at: parent)
-            } else {
-                close(try open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o644, at: parent))
-            }
-            return try open(name, O_PATH | O_NOFOLLOW, at: parent)
-        }
     }
 
     /// What may be mounted below /proc: files that describe the host and are commonly replaced. Anything else there
@@ -111,35 +91,36 @@ struct RootAssembly {
 
     // MARK: Masks
 
-    /// Puts /dev/null over files and one shared empty read-only tmpfs over directories (OCI `maskedPaths`). A path that
-    /// is missing needs no mask; what goes wrong with the mask itself is an error (CVE-2025-31133).
+    /// Puts an empty file over files and an empty directory over directories (OCI `maskedPaths`), both of one small
+    /// read-only tmpfs: no device stands for anything (CVE-2025-31133). A path that is missing needs no mask; what goes
+    /// wrong with a mask itself is an error.
     func mask(_ paths: [String]) throws(SystemError) {
-        var directory: FileDescriptor?
-        var file: FileDescriptor?
-        defer {
-            if let directory { close(directory) }
-            if let file { close(file) }
-        }
+        var blank: FileDescriptor?
+        defer { if let blank { close(blank) } }
         for path in paths {
             guard let target = try openExisting(path) else { continue }
             defer { close(target) }
-            let mask: FileDescriptor
-            if try status(target).st_mode & S_IFMT == S_IFDIR {
-                if directory == nil {
-                    directory = try makeFilesystem(
-                        "tmpfs", options: [("size", "0"), ("nr_inodes", "1"), ("mode", "0555")],
-                        attributes: [.readOnly, .noSetuid, .noDevices, .noExec])
-                    try attachMount(directory!, to: target, named: path)
-                    continue
-                }
-                mask = try cloneMount("", at: directory!, withSubmounts: false)
-            } else {
-                if file == nil { file = try Self.openDevice("null", 1, 3) }
-                mask = try cloneMount("", at: file!, withSubmounts: false)
-            }
+            if blank == nil { blank = try Self.makeBlank() }
+            let name = try status(target).st_mode & S_IFMT == S_IFDIR ? "directory" : "file"
+            let mask = try cloneMount(name, at: blank!, withSubmounts: false)
             defer { close(mask) }
             try attachMount(mask, to: target, named: path)
         }
+    }
+
+    /// A tmpfs with one empty file and one empty directory, read-only. It is attached to the old root, which goes with
+    /// the pivot: a detached mount cannot be cloned before Linux 6.15.
+    private static func makeBlank() throws(SystemError) -> FileDescriptor {
+        let blank = try makeFilesystem(
+            "tmpfs", options: [("size", "4k"), ("nr_inodes", "4"), ("mode", "0555")],
+            attributes: [.noSetuid, .noDevices, .noExec])
+        try makeDirectory("directory", mode: 0o555, at: blank)
+        close(try open("file", O_WRONLY | O_CREAT | O_EXCL, mode: 0o444, at: blank))
+        try setMountAttributes(blank, setting: .readOnly, withSubmounts: false, named: "masks")
+        let here = try open("/proc", O_PATH | O_DIRECTORY)
+        defer { close(here) }
+        try attachMount(blank, to: here, named: "masks")
+        return blank
     }
 
     /// Binds each path onto itself: read-only (OCI `readonlyPaths`), or as it is, so that it can no longer be renamed

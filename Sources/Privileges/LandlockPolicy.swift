@@ -96,7 +96,8 @@ public struct LandlockPolicy: Sendable, Equatable {
     ///   for a chain of interpreters that the kernel would not follow.
     public func restrict() throws(SystemError) {
         if requiredABI == 0 { return }
-        let files: Landlock.FileAccess = executables == nil ? [] : [.execute, .readFile, .writeFile, .refer]
+        let files: Landlock.FileAccess =
+            executables == nil ? [.execute, .refer] : [.execute, .readFile, .writeFile, .refer]
         let ruleset = try Landlock.createRuleset(files: files, scopes: scopes)
         defer { close(ruleset) }
         if let executables {
@@ -104,6 +105,12 @@ public struct LandlockPolicy: Sendable, Equatable {
             for path in executables { try rules.list(path) }
             try rules.allowFiles(outside: programDirectories)
             try rules.allowStandardStreams()
+        } else {
+            // Whatever is in the root, and nothing else: not the launcher itself, which is the caller's program until its
+            // execve(2) and could be executed as /proc/self/exe, by a script's first line too (CVE-2019-5736).
+            let root = try open("/", O_PATH | O_DIRECTORY)
+            defer { close(root) }
+            try Landlock.allow([.execute, .refer], on: root, named: "/", in: ruleset)
         }
         try Landlock.restrictSelf(ruleset)
     }

@@ -34,7 +34,10 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
         uid: profile.user.uid, gid: profile.user.gid, name: profile.user.name, home: profile.user.home)
     var mounts = kernelMounts(profile, dev: devices(in: parts.state))
     try mounts += ownMounts(parts)
-    let points = mounts.map(\.destination)
+    let points = mounts.map { mount in
+        let isFile = mount.type == "bind" && (try? status(mount.source ?? "").st_mode & S_IFMT != S_IFDIR) ?? false
+        return Skeleton.MountPoint(path: mount.destination, isDirectory: !isFile)
+    }
     let skeleton =
         switch profile.image {
         case .host:

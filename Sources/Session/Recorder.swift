@@ -45,7 +45,8 @@ struct Recorder {
         } catch { warn("report \(copy): \(error)") }
     }
 
-    private func warn(_ text: String) {
+    /// Tells the caller, on standard error.
+    func warn(_ text: String) {
         try? writeAll("carrel: \(text)\n".utf8, to: .init(rawValue: 2))
     }
 }

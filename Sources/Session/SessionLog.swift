@@ -35,14 +35,18 @@ final class SessionLog {
 
     /// What cannot be written (a full disk) is lost: a session does not stop for its log.
     private func append(_ bytes: ArraySlice<UInt8>) {
-        if file == nil {
-            file = try? open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW)
-            size = file.flatMap { try? Int(status($0).st_size) } ?? 0
-        }
-        guard let file else { return }
-        try? writeAll(bytes, to: file, named: path)
-        size += bytes.count
-        if size >= limit / 2 {
+        var rest = bytes
+        while !rest.isEmpty {
+            if file == nil {
+                file = try? open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW)
+                size = file.flatMap { try? Int(status($0).st_size) } ?? 0
+            }
+            guard let file else { return }
+            let part = rest.prefix(max(limit / 2 - size, 1))
+            try? writeAll(part, to: file, named: path)
+            size += part.count
+            rest = rest.dropFirst(part.count)
+            if size < limit / 2 { continue }
             close(file)
             self.file = nil
             rename(path, path + ".1")

@@ -1,6 +1,8 @@
+import Container
 import Glibc
 import OCISpec
 import Syscalls
+import SystemPackage
 
 /// A root filesystem put together once and used read-only by many sessions: the mount points, and the few files of /etc
 /// that belong to no package. What an image holds is mounted into it.
@@ -11,6 +13,12 @@ struct Skeleton {
     let path: String
     /// What of the image is mounted into it.
     let mounts: [Mount]
+
+    /// Where something is mounted.
+    struct MountPoint {
+        let path: String
+        let isDirectory: Bool
+    }
 
     /// A file or link of the skeleton's own.
     enum Item {
@@ -24,7 +32,7 @@ struct Skeleton {
 
     /// The `host` image: the host's /usr read-only, the links into it, and a minimal /etc.
     static func host(
-        _ user: SessionUser, mountPoints: [String], ignoring patterns: [String], in state: StateDirectory
+        _ user: SessionUser, mountPoints: [MountPoint], ignoring patterns: [String], in state: StateDirectory
     ) throws(SessionError) -> Skeleton {
         var items: [(String, Item)] = [("usr", .directory)]
         for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
@@ -62,8 +70,13 @@ struct Skeleton {
     /// A directory image: every entry of its root that no mount point lies in is mounted as it is; where a mount point
     /// is missing, the directory is made in the skeleton and the image's entries are mounted into that.
     static func directory(
-        _ image: String, mountPoints: [String], in state: StateDirectory
+        _ image: String, mountPoints: [MountPoint], in state: StateDirectory
     ) throws(SessionError) -> Skeleton {
+        guard image != "/" else {
+            throw SessionError(
+                "image /: a session never sees the host's whole tree",
+                fix: "use --image host, and name further directories under mounts: in the profile")
+        }
         var items: [(String, Item)] = []
         var mounts: [Mount] = []
         func expand(_ relative: String) throws(SessionError) {
@@ -71,7 +84,7 @@ struct Skeleton {
             let names = try telling("image \(image)") { () throws(SystemError) in try list("\(image)/\(relative)") }
             for name in names.sorted() {
                 let path = inside + name
-                if mountPoints.contains("/" + path) { continue }
+                if mountPoints.contains(where: { $0.path == "/" + path }) { continue }
                 let found = try telling("image \(image)") { () throws(SystemError) in
                     try status("\(image)/\(path)", followingLinks: false)
                 }
@@ -83,8 +96,8 @@ struct Skeleton {
                     items.append((path, .link(to: target)))
                 case S_IFDIR:
                     items.append((path, .directory))
-                    let below = mountPoints.filter { $0.hasPrefix("/\(path)/") }
-                    if below.contains(where: { !exists(image + $0) }) {
+                    let below = mountPoints.filter { $0.path.hasPrefix("/\(path)/") }
+                    if below.contains(where: { !exists(image + $0.path) }) {
                         try expand(path)
                     } else {
                         mounts.append(
@@ -118,10 +131,10 @@ struct Skeleton {
 
     /// Finds the skeleton of these contents, or makes it beside its place and renames it there.
     private static func make(
-        _ kind: String, _ signature: String, _ items: [(String, Item)], _ mountPoints: [String],
+        _ kind: String, _ signature: String, _ items: [(String, Item)], _ mountPoints: [MountPoint],
         in state: StateDirectory
     ) throws(SessionError) -> String {
-        var text = "2 \(signature) " + mountPoints.joined(separator: ":")
+        var text = "2 \(signature) " + mountPoints.map(\.path).joined(separator: ":")
         for case (let name, .text(let content)) in items { text += " \(name)=\(content)" }
         for case (let name, .link(let target)) in items { text += " \(name)>\(target)" }
         let path = state["images/\(kind)-\(fingerprint(text))"]
@@ -138,7 +151,12 @@ struct Skeleton {
                 case .copy(let source): try copyTree(source, to: target)
                 }
             }
-            for point in mountPoints where !exists(draft + point) { try makeDirectories(draft + point) }
+            // An image's links are in the draft by now: they lead nowhere but inside it.
+            let root = try open(draft, O_RDONLY | O_DIRECTORY)
+            defer { close(root) }
+            for point in mountPoints {
+                close(try openOrMake(point.path, in: root, isDirectory: point.isDirectory))
+            }
             try checking("rename", path) { rename(draft, path) }
         } catch {
             try? removeTree(draft)

@@ -167,7 +167,10 @@ final class Supervisor {
         report.usage = Report.Usage(usage)
         report.pressure = usage.flatMap { Report.Pressure($0) }
         report.notes += notes
-        Recorder(state).ended(report, copy: record.reportPath)
+        let recorder = Recorder(state)
+        recorder.ended(report, copy: record.reportPath)
+        // The caller of an attached session is told what its program could not: that Carrel ended it.
+        if ending != nil && !record.isDetached { recorder.warn("session \(record.id): \(exit.why)") }
         LiveSessions(state: state).remove(id: record.id, supervisor: record.supervisor)
         return code
     }

@@ -1,0 +1,82 @@
+import Cgroups
+import Glibc
+import Privileges
+import Syscalls
+
+extension Carrel {
+    /// What this host gives to sessions of this caller, what Carrel does with it, and how to get what is missing.
+    ///
+    /// Where one of them is `missing`, sessions of the shipped profiles do not start.
+    public static func doctor() -> [Fact] {
+        let use = "tenants, records of sessions, reports and the audit log"
+        do throws(SessionError) {
+            let state = try Carrel().state
+            return HostFacts.all(directories: [state.path]) + cgroupFacts() + installationFacts()
+                + [Fact("state directory", state.path, use: use)]
+        } catch {
+            return HostFacts.all(directories: []) + cgroupFacts() + installationFacts()
+                + [Fact("state directory", error.message, .missing, use: use, fix: error.fix)]
+        }
+    }
+
+    private static func cgroupFacts() -> [Fact] {
+        let host = CgroupHost.detect()
+        var facts: [Fact] = []
+        switch host.mode {
+        case .unified:
+            facts.append(
+                Fact("cgroups", "unified (v2)", .ok, use: "limits, freezing, killing and usage"))
+        case .hybrid:
+            facts.append(
+                Fact(
+                    "cgroups", "hybrid: controllers in v1, a v2 tree at \(host.tree)", .ok,
+                    use:
+                        "limits and usage in v1, freezing and killing in v2; no memory.high and no pressure of sessions",
+                    fix: "boot with systemd.unified_cgroup_hierarchy=1 for all of it"))
+        case .none:
+            facts.append(
+                Fact(
+                    "cgroups", "none", .missing, use: "limits, freezing, killing and usage",
+                    fix: "mount -t cgroup2 none /sys/fs/cgroup"))
+            return facts
+        }
+        do throws(CgroupError) {
+            let place = try host.directory()
+            facts.append(
+                Fact("place for cgroups", place + "/carrel", .ok, use: "a cgroup a session"))
+        } catch {
+            let fix: String? = if case .noPlace(_, let fix) = error { fix } else { nil }
+            facts.append(
+                Fact(
+                    "place for cgroups", "\(error)", .missing, use: "a cgroup a session", fix: fix)
+            )
+        }
+        let controllers = host.controllers()
+        let absent = ["memory", "pids", "cpu"].filter { !controllers.contains($0) }
+        facts.append(
+            Fact(
+                "controllers", controllers.joined(separator: " "), absent.isEmpty ? .ok : .missing,
+                use: "limits.memory, limits.pids, limits.cpus",
+                fix: absent.isEmpty
+                    ? nil : "enable \(absent.joined(separator: ", ")) for the cgroup that carrel is started in"))
+        return facts
+    }
+
+    private static func installationFacts() -> [Fact] {
+        let program = (try? carrelInitPath()) ?? "carrel-init"
+        let catalog = profileCatalog()
+        let names = catalog.names
+        return [
+            access(program, X_OK) == 0
+                ? Fact("carrel-init", program, .ok, use: "PID 1 of every session")
+                : Fact(
+                    "carrel-init", "\(program) is not there, or not executable", .missing,
+                    use: "PID 1 of every session", fix: "install it beside carrel: make install"),
+            names.contains("default")
+                ? Fact("profiles", names.joined(separator: " "), .ok, use: "--profile")
+                : Fact(
+                    "profiles", "none in \(catalog.directories.joined(separator: ", "))", .missing,
+                    use: "--profile", fix: "make install, or name a directory with CARREL_PROFILES"),
+        ]
+    }
+}
