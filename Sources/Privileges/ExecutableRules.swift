@@ -36,28 +36,39 @@ struct ExecutableRules {
     /// Landlock has no exceptions from a rule. So the way down to each closed directory is opened entry by entry: what
     /// lies beside it is allowed, it itself is not.
     func allowFiles(outside closed: [String]) throws(SystemError) {
-        if let root = try Self.open("/", O_PATH) {
-            defer { close(root) }
-            try Landlock.allow(.refer, on: root, named: "/", in: ruleset)
+        let root = try Syscalls.open("/", O_RDONLY | O_DIRECTORY)
+        defer { close(root) }
+        try Landlock.allow(.refer, on: root, named: "/", in: ruleset)
+        // Writing /proc/self/mem puts code into a listed program, which even a shell can do.
+        try withEntry("proc", of: root) { (proc) throws(SystemError) in
+            try Landlock.allow(.readFile, on: proc, named: "/proc", in: ruleset)
         }
-        try allowFiles(in: "", outside: closed)
+        try allowEntries(of: root, but: [["proc"]] + closed.map { $0.split(separator: "/").map(String.init)[...] })
     }
 
-    private func allowFiles(in directory: String, outside closed: [String]) throws(SystemError) {
-        for name in try Syscalls.list(directory + "/") {
-            let path = directory + "/" + name
-            if closed.contains(path) { continue }
-            guard let entry = try Self.open(path, O_PATH | O_NOFOLLOW) else { continue }
-            defer { close(entry) }
-            let isDirectory = try status(entry).st_mode & S_IFMT == S_IFDIR
-            if isDirectory && closed.contains(where: { $0.hasPrefix(path + "/") }) {
-                try allowFiles(in: path, outside: closed)
-            } else {
-                // Writing /proc/self/mem puts code into a listed program, which even a shell can do.
-                let access: Landlock.FileAccess = path == "/proc" ? .readFile : [.readFile, .writeFile]
-                try Landlock.allow(access, on: entry, named: path, in: ruleset)
+    /// - Parameter closed: names on the way to what is not allowed, from here on.
+    private func allowEntries(of directory: FileDescriptor, but closed: [ArraySlice<String>]) throws(SystemError) {
+        for name in try Syscalls.list(".", at: directory) {
+            let further = closed.filter { $0.first == name }.map { $0.dropFirst() }
+            if further.contains(where: \.isEmpty) { continue }
+            try withEntry(name, of: directory) { (entry) throws(SystemError) in
+                var leadsOn = !further.isEmpty
+                if leadsOn { leadsOn = try status(entry).st_mode & S_IFMT == S_IFDIR }
+                if leadsOn {
+                    try allowEntries(of: entry, but: further)
+                } else {
+                    try Landlock.allow([.readFile, .writeFile], on: entry, named: name, in: ruleset)
+                }
             }
         }
+    }
+
+    private func withEntry(
+        _ name: String, of directory: FileDescriptor, _ body: (FileDescriptor) throws(SystemError) -> Void
+    ) throws(SystemError) {
+        guard let entry = try Self.open(name, O_PATH | O_NOFOLLOW, at: directory) else { return }
+        defer { close(entry) }
+        try body(entry)
     }
 
     /// Allows opening the files and terminals of descriptors 0 to 2 once more, as `/dev/stdin` does: they lie outside
@@ -66,13 +77,16 @@ struct ExecutableRules {
         for stream in [FileDescriptor.standardInput, .standardOutput, .standardError] {
             guard let kind = try? status(stream).st_mode & S_IFMT, kind == S_IFREG || kind == S_IFCHR else { continue }
             try Landlock.allow(
-                [.readFile, .writeFile], on: stream, named: "descriptor \(stream.rawValue)", in: ruleset)
+                [.readFile, .writeFile], on: stream, named: "standard stream", in: ruleset)
         }
     }
 
-    private static func open(_ path: String, _ flags: Int32) throws(SystemError) -> FileDescriptor? {
+    /// `nil` where nothing is.
+    private static func open(
+        _ path: String, _ flags: Int32, at directory: FileDescriptor = .workingDirectory
+    ) throws(SystemError) -> FileDescriptor? {
         do throws(SystemError) {
-            return try Syscalls.open(path, flags)
+            return try Syscalls.open(path, flags, at: directory)
         } catch {
             if error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory { return nil }
             throw error

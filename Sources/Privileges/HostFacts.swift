@@ -150,8 +150,9 @@ public enum HostFacts {
     static func memfds() -> Fact {
         Fact(
             "vm.memfd_noexec", text("/proc/sys/vm/memfd_noexec") ?? "not in this kernel",
-            use: "for information: it cannot keep memfds from being mapped executable, so the filter of a session with "
-                + "`exec:` is what refuses memfd_create")
+            use:
+                "for information: no value keeps memfds from being mapped executable; only a filter without memfd_create does"
+        )
     }
 
     static func coreDumps() -> Fact {

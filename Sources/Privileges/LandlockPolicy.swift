@@ -19,18 +19,18 @@ import SystemPackage
 /// - Files on a `noexec` mount cannot be mapped executable (`EPERM`). **The launch sequence must therefore mount noexec
 ///   all that the session can write**: the workdir, every tmpfs (/tmp, $HOME, /dev, /dev/shm), the config directory.
 ///   The same stops `LD_PRELOAD` and dlopen(3) of what the session wrote.
-/// - Programs of the image that lie in library directories (an ELF program in /usr/lib/foo) remain loadable by this
+/// - Programs of the image that lie in library directories (/usr/lib/git-core) remain loadable by this
 ///   detour: add their directory to `programDirectories`.
 ///
 /// *memfds*: Landlock permits execution of a memfd always, as it lies on no mount that could be listed, and a memfd can
 /// be mapped executable even where `vm.memfd_noexec` refuses to execute it. Only **the system call filter closes this:
 /// memfd_create(2) is to be refused** in a session with an allowlist.
 ///
-/// *Code put into a listed program's own memory* is no execution, and Landlock does not see it: writing /proc/self/mem,
-/// which even a shell can (**mount procfs read-only** in a session with an allowlist); an interpreter with a foreign
-/// function interface (Python's ctypes, Perl's syscall), a JIT, a debugger. Listing an interpreter means trusting that
-/// it runs anything it can read. Such code has no more rights than any in the session: filter, mounts, ids and limits
-/// hold for all of them.
+/// *Code put into a listed program's own memory* is no execution, and Landlock does not see it. What even a shell can do,
+/// writing /proc/self/mem, is denied together with all other writing in /proc. What remains is an interpreter with a
+/// foreign function interface (Python's ctypes, Perl's syscall), a JIT, a debugger: listing one means trusting that it
+/// runs anything it can read. Such code has no more rights than any in the session: filter, mounts, ids and limits hold
+/// for all of it.
 public struct LandlockPolicy: Sendable, Equatable {
     /// What can be executed, as absolute paths inside the new root: files, which also list the interpreters that they
     /// need, and directories, which stand for everything beneath (put there later too) but list no interpreters. What
@@ -47,7 +47,7 @@ public struct LandlockPolicy: Sendable, Equatable {
     /// Where images keep programs.
     public static let usualProgramDirectories = [
         "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/games", "/usr/libexec", "/usr/local/bin", "/usr/local/sbin",
-        "/usr/local/games", "/usr/local/libexec", "/usr/lib/git-core", "/usr/lib/gcc",
+        "/usr/local/games", "/usr/local/libexec",
     ]
 
     /// A policy; see the properties.
