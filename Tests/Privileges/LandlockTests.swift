@@ -79,7 +79,8 @@ struct LandlockTests {
     }
 
     /// The kernel opens the loader as it opens a program, so listing one program lists the loader.
-    @Test func theLoaderRunsNeitherUnlistedProgramsNorFilesOfNoexecMounts() async {
+    @Test(.enabled(if: isRoot, "needs root to mount"))
+    func theLoaderRunsNeitherUnlistedProgramsNorFilesOfNoexecMounts() async {
         await #expect(processExitsWith: .success) {
             try withDirectory { directory in
                 let probe = try makeProbe(in: directory)
@@ -210,6 +211,33 @@ struct LandlockTests {
                 return ""
             }
             #expect(outcome.output.hasSuffix("\(getuid())\n"), "\(outcome)")
+        }
+    }
+
+    /// CVE-2019-5736: what lies outside of the root, as the launcher's own program does, is not executed without a list
+    /// either.
+    @Test(.enabled(if: isRoot, "needs root for chroot"))
+    func withoutAListTheProgramsOfTheRootAloneRun() async {
+        await #expect(processExitsWith: .success) {
+            try withDirectory { directory in
+                let probe = try makeProbe(in: directory, static: true)
+                try makeDirectory(directory + "/root")
+                try copy(probe, to: directory + "/root/probe")
+                let outside = try Syscalls.open(probe, O_RDONLY)
+                func run(_ program: (CStringVector) throws -> Void) throws -> Outcome {
+                    try inChild {
+                        try checking("chroot", directory) { chroot(directory + "/root") }
+                        try setNoNewPrivileges()
+                        try LandlockPolicy(executables: nil).restrict()
+                        try program(CStringVector(["probe", "hello"]))
+                        return ""
+                    }
+                }
+                let inner = try run { try execute("/probe", $0, environment: CStringVector([])) }
+                #expect(inner.output == "ok\n", "\(inner)")
+                let outer = try run { try execute(outside, $0, environment: CStringVector([])) }
+                #expect(outer.output == "execveat probe: Permission denied (13)\n", "\(outer)")
+            }
         }
     }
 
