@@ -131,7 +131,7 @@ extension Carrel {
                     cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: report.node,
                     spec: composed.spec.node, filter: profile.seccomp.path,
                     reportPath: try request.report.map(absolute), logLimit: profile.limits.log)
-                try live.write(written)
+                try live.write(written, isFirst: true)
                 record = written
                 try Recorder(state).decided(
                     .start,

@@ -120,33 +120,59 @@ struct LiveSessions {
 
     /// Takes the name for this process: from here on the sweep cleans up after it.
     ///
+    /// Marker and record are two names of one file, and the file of a session that is over serves the next one: ext4 does
+    /// not reuse an inode for five seconds after its deletion, and searches past all such ones for each new file, which
+    /// costs milliseconds after some thousand sessions (`recently_deleted` in fs/ext4/ialloc.c).
+    ///
     /// - Throws: ``SessionError`` where a live session has the name.
     func claim(_ id: String) throws(SessionError) {
+        let marker = marker(id, getpid())
+        let record = recordPath(id)
+        let noReplace: UInt32 = 1  // RENAME_NOREPLACE
+        if link(spent, marker) == 0 {
+            do throws(SystemError) {
+                return try rename(spent, to: record, flags: noReplace)
+            } catch {
+                try? Syscalls.remove(marker)
+                if error.errno == .fileExists { throw isRunning(id) }
+            }
+        }
+        // None to reuse, or another call was first.
         try telling("session \(id)") { () throws(SystemError) in
-            close(try open(marker(id, getpid()), O_WRONLY | O_CREAT | O_NOFOLLOW))
+            close(try open(marker, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW))
         }
-        do throws(SystemError) {
-            close(try open(recordPath(id), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW))
-        } catch {
-            try? Syscalls.remove(marker(id, getpid()))
-            guard error.errno == .fileExists else { throw SessionError("session \(id): \(error)") }
-            throw SessionError(
-                "session \(id) is running already", fix: "choose another --session, or end it: carrel kill \(id)")
-        }
+        if link(marker, record) == 0 { return }
+        let error = SystemError.last("link", record)
+        try? Syscalls.remove(marker)
+        throw error.errno == .fileExists ? isRunning(id) : SessionError("session \(id): \(error)")
     }
 
-    /// Writes the record of a claimed session.
-    func write(_ record: SessionRecord) throws(SessionError) {
+    private var spent: String { state["sessions/.spent"] }
+
+    private func isRunning(_ id: String) -> SessionError {
+        SessionError(
+            "session \(id) is running already", fix: "choose another --session, or end it: carrel kill \(id)")
+    }
+
+    /// Writes the record of a claimed session: the first time in one write to the empty file, later by replacing it.
+    func write(_ record: SessionRecord, isFirst: Bool) throws(SessionError) {
+        let path = recordPath(record.id)
+        let text = record.node.json()
         try telling("session \(record.id)") { () throws(SystemError) in
-            try replaceFile(recordPath(record.id), with: record.node.json().utf8)
+            guard isFirst else { return try replaceFile(path, with: text.utf8) }
+            try withOpen(path, O_WRONLY | O_NOFOLLOW) { file throws(SystemError) in
+                try writeAll(text.utf8, to: file, named: path)
+            }
         }
     }
 
     /// Forgets a session.
     func remove(id: String, supervisor: Int32) {
-        try? Syscalls.remove(recordPath(id))
         try? Syscalls.remove(state["sessions/\(id).ending"])
         try? Syscalls.remove(marker(id, supervisor))
+        let record = recordPath(id)
+        // Emptied before it is anyone else's.
+        if truncate(record, 0) == 0 { try? rename(record, to: spent, flags: 0) }
     }
 
     /// The record of a session; `nil` where there is none, or it is only just being made.

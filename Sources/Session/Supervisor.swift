@@ -197,7 +197,7 @@ final class Supervisor {
     private func park() throws(SystemError) {
         if record.draft != draft.node {
             record.draft = draft.node
-            try? LiveSessions(state: state).write(record)
+            try? LiveSessions(state: state).write(record, isFirst: false)
         }
         let program = try open("/proc/self/exe", O_PATH)
         let ours = try open(try carrelInitPath(), O_PATH)

@@ -1,3 +1,4 @@
+import CSyscalls
 import Glibc
 import SystemPackage
 
@@ -111,6 +112,21 @@ public func replaceFile(
     } catch {
         _ = unlinkat(directory.rawValue, temporary, 0)
         throw error
+    }
+}
+
+/// Gives a file another name (renameat2(2)).
+///
+/// - Parameter flags: `RENAME_*`; 1 (`RENAME_NOREPLACE`) fails with `EEXIST` where there is a file of that name.
+public func rename(_ path: String, to target: String, flags: UInt32) throws(SystemError) {
+    try checking("renameat2", target) {
+        path.withCString { path in
+            target.withCString {
+                carrel_syscall(
+                    Int(SYS_renameat2), Int(AT_FDCWD), Int(bitPattern: path), Int(AT_FDCWD), Int(bitPattern: $0),
+                    Int(flags), 0)
+            }
+        }
     }
 }
 
