@@ -15,11 +15,14 @@ public struct Command: Sendable {
     /// What it does, in a few words that a full stop does not end.
     public let summary: StaticString
     /// What else there is to say, a paragraph each. Words between backquotes are literal.
-    public let details: [StaticString]
+    public var details: [StaticString] { makeDetails() }
     /// Whole command lines, each with what it is good for.
-    public let examples: [Example]
+    public var examples: [Example] { makeExamples() }
     /// Whether the help is silent about it.
     public let isHidden: Bool
+    // Made where they are read, so that a command that only runs has no part of them.
+    private let makeDetails: @Sendable () -> [StaticString]
+    private let makeExamples: @Sendable () -> [Example]
 
     /// A command line to learn from.
     public struct Example: Sendable {
@@ -38,8 +41,9 @@ public struct Command: Sendable {
     /// A command.
     public init(
         _ name: StaticString, in group: StaticString = "", operands: [Operand] = [], takesProgram: Bool = false,
-        options: [Option] = [], synopsis: StaticString? = nil, _ summary: StaticString, details: [StaticString] = [],
-        examples: [Example] = [], isHidden: Bool = false
+        options: [Option] = [], synopsis: StaticString? = nil, _ summary: StaticString,
+        details: @autoclosure @escaping @Sendable () -> [StaticString] = [],
+        examples: @autoclosure @escaping @Sendable () -> [Example] = [], isHidden: Bool = false
     ) {
         self.name = name
         self.group = group
@@ -48,9 +52,9 @@ public struct Command: Sendable {
         self.options = options
         self.synopsis = synopsis
         self.summary = summary
-        self.details = details
-        self.examples = examples
         self.isHidden = isHidden
+        makeDetails = details
+        makeExamples = examples
     }
 }
 
