@@ -34,7 +34,7 @@ let package = Package(
         room("Records", ["Syscalls", "Documents", "CLibmd"]),
         room("Session", ["Container", "Records", "Documents", "Privileges"]),
         room("Options", ["CSyscalls", "Documents"]),
-        .executableTarget(name: "carrel", dependencies: ["Session", "Records", "Cgroups", "Options"]),
+        .executableTarget(name: "carrel", dependencies: ["Session", "Records", "Cgroups", "Privileges", "Options"]),
 
         tests("Documents"),
         tests("Options"),
@@ -46,6 +46,9 @@ let package = Package(
         tests("Container", ["Syscalls"]),
         tests("Records", ["Documents"]),
         tests("Session", ["Documents"]),
+        .testTarget(
+            name: "CommandLineTests", dependencies: ["carrel", "Options", "Session", "Records", "Documents"],
+            path: "Tests/CommandLine"),
         .testTarget(
             name: "IntegrationTests", dependencies: ["Documents"], path: "Tests/Integration", exclude: ["Fixtures"]),
     ],

@@ -59,7 +59,10 @@ extension Program {
     private func fishOption(_ option: Option) -> String {
         var words = ["-l \(option.name)"]
         if let letter = option.letter { words.append("-s \(letter)") }
-        if option.value != nil { words.append("-x") }
+        if option.value != nil {
+            // -x is -r without the names of files, which -F asks for.
+            if case .file = option.completion { words.append("-r") } else { words.append("-x") }
+        }
         if let action = fishAction(option.completion) { words.append(action) }
         return (words + ["-d \(Self.quoted(plain(option.help)))"]).joined(separator: " ")
     }

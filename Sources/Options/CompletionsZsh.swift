@@ -107,7 +107,8 @@ extension Program {
         case .file: "_files"
         case .directory: "_files -/"
         case .words(let words): "(\(words))"
-        case .answers(let arguments): "_\(name)_answers \(arguments)"
+        // The space keeps _arguments from putting words of its own between the function and its arguments.
+        case .answers(let arguments): " _\(name)_answers \(arguments)"
         case .program: "_command_names -e"
         }
     }

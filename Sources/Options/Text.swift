@@ -17,7 +17,7 @@ public func printable(_ text: String) -> String {
 }
 
 /// Breaks `text` between words, so that lines have at most `width` characters where the words let them.
-func wrapped(_ text: String, width: Int) -> [String] {
+public func wrapped(_ text: String, width: Int) -> [String] {
     var lines: [String] = []
     var line = ""
     var length = 0

@@ -135,7 +135,7 @@ extension Command {
 
     static let profileShow = Command(
         "profile show", in: host, operands: [Operand("PROFILE", completing: profileNames)], options: [.json],
-        "Print a profile as it is in force, and where each value is from")
+        "Print a profile with all its values, and where each is from")
 
     static let profileList = Command("profile list", in: host, options: [.json, .names], "List the profiles")
 

@@ -7,6 +7,7 @@ enum Verb: CaseIterable {
     case ps, stats, logs, report, wait
     case exec, pause, resume, kill, release
     case profileCheck, profileShow, profileList
+    case doctor
     case auditVerify, auditLog
     case completions, man, supervise
 
@@ -40,6 +41,7 @@ enum Verb: CaseIterable {
         case .profileCheck: .profileCheck
         case .profileShow: .profileShow
         case .profileList: .profileList
+        case .doctor: .doctor
         case .auditVerify: .auditVerify
         case .auditLog: .auditLog
         case .completions: .completions
@@ -66,6 +68,7 @@ enum Verb: CaseIterable {
         case .profileCheck: try checkProfiles(words)
         case .profileShow: try showProfile(words)
         case .profileList: try listProfiles(words)
+        case .doctor: try examineHost(words)
         case .auditVerify: try verifyAudit(words)
         case .auditLog: try printAudit(words)
         case .completions: try printCompletions(words)

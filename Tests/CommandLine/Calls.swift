@@ -35,7 +35,7 @@ func call(_ program: String, _ arguments: [String], _ environment: [String: Stri
     process.environment = variables.merging(environment) { $1 }
     let output = Pipe()
     let errors = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
-    FileManager.default.createFile(atPath: errors.path, contents: nil)
+    try Data().write(to: errors)
     defer { try? FileManager.default.removeItem(at: errors) }
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = output

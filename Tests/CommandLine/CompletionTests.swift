@@ -54,9 +54,10 @@ import Testing
     @Test(.enabled(if: isInstalled("fish"), "fish is not installed"))
     func fishOffersThem() throws {
         func fish(_ line: String) throws -> [String] {
+            // Its own completions of ls, and none of the user's settings.
             let outcome = try call(
-                "/usr/bin/env",
-                ["fish", "--no-config", "-c", "carrel completions fish | source; complete -C $argv[1]", line])
+                "/usr/bin/env", ["fish", "-c", "carrel completions fish | source; complete -C $argv[1]", line],
+                ["XDG_CONFIG_HOME": "/nonexistent"])
             #expect(outcome.errors.isEmpty, "\(outcome)")
             return outcome.output.split(separator: "\n").map { String($0.prefix { $0 != "\t" }) }
         }
@@ -75,20 +76,30 @@ import Testing
         let script = """
             zmodload zsh/zpty
             dir=$(mktemp -d); carrel completions zsh > $dir/_carrel
-            zpty z zsh -f -i
-            zpty -w z "PS1=; fpath=($dir \\$fpath); autoload -Uz compinit; compinit -u -D; bindkey '^I' list-choices; print re''ady"
-            zpty -r z out '*ready*ready*' 2>/dev/null || zpty -r z out '*ready*'
-            zpty -w -n z "$1"$'\\t'
-            repeat 40; do sleep 0.1; while zpty -r -t z more; do all+=$more; done; [[ $all == *$2* ]] && break; done
-            rm -r $dir; zpty -d z
+            # Reads what comes until it has $1, for ten seconds at most.
+            await() {
+                all=
+                repeat 100; do
+                    while zpty -r -t z more; do all+=$more; done
+                    [[ $all == *$1* ]] && return
+                    sleep 0.1
+                done
+            }
+            zpty -b z zsh -f -i
+            zpty -w z "stty -echo; PS1=; fpath=($dir \\$fpath); autoload -Uz compinit; compinit -u -D"
+            zpty -w z "bindkey '^I' list-choices; print -r re''ady"
+            await ready
+            zpty -w -n z "$1"$'\t'
+            await $2
             print -r -- $all
+            zpty -d z; rm -r $dir
             """
         for (line, offer) in [
             ("carrel ", "Run a program in a session"), ("carrel profile ", "Check profiles whole"),
             ("carrel run --ti", "--timeout"), ("carrel run --network ", "gateway"),
             ("carrel profile show ", "claude-code"),
         ] {
-            let outcome = try call("/usr/bin/env", ["zsh", "-f", "-c", script, "zsh", line, offer])
+            let outcome = try call("/usr/bin/env", ["timeout", "30", "zsh", "-f", "-c", script, "zsh", line, offer])
             #expect(outcome.output.contains(offer), "\(line): \(outcome)")
         }
     }

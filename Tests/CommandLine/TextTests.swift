@@ -102,7 +102,7 @@ import Testing
 
                   memory      ████████████████████  64 MiB of 64 MiB  100 %  came up against its limit: it wanted more
                               the kernel ended a process for want of memory
-                  processes   ▎···················  4 of 256  2 %  was refused another 2 times
+                  processes   ▍···················  4 of 256  2 %  was refused another 2 times
                   CPU         1 s  (750 ms user, 250 ms system)  50 % of a CPU
                   waited for  memory 1.2 s
 
