@@ -18,6 +18,7 @@ enum Quantity {
     static func duration(_ nanoseconds: some BinaryInteger) -> String {
         let value = Double(nanoseconds)
         switch value {
+        case 0: return "0 s"
         case ..<1000: return "\(Int(value)) ns"
         case ..<1e6: return "\(number(value / 1e3)) µs"
         case ..<1e9: return "\(number(value / 1e6)) ms"

@@ -16,7 +16,6 @@ extension Report {
         page.row("host", "\(host.name), \(cgroups) cgroups, carrel \(carrel)")
         page.row("started", Quantity.time(started))
         page.row("took", Quantity.duration(elapsed))
-        if let by = exit.by { page.row("ended by", "\(by.comm), process \(by.pid) of user \(by.uid)") }
         page.gap()
         addUsage(to: &page)
         if !launch.isEmpty {

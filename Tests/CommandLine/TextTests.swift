@@ -17,7 +17,7 @@ import Testing
 
     @Test(
         arguments: [
-            (0, "0 ns"), (412_000, "412 µs"), (3_900_000, "3.9 ms"), (752_000_000, "752 ms"),
+            (0, "0 s"), (7, "7 ns"), (412_000, "412 µs"), (3_900_000, "3.9 ms"), (752_000_000, "752 ms"),
             (12_100_000_000, "12.1 s"),
             (72_000_000_000, "1m 12s"), (5_400_000_000_000, "1h 30m"), (180_000_000_000_000, "2d 2h"),
         ] as [(Int64, String)]) func durations(nanoseconds: Int64, text: String)
@@ -98,7 +98,6 @@ import Testing
                   host        box, hybrid cgroups, carrel 0.1.0
                   started     2001-09-09 01:46:40 UTC
                   took        2 s
-                  ended by    bash, process 12 of user 0
 
                   memory      ████████████████████  64 MiB of 64 MiB  100 %  came up against its limit: it wanted more
                               the kernel ended a process for want of memory
