@@ -67,6 +67,12 @@ private func guide(
     _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, pid: pid_t, child: FileDescriptor,
     _ meanwhile: (pid_t) throws -> Void
 ) throws -> FileDescriptor? {
+    // The scheduler leaves a new process on its parent's processor, to run when that one sleeps. Sleeping now, until the
+    // child says that it runs, gets the two onto two processors; without, all of what follows would come first.
+    let first = try during(.clone) { () throws(SystemError) in try receive(from: child) }
+    guard first.bytes.first == Message.running.rawValue else {
+        throw LaunchError(.clone, nil, "the child was killed at birth")
+    }
     // The ids first: until then the child is nobody, and no file that it makes has an owner.
     do throws(ControlError) { try plan.idMap.write(pid: pid) } catch { throw LaunchError(.idMap, nil, "\(error)") }
     try plan.setOutOfMemoryScore(of: pid)
@@ -112,6 +118,7 @@ private func beInit(
             sigfillset(&all)
             try changeSignalMask(SIG_SETMASK, all)
         }
+        try during(.clone) { () throws(SystemError) in try send([Message.running.rawValue], over: parent) }
         // Into its cgroups before anything else. Their namespace comes after, or its root would be the caller's place:
         // clone3(2) takes the parent's, even with CLONE_INTO_CGROUP (cgroup_namespaces(7)).
         try during(.cgroup) { () throws(SystemError) in
@@ -166,13 +173,17 @@ private func beInit(
         timeline.mark(.privileges)
 
         _ = try listen(parent, for: .proceed)
-        let payload = try during(.exec) { () throws(SystemError) in try cloneProcess() }
-        switch payload {
-        case .child: bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)
-        case .parent(let payload, let descriptor):
-            close(descriptor)
-            try become(initProgram, payload: payload, status: status, parent: parent)
+        try during(.exec) { () throws(SystemError) in
+            try setParentDeathSignal(SIGKILL)
+            // A parent that died before that call sends no signal: its end of the channel tells.
+            if try poll([(parent, .readable)], timeout: 0)[0].contains(.hangUp) { _exit(1) }
         }
+        let payload = try during(.exec) { () throws(SystemError) in
+            try spawnSharingMemory {
+                bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)
+            }
+        }
+        try become(initProgram, payload: payload, status: status)
     } catch {
         fail(parent, error)
     }
@@ -194,14 +205,11 @@ func dropPrivileges(_ plan: LaunchPlan) throws(LaunchError) {
     }
 }
 
-/// PID 1 from here on: dies with the supervisor, holds nothing, and can call nothing that it does not need.
+/// PID 1 from here on: holds nothing of the caller's, and can call nothing that it does not need.
 private func become(
-    _ program: FileDescriptor, payload: pid_t, status: FileDescriptor, parent: FileDescriptor
+    _ program: FileDescriptor, payload: pid_t, status: FileDescriptor
 ) throws(LaunchError) -> Never {
     try during(.exec) { () throws(SystemError) in
-        try setParentDeathSignal(SIGKILL)
-        // A parent that died before that call sends no signal: its end of the channel tells.
-        if try poll([(parent, .readable)], timeout: 0)[0].contains(.hangUp) { _exit(1) }
         let null = try open("/dev/null", O_RDWR)
         for target in 0...2 { try duplicate(null, as: Int32(target)) }
         try setCloseOnExec(status, false)
@@ -255,7 +263,8 @@ func bePayload(
 
 /// What one process tells the other, by the first byte of a message.
 enum Message: UInt8 {
-    case idMap = 1
+    case running = 1
+    case idMap
     case binds
     case proceed
     case terminal

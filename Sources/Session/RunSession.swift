@@ -238,6 +238,8 @@ extension Carrel {
         var limits = CgroupLimits(
             memoryMax: UInt64(asked.memory), pidsMax: UInt64(asked.pids), cpuMax: asked.cpus.map { Double($0) / 1000 })
         limits.swapMax = UInt64(asked.swap)
+        // A limit of at least the processors that the session could run on at all holds without a cgroup.
+        if let cpus = asked.cpus, cpus >= usableProcessors() * 1000 { limits.cpuMax = nil }
         let optional = parts.profile.optionalControls
         let host = CgroupHost.detect()
         while true {

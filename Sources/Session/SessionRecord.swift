@@ -161,7 +161,10 @@ struct LiveSessions {
         try telling("session \(record.id)") { () throws(SystemError) in
             guard isFirst else { return try replaceFile(path, with: text.utf8) }
             try withOpen(path, O_WRONLY | O_NOFOLLOW) { file throws(SystemError) in
-                try writeAll(text.utf8, to: file, named: path)
+                // Over what the last session has left, to the end: blanks cost less than a shorter file, which ext4
+                // writes into its journal.
+                let left = max(0, try Int(status(file).st_size) - text.utf8.count)
+                try writeAll(Array(text.utf8) + repeatElement(0x20, count: left), to: file, named: path)
             }
         }
     }
@@ -171,13 +174,16 @@ struct LiveSessions {
         try? Syscalls.remove(state["sessions/\(id).ending"])
         try? Syscalls.remove(marker(id, supervisor))
         let record = recordPath(id)
-        // Emptied before it is anyone else's.
-        if truncate(record, 0) == 0 { try? rename(record, to: spent, flags: 0) }
+        // No record any more before it is anyone else's.
+        guard let file = try? open(record, O_WRONLY | O_NOFOLLOW) else { return }
+        defer { close(file) }
+        try? writeAll([UInt8(ascii: "#")], to: file, named: record)
+        try? rename(record, to: spent, flags: 0)
     }
 
     /// The record of a session; `nil` where there is none, or it is only just being made.
     func find(_ id: String) -> SessionRecord? {
-        guard let bytes = try? readFile(recordPath(id)), !bytes.isEmpty,
+        guard let bytes = try? readFile(recordPath(id)), bytes.first == UInt8(ascii: "{"),
             let node = try? Node.parse(bytes, file: recordPath(id))
         else { return nil }
         return SessionRecord(node)

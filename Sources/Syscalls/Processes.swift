@@ -50,6 +50,37 @@ public func cloneProcess(
     return .parent(pid: pid_t(result), descriptor: FileDescriptor(rawValue: descriptor))
 }
 
+/// Runs `body` in a child that shares all memory with the caller, on a stack of its own, and returns the child's id when
+/// the child has executed a program or ended (clone(2) with `CLONE_VM` and `CLONE_VFORK`).
+///
+/// No page table is copied, and the child runs at once, since the caller sleeps. Descriptors, ids, filters and the signal
+/// mask are the child's own; memory is not: what `body` changes in it, the caller finds changed.
+///
+/// - Parameter body: ends in execve(2) or `_exit`.
+public func spawnSharingMemory(_ body: @escaping () -> Never) throws(SystemError) -> pid_t {
+    final class Box {
+        let body: () -> Never
+        init(_ body: @escaping () -> Never) { self.body = body }
+    }
+    let size = 256 << 10
+    // MAP_STACK | MAP_NORESERVE: a page is there when it is touched. It is never given back: the child may be on it still.
+    guard
+        let stack = mmap(
+            nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0),
+        stack != MAP_FAILED
+    else { throw SystemError.last("mmap", "stack") }
+    let box = Unmanaged.passRetained(Box(body))
+    defer { box.release() }
+    return try checking("clone") {
+        carrel_clone(
+            { Unmanaged<Box>.fromOpaque($0!).takeUnretainedValue().body() }, stack + size,
+            CLONE_VM | CLONE_VFORK | SIGCHLD, box.toOpaque())
+    }
+}
+
+private let CLONE_VM: Int32 = 0x100
+private let CLONE_VFORK: Int32 = 0x4000
+
 /// Enters the namespaces of the process that `process` is a descriptor of (setns(2) with a pidfd, Linux 5.8).
 public func enterNamespaces(_ namespaces: Namespaces, of process: FileDescriptor) throws(SystemError) {
     try checking("setns") {
@@ -135,4 +166,13 @@ public func wait(for pid: pid_t) throws(SystemError) -> WaitStatus {
     var word: Int32 = 0
     try retrying("waitpid") { waitpid(pid, &word, 0) }
     return WaitStatus(word: word)
+}
+
+/// How many processors the calling thread, and what it starts, can run on (sched_getaffinity(2)).
+public func usableProcessors() -> Int {
+    var mask = [UInt64](repeating: 0, count: 128)
+    let bytes = mask.withUnsafeMutableBytes {
+        carrel_syscall(Int(SYS_sched_getaffinity), 0, $0.count, Int(bitPattern: $0.baseAddress), 0, 0, 0)
+    }
+    return bytes <= 0 ? 1 : mask.reduce(0) { $0 + $1.nonzeroBitCount }
 }

@@ -13,6 +13,12 @@ static inline long carrel_syscall(long number, long a, long b, long c, long d, l
     return syscall(number, a, b, c, d, e, f);
 }
 
+/// clone(2) of glibc, which runs `function` on a stack of its own; variadic, so Swift cannot import it.
+int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
+static inline int carrel_clone(int (*function)(void *), void *stack, int flags, void *argument) {
+    return clone(function, stack, flags, argument);
+}
+
 /// struct clone_args of clone3(2), version 2 (Linux 5.7).
 struct carrel_clone_args {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
