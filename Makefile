@@ -7,7 +7,7 @@ SWIFT ?= swift
 BUILD_PACKAGES := libseccomp-dev libcap-dev libyaml-dev libmd-dev pkg-config binutils
 DEMO_PACKAGES := python3 busybox-static
 TEST_PACKAGES := $(DEMO_PACKAGES) bubblewrap crun hyperfine uidmap gcc libc6-dev git strace util-linux procps \
-	iproute2 man-db golang-github-containers-common
+	iproute2 man-db mandoc zsh fish golang-github-containers-common
 
 # Metadata of generic types by direct calls: demangling their names cost a fifth of the instructions of a start.
 STATIC := --static-swift-stdlib -Xswiftc -static-executable -c release --scratch-path .build-static \
@@ -22,9 +22,9 @@ build: build-packages bin/carrel-init
 	@$(SWIFT) build $(STATIC) --product carrel
 	@install -m 755 .build-static/release/carrel bin/carrel && strip bin/carrel
 
-bin/carrel-init: Sources/carrel-init/main.swift $(wildcard Sources/CSyscalls/include/*.h)
+bin/carrel-init: Sources/carrel-init/main.swift Sources/Container/InitLoop.swift $(wildcard Sources/CSyscalls/include/*.h)
 	@mkdir -p bin
-	@swiftc $(EMBEDDED) $< -o $@
+	@swiftc $(EMBEDDED) $(filter %.swift,$^) -o $@ 2>&1 | { grep -v "argument unused during compilation" || true; }
 	@strip $@ && chmod 755 $@
 
 demo: build demo-packages
@@ -39,12 +39,20 @@ bench: build test-packages
 	@Tests/Benchmarks/bench
 
 install: build
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/carrel
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/carrel $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 bin/carrel bin/carrel-init $(DESTDIR)$(PREFIX)/bin
+	bin/carrel man --into $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	bin/carrel completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/carrel
+	bin/carrel completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carrel
+	bin/carrel completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carrel.fish
 	cp -r Profiles/session Profiles/seccomp $(DESTDIR)$(PREFIX)/share/carrel
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/bin/carrel $(DESTDIR)$(PREFIX)/bin/carrel-init $(DESTDIR)$(PREFIX)/share/carrel
+	rm -rf $(DESTDIR)$(PREFIX)/bin/carrel $(DESTDIR)$(PREFIX)/bin/carrel-init $(DESTDIR)$(PREFIX)/share/carrel \
+		$(DESTDIR)$(PREFIX)/share/man/man1/carrel*.1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions/carrel \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carrel $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carrel.fish
 
 lint:
 	@$(SWIFT) format lint --strict --recursive Sources Tests Package.swift

@@ -183,7 +183,7 @@ private func beInit(
                 bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)
             }
         }
-        try become(initProgram, payload: payload, status: status)
+        try become(initProgram, payload: payload, status: status, parent: parent)
     } catch {
         fail(parent, error)
     }
@@ -207,13 +207,17 @@ func dropPrivileges(_ plan: LaunchPlan) throws(LaunchError) {
 
 /// PID 1 from here on: holds nothing of the caller's, and can call nothing that it does not need.
 private func become(
-    _ program: FileDescriptor, payload: pid_t, status: FileDescriptor
+    _ program: FileDescriptor, payload: pid_t, status: FileDescriptor, parent: FileDescriptor
 ) throws(LaunchError) -> Never {
     try during(.exec) { () throws(SystemError) in
         let null = try open("/dev/null", O_RDWR)
         for target in 0...2 { try duplicate(null, as: Int32(target)) }
         try setCloseOnExec(status, false)
         try FilterProgram.allowing(initCalls).install()
+        // The launcher hears of the payload's execve(2) when the last copy of the channel is closed.
+        close(parent)
+        // A short session is over before another program would have started; a long one is worth the memory.
+        attendSession(payload: payload, status: status.rawValue, patience: 50_000_000)
         try execute(
             program, CStringVector(["carrel-init", "init", String(payload), String(status.rawValue)]),
             environment: CStringVector([]))
@@ -303,5 +307,5 @@ private let initCalls: [Int32] = [
     SYS_execveat, SYS_arch_prctl, SYS_brk, SYS_set_tid_address, SYS_set_robust_list, SYS_rseq, SYS_prlimit64,
     SYS_readlink,
     SYS_readlinkat, SYS_getrandom, SYS_mprotect, SYS_mmap, SYS_munmap, SYS_prctl, SYS_rt_sigtimedwait, SYS_rt_sigreturn,
-    SYS_wait4, SYS_kill, SYS_write, SYS_exit, SYS_exit_group,
+    SYS_wait4, SYS_kill, SYS_write, SYS_close, SYS_exit, SYS_exit_group,
 ]

@@ -163,6 +163,7 @@ extension Carrel {
         _ descriptors: SupervisorDescriptors, _ log: SessionLog.Pipe?, _ draft: Report
     ) throws(SystemError) -> Supervisor {
         try descriptors.watch(.process, container.process)
+        try descriptors.watch(.status, container.status)
         try descriptors.watch(.signals, descriptors.signals)
         try descriptors.watch(.timer, descriptors.timer)
         let oom = cgroup.flatMap { try? $0.watchOutOfMemory() }

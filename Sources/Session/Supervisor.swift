@@ -29,6 +29,7 @@ final class Supervisor {
     /// What the epoll descriptor tells of.
     enum Token: UInt64 {
         case process = 1
+        case status
         case signals
         case timer
         case outOfMemory
@@ -66,6 +67,7 @@ final class Supervisor {
             for event in events {
                 switch Token(rawValue: event.token) {
                 case .process: return finish()
+                case .status: return finish()
                 case .signals: try takeSignals()
                 case .timer:
                     _ = try takeCount(descriptors.timer)
@@ -145,35 +147,42 @@ final class Supervisor {
 
     // MARK: The end
 
-    /// The session is over: reads what the kernel counted, removes everything, writes the report.
+    /// The session is over: writes the report from what the kernel counted, then removes everything.
+    ///
+    /// The program's end is told by PID 1 just before its own, and what the kernel has to do for that end (it waits for
+    /// grace periods as it dissolves the namespaces) takes as long as the report.
     private func finish() -> Int32 {
         let status = payloadStatus()
-        _ = try? wait(for: container.pid)
+        // Without a word PID 1 was killed, and the rest of the session may not know it yet.
+        if status == nil { awaitEnd() }
         relay?.finish()
         log?.drain { _ in }
         let usage = cgroup?.usage(now: false)
         if ending == nil { ending = marked() }
         // The kernel may have killed a part of the session, or all of it, before it told.
         if ending == nil, usage?.oomKills ?? 0 > 0 { ending = .outOfMemory }
-        oom?.close()
         let (exit, code) = Session.exit(status, ending, limits)
-        var notes: [String] = []
-        do { try cgroup?.remove() } catch { notes.append("cgroup: \(error)") }
-        WorkdirGuard.release(session: record.id, in: state)
-
         var report = draft
         report.ended = .now
         report.exit = exit
         report.usage = Report.Usage(usage)
         report.pressure = usage.flatMap { Report.Pressure($0) }
-        report.notes += notes
         let recorder = Recorder(state)
         recorder.ended(report, copy: record.reportPath)
         // The caller of an attached session is told what its program could not: that Carrel ended it.
         if ending != nil && !record.isDetached { recorder.warn("session \(record.id): \(exit.why)") }
+
+        if status != nil { awaitEnd() }
+        log?.drain { _ in }
+        oom?.close()
+        do { try cgroup?.remove() } catch { recorder.warn("session \(record.id): \(error)") }
+        WorkdirGuard.release(session: record.id, in: state)
         LiveSessions(state: state).remove(id: record.id, supervisor: record.supervisor)
         return code
     }
+
+    /// Waits until PID 1 is gone, and with it every process of the session.
+    private func awaitEnd() { _ = try? wait(for: container.pid) }
 
     /// What PID 1 wrote before it ended; `nil` where it was killed before it could.
     private func payloadStatus() -> WaitStatus? {

@@ -1,0 +1,42 @@
+import CSyscalls
+
+// What PID 1 of a session does, compiled twice: into the launcher, whose copy of itself is PID 1 at first, and into
+// carrel-init (Embedded Swift, so nothing but CSyscalls here), which takes over when the session has lived for a while.
+
+/// Attends to signals: children are reaped, everything else goes to the payload's process group. Ends with the payload.
+///
+/// Every signal is blocked since before clone3(2), so none is lost between the fork of the payload and this loop, nor by
+/// an execve(2) in the middle of it, and the kernel keeps for PID 1 also those without a handler (a blocked signal is never
+/// ignored, signal(7)).
+///
+/// - Parameters:
+///   - status: where the payload's status word (wait(2)) is written.
+///   - patience: nanoseconds without a signal after which it returns; negative for never.
+func attendSession(payload: pid_t, status: Int32, patience: Int) {
+    var everything = sigset_t()
+    sigfillset(&everything)
+    var limit = timespec(tv_sec: patience / 1_000_000_000, tv_nsec: patience % 1_000_000_000)
+    while true {
+        var information = siginfo_t()
+        let signal =
+            patience < 0 ? sigwaitinfo(&everything, &information) : sigtimedwait(&everything, &information, &limit)
+        if signal < 0 {
+            if patience >= 0 { return }
+            continue
+        }
+        if signal != SIGCHLD {
+            if kill(-payload, signal) < 0 { _ = kill(payload, signal) }
+            continue
+        }
+        while true {
+            var word: Int32 = 0
+            let child = waitpid(-1, &word, WNOHANG)
+            if child <= 0 { break }
+            if child == payload {
+                // The status word leaves before PID 1 does: with its end the kernel kills what is left in the session.
+                _ = write(status, &word, MemoryLayout<Int32>.size)
+                _exit(0)
+            }
+        }
+    }
+}
