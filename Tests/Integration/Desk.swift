@@ -3,9 +3,6 @@ import Foundation
 import Glibc
 import Testing
 
-/// All integration tests, one after the other: they measure times, fill memory and count what is left on the host.
-@Suite(.serialized) enum Integration {}
-
 /// Runs a test with a place of its own, and checks afterwards that its sessions left nothing on the host.
 ///
 /// - Parameter ordinary: run carrel as a user who is not root; only root can.
