@@ -28,7 +28,7 @@ extension Integration {
                 let cli = try #require(Host.claude)
                 profile = try desk.profile(
                     "claude-test", extends: "claude-code",
-                    "mounts:\n  - source: \(cli)\n    target: /opt/claude/claude")
+                    "mounts:\n  - source: \((cli as NSString).deletingLastPathComponent)\n    target: /opt/claude")
                 var listeners: [String] = []
                 for tenant in ["acme", "globex"] {
                     listeners += ["--listen", "unix:" + (try desk.directory("work-" + tenant)) + "/api.sock"]
@@ -42,14 +42,14 @@ extension Integration {
                 try #require(eventually { FileManager.default.fileExists(atPath: desk.path + "/up") }, "\(api.errors)")
             }
 
-            deinit { api.signal(SIGKILL) }
+            func close() { api.signal(SIGKILL) }
 
             func start(_ tenant: String, _ options: [String] = [], _ arguments: [String]) -> Command {
                 desk.start(
                     carrel: [
                         "run", "--profile", profile, "--tenant", tenant, "--workdir", desk.path + "/work-" + tenant,
                         "--env", "ANTHROPIC_API_KEY=key-" + tenant, "--env",
-                        "ANTHROPIC_UNIX_SOCKET=/workspace/api.sock",
+                        "ANTHROPIC_UNIX_SOCKET=/workspace/api.sock", "--env", "ANTHROPIC_BASE_URL=http://localhost",
                     ] + options + ["--", "/opt/claude/claude"] + arguments)
             }
 
@@ -71,6 +71,7 @@ extension Integration {
         @Test func twoTenantsWorkATurnAtTheSameTime() throws {
             try withDesk { desk in
                 let office = try Office(desk)
+                defer { office.close() }
                 // What each has from before: settings and memory of its own.
                 for tenant in ["acme", "globex"] {
                     let made = desk.sh(
@@ -88,8 +89,9 @@ extension Integration {
                 for (tenant, other) in [("acme", "globex"), ("globex", "acme")] {
                     #expect(desk.read("work-\(tenant)/fixed.txt") == "made by key-\(tenant)\n")
                     let results = try office.toolResults(tenant)
-                    #expect(results.count == 1 && results[0]["is_error"]?.bool != true, "\(results)")
-                    #expect(results[0].json().contains("made by key-\(tenant)"))
+                    let result = try #require(results.first, "no tool was called")
+                    #expect(results.count == 1 && result["is_error"]?.bool != true, "\(results)")
+                    #expect(result.json().contains("made by key-\(tenant)"))
                     // Its own memory and settings reached it, the other's did not.
                     let asked = try office.requests(tenant).map { $0.json() }.joined()
                     #expect(asked.contains("\(tenant)-memory") && !asked.contains("\(other)-memory"))
@@ -111,6 +113,7 @@ extension Integration {
         @Test func theNextSessionGoesOnWhereItStopped() throws {
             try withDesk { desk in
                 let office = try Office(desk)
+                defer { office.close() }
                 let first = office.start("acme", [], Self.turn).finish(within: 120)
                 try #require(first.status == 0, "\(first)")
                 let second = office.start("acme", [], ["-p", "--continue", "and now?"]).finish(within: 120)
@@ -124,6 +127,7 @@ extension Integration {
         @Test func itMayBypassPermissionsForItIsNotRoot() throws {
             try withDesk { desk in
                 let office = try Office(desk)
+                defer { office.close() }
                 let ended = office.start("acme", [], ["-p", "fix the test", "--dangerously-skip-permissions"]).finish(
                     within: 120)
                 #expect(ended.status == 0 && desk.read("work-acme/fixed.txt") == "made by key-acme\n", "\(ended)")
@@ -137,6 +141,7 @@ extension Integration {
                     #"[[{"type":"tool_use","name":"Bash","input":{"command":"mkdir -p .claude; echo '{}' > .claude/settings.json; echo x > .mcp.json; echo x > made"}}],[{"type":"text","text":"done"}]]"#,
                     to: "script.json")
                 let office = try Office(desk, script: script)
+                defer { office.close() }
                 let ended = office.start("acme", [], ["-p", "x", "--dangerously-skip-permissions"]).finish(within: 120)
                 #expect(ended.output == "done", "\(ended)")
                 #expect(Host.outside("ls -A '\(desk.path)/work-acme' | sort").lines == ["api.sock", "made"])
@@ -150,7 +155,8 @@ extension Integration {
                 Host.outside("cp '\(Host.fixtures)/messages_api.py' '\(work)'")
                 let cli = try #require(Host.claude)
                 let profile = try desk.profile(
-                    "beside", extends: "claude-code", "mounts:\n  - source: \(cli)\n    target: /opt/claude/claude")
+                    "beside", extends: "claude-code",
+                    "mounts:\n  - source: \((cli as NSString).deletingLastPathComponent)\n    target: /opt/claude")
                 let script = """
                     \(Host.python) messages_api.py --listen tcp:127.0.0.1:8080 --address /tmp/up & api=$!
                     while [ ! -e /tmp/up ]; do sleep 0.02; done

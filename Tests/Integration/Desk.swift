@@ -191,9 +191,11 @@ final class Desk {
         let mounts = (try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)) ?? ""
         #expect(!mounts.contains(path), "a mount is left", sourceLocation: location)
         #expect(Host.processes(with: path) == [], "a process is left", sourceLocation: location)
-        let tenants = (try? FileManager.default.contentsOfDirectory(atPath: state + "/tenants")) ?? []
-        for tenant in tenants {
-            #expect(Host.cgroups(of: tenant) == [], "a cgroup is left", sourceLocation: location)
+        // Others may run sessions of tenants with the same names: only those of this state directory count.
+        let sessions = Set(((try? auditEvents()) ?? []).compactMap { $0["session"]?.string })
+        for tenant in (try? FileManager.default.contentsOfDirectory(atPath: state + "/tenants")) ?? [] {
+            let left = Host.cgroups(of: tenant).filter { sessions.contains(($0 as NSString).lastPathComponent) }
+            #expect(left == [], "a cgroup is left", sourceLocation: location)
         }
     }
 }

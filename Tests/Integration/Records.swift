@@ -65,7 +65,7 @@ extension Integration {
                 let file = desk.state + "/audit.jsonl"
                 #expect(desk.carrel(["audit", "verify"]).status == 0)
                 let edits = [
-                    "change": "sed -i '2s/true/talk/' '\(file)'", "drop": "sed -i 3d '\(file)'",
+                    "change": "sed -i '2s/default/Default/' '\(file)'", "drop": "sed -i 3d '\(file)'",
                     "reorder": "sed -i '2{h;d};3{G}' '\(file)'", "truncate": "sed -i '$d' '\(file)'",
                 ]
                 Host.outside("cp '\(file)' '\(file).before'; \(edits[how] ?? "false")")

@@ -38,7 +38,7 @@ extension Integration {
 
         @Test func unknownCallsAnswerENOSYS() throws {
             try withDesk { desk in
-                let inside = desk.python([], "print(call(999), call(435, 0, 0), call(335), call(100000))")
+                let inside = desk.python([], "print(call(999), call(435, 0, 0), call(400), call(100000))")
                 #expect(inside.output == "ENOSYS ENOSYS ENOSYS ENOSYS", "\(inside)")
             }
         }
@@ -94,9 +94,11 @@ extension Integration {
         /// The x32 call table has the same calls under other numbers, and i386 has other calls under the same.
         @Test func otherCallTablesAreRefused() throws {
             try withDesk { desk in
-                #expect(
-                    desk.python([], "print(call(0x40000000 | 39), call(0x40000000 | 165, 0, 0, 0, 0, 0))").output
-                        == "ENOSYS ENOSYS")
+                for number in [39, 165] {
+                    let inside = desk.python([], "print(call(0x40000000 | \(number), 0, 0, 0, 0, 0))")
+                    // SIGSYS: a filter can do no more about a call of another table.
+                    #expect(inside.output == "ENOSYS" || inside.status == 159, "\(inside)")
+                }
                 // int $0x80 with getpid's number in eax, in the program's own memory.
                 let program = """
                     import mmap
@@ -151,7 +153,7 @@ extension Integration {
             guard Host.has(name) else { return }
             try withDesk { desk in
                 let work = try desk.directory("work")
-                let inside = desk.sh(["--workdir", work, "--memory", "2GiB"], script)
+                let inside = desk.sh(["--profile", "claude-code", "--workdir", work], script)
                 #expect(inside.status == 0 && inside.output == "1", "\(inside)")
             }
         }
