@@ -7,12 +7,15 @@ import SystemPackage
 struct PathPattern: Sendable, Equatable {
     let text: String
     let names: [String]
+    /// The names with slashes between them and nowhere else.
+    let path: String
     let isDirectory: Bool
 
     init(_ text: String) {
         self.text = text
-        names = text.split(separator: "/").map(String.init)
-        isDirectory = text.hasSuffix("/")
+        names = steps(of: text)
+        path = names.joined(separator: "/")
+        isDirectory = text.utf8.last == 0x2f
     }
 
     /// Whether it names one path and no more.
@@ -102,4 +105,9 @@ private func visit(
         defer { close(inside) }
         try visit(inside, path + "/", next, &found)
     }
+}
+
+/// The names in a path. By bytes: by characters it would cost a look into Unicode's tables for each.
+func steps(of path: String) -> [String] {
+    path.utf8.split(separator: 0x2f).map { String(Substring($0)) }
 }

@@ -43,7 +43,7 @@ struct WorkdirGuard: Equatable {
         let missing = protect.filter { pattern in
             pattern.isLiteral
                 && !result.readOnly.contains {
-                    $0 == pattern.names.joined(separator: "/") || isAncestor($0, of: pattern)
+                    $0 == pattern.path || isAncestor($0, of: pattern)
                 }
         }
         let claims = Claims(root, workdir, state)
@@ -56,7 +56,9 @@ struct WorkdirGuard: Equatable {
             // The claim is written before anything is made: a crash in between leaves a claim on nothing.
             try claims.write(result.ghosts, for: session)
             do throws(SessionError) {
-                for index in known..<result.ghosts.count { try result.make(index, in: root, workdir) }
+                for index in known..<result.ghosts.count {
+                    try result.make(index, after: known, in: root, workdir)
+                }
                 try claims.write(result.ghosts, for: session)
             } catch {
                 claims.remove(result.ghosts, but: session)
@@ -93,7 +95,8 @@ struct WorkdirGuard: Equatable {
     }
 
     private static func isAncestor(_ path: String, of pattern: PathPattern) -> Bool {
-        pattern.names.joined(separator: "/").hasPrefix(path + "/")
+        pattern.path.utf8.starts(with: path.utf8)
+            && pattern.path.utf8.dropFirst(path.utf8.count).first == 0x2f
     }
 
     private static func linkError(_ path: String, _ workdir: String) -> SessionError {
@@ -149,9 +152,14 @@ struct WorkdirGuard: Equatable {
         }
     }
 
-    private mutating func make(_ index: Int, in root: FileDescriptor, _ workdir: String) throws(SessionError) {
+    /// Makes what is at `index`; what is at `known` and after is of this session's making.
+    private mutating func make(
+        _ index: Int, after known: Int, in root: FileDescriptor, _ workdir: String
+    ) throws(SessionError) {
         let ghost = ghosts[index]
-        let names = ghost.path.split(separator: "/")
+        // One empty file under many names: inodes are dear to make and to delete (see LiveSessions.claim).
+        let twin = ghosts[known..<index].first { !$0.isDirectory }
+        let names = steps(of: ghost.path)
         let inode = try telling(
             "workdir \(workdir): cannot make \(ghost.path) to protect it",
             fix: "make it yourself, or make the workdir writable"
@@ -161,9 +169,11 @@ struct WorkdirGuard: Equatable {
                 names.count == 1 ? "." : names.dropLast().joined(separator: "/"), O_PATH | O_DIRECTORY, in: root,
                 [.beneath, .noSymlinks])
             defer { close(parent) }
-            let name = String(names.last!)
+            let name = names.last!
             if ghost.isDirectory {
                 try makeDirectory(name, orExisting: false, at: parent)
+            } else if let twin, linkat(root.rawValue, twin.path, parent.rawValue, name, 0) == 0 {
+                return twin.inode
             } else {
                 close(try open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o444, at: parent))
             }
@@ -173,9 +183,9 @@ struct WorkdirGuard: Equatable {
                     fchownat(parent.rawValue, name, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW)
                 }
             }
-            return try status(name, at: parent, followingLinks: false).st_ino
+            return UInt64(try status(name, at: parent, followingLinks: false).st_ino)
         }
-        ghosts[index] = Ghost(path: ghost.path, inode: UInt64(inode), isDirectory: ghost.isDirectory)
+        ghosts[index] = Ghost(path: ghost.path, inode: inode, isDirectory: ghost.isDirectory)
     }
 
     /// Removes what was made for `session` and no other session needs, and forgets its claim. What the user or an agent
