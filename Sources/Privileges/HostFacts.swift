@@ -129,7 +129,7 @@ public enum HostFacts {
     static func pressure() -> Fact {
         let works = text("/proc/pressure/memory") != nil
         return Fact(
-            "pressure", works ? "measured" : "not measured", works ? .ok : .degraded,
+            "pressure (PSI)", works ? "measured" : "not measured", works ? .ok : .degraded,
             use: "reports tell how long a session waited for memory, CPU and I/O",
             fix: "boot with psi=1, on a kernel with CONFIG_PSI")
     }

@@ -77,15 +77,11 @@ extension Carrel {
         return try telling("session \(id)") { () throws(SystemError) in try prepared.supervisor.supervise() }
     }
 
-    /// Refuses descriptors that are not open, and a terminal where the caller has none.
+    /// Refuses descriptors that are not open.
     private func checkDescriptors(_ request: SessionRequest) throws(SessionError) {
         for number in request.passedDescriptors where number < 3 || fcntl(number, F_GETFD) == -1 {
             throw SessionError(
                 "--pass-fd \(number): " + (number < 3 ? "0 to 2 are the session's in any case" : "it is not open"))
-        }
-        if request.wantsTerminal && isatty(0) == 0 {
-            throw SessionError(
-                "--tty: standard input is not a terminal", fix: "leave --tty out, or run it in a terminal")
         }
     }
 

@@ -147,7 +147,7 @@ struct LiveSessions {
         throw error.errno == .fileExists ? isRunning(id) : SessionError("session \(id): \(error)")
     }
 
-    private var spent: String { state["sessions/.spent"] }
+    private var spent: String { state["spent"] }
 
     private func isRunning(_ id: String) -> SessionError {
         SessionError(
@@ -174,10 +174,11 @@ struct LiveSessions {
         try? Syscalls.remove(state["sessions/\(id).ending"])
         try? Syscalls.remove(marker(id, supervisor))
         let record = recordPath(id)
-        // No record any more before it is anyone else's.
+        // Blank before it is anyone else's: it held the session's environment.
         guard let file = try? open(record, O_WRONLY | O_NOFOLLOW) else { return }
         defer { close(file) }
-        try? writeAll([UInt8(ascii: "#")], to: file, named: record)
+        let size = (try? status(file).st_size).map { Int($0) } ?? 0
+        try? writeAll([UInt8](repeating: 0x20, count: size), to: file, named: record)
         try? rename(record, to: spent, flags: 0)
     }
 

@@ -4,17 +4,28 @@ import SystemPackage
 
 /// The attributes of a mount (`MOUNT_ATTR_*` of mount_setattr(2)).
 public struct MountAttributes: OptionSet, Sendable, Hashable {
+    /// The bits.
     public let rawValue: UInt64
+    /// The set of these bits.
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
+    /// `MOUNT_ATTR_RDONLY`.
     public static let readOnly = MountAttributes(rawValue: 0x1)
+    /// `MOUNT_ATTR_NOSUID`.
     public static let noSetuid = MountAttributes(rawValue: 0x2)
+    /// `MOUNT_ATTR_NODEV`.
     public static let noDevices = MountAttributes(rawValue: 0x4)
+    /// `MOUNT_ATTR_NOEXEC`.
     public static let noExec = MountAttributes(rawValue: 0x8)
+    /// `MOUNT_ATTR_NOATIME`.
     public static let noAccessTime = MountAttributes(rawValue: 0x10)
+    /// `MOUNT_ATTR_STRICTATIME`.
     public static let strictAccessTime = MountAttributes(rawValue: 0x20)
+    /// `MOUNT_ATTR_NODIRATIME`.
     public static let noDirectoryAccessTime = MountAttributes(rawValue: 0x80)
+    /// `MOUNT_ATTR_IDMAP`: needs a user namespace.
     public static let idMap = MountAttributes(rawValue: 0x10_0000)
+    /// `MOUNT_ATTR_NOSYMFOLLOW`.
     public static let noSymlinkFollow = MountAttributes(rawValue: 0x20_0000)
     /// The field that holds one access-time mode: cleared whole before one is set.
     public static let accessTimeMask = MountAttributes(rawValue: 0x70)

@@ -4,7 +4,9 @@ import SystemPackage
 
 /// How openat2(2) may walk a path.
 public struct PathResolution: OptionSet, Sendable {
+    /// The bits.
     public let rawValue: UInt64
+    /// The set of these bits.
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
     /// No mount point is crossed.

@@ -4,15 +4,24 @@ import SystemPackage
 
 /// The kinds of namespace (namespaces(7)), as the flags of clone3(2), unshare(2) and setns(2).
 public struct Namespaces: OptionSet, Sendable, Hashable {
+    /// The bits.
     public let rawValue: UInt64
+    /// The set of these bits.
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
+    /// The mount table (mount_namespaces(7)).
     public static let mount = Namespaces(rawValue: 0x0002_0000)
+    /// The roots of the cgroup hierarchies (cgroup_namespaces(7)).
     public static let cgroup = Namespaces(rawValue: 0x0200_0000)
+    /// Host and domain name (uts_namespaces(7)).
     public static let uts = Namespaces(rawValue: 0x0400_0000)
+    /// System V IPC and POSIX message queues (ipc_namespaces(7)).
     public static let ipc = Namespaces(rawValue: 0x0800_0000)
+    /// Ids, capabilities and keys (user_namespaces(7)).
     public static let user = Namespaces(rawValue: 0x1000_0000)
+    /// Process ids; of setns(2) and unshare(2), those of the children (pid_namespaces(7)).
     public static let pid = Namespaces(rawValue: 0x2000_0000)
+    /// Devices, addresses, routes, ports and abstract sockets (network_namespaces(7)).
     public static let network = Namespaces(rawValue: 0x4000_0000)
 }
 
@@ -80,6 +89,18 @@ public func spawnSharingMemory(_ body: @escaping () -> Never) throws(SystemError
 
 private let CLONE_VM: Int32 = 0x100
 private let CLONE_VFORK: Int32 = 0x4000
+
+/// Shows the process under another name and without its command line, in `/proc/PID/comm` and `/proc/PID/cmdline`
+/// (`PR_SET_NAME`, prctl(2)).
+public func renameProcess(_ name: String) {
+    _ = name.withCString { carrel_syscall(Int(SYS_prctl), Int(PR_SET_NAME), Int(bitPattern: $0), 0, 0, 0, 0) }
+    // The strings lie one behind the other (execve(2) puts them there).
+    let words = CommandLine.unsafeArgv
+    guard let first = words[0], let last = words[Int(CommandLine.argc) - 1] else { return }
+    let size = last + strlen(last) - first
+    memset(first, 0, size)
+    _ = name.withCString { strncpy(first, $0, size) }
+}
 
 /// Enters the namespaces of the process that `process` is a descriptor of (setns(2) with a pidfd, Linux 5.8).
 public func enterNamespaces(_ namespaces: Namespaces, of process: FileDescriptor) throws(SystemError) {

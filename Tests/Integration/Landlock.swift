@@ -69,9 +69,11 @@ extension Integration {
             try withDesk { desk in
                 // A copy of Python itself, which may be read: what is executed is not the file that is listed.
                 let program = """
-                    memory = os.memfd_create('copy', 0)
-                    os.write(memory, open('\(Host.python)', 'rb').read())
-                    print(attempt(os.execve, memory, ['python3', '-c', 'print("ran")'], {}))
+                    def run():
+                        memory = os.memfd_create('copy', 0)
+                        os.write(memory, open('\(Host.python)', 'rb').read())
+                        os.execve(memory, ['python3', '-c', 'print("ran")'], {})
+                    print(attempt(run))
                     """
                 #expect(desk.pythonOutside(program).output == "ran")
                 let profile = try desk.profile("python-only", extends: "strict", "exec:\n  allow: [/usr/bin/python3]")
