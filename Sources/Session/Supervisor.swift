@@ -61,7 +61,7 @@ final class Supervisor {
         try arm()
         while true {
             // A detached session that is quiet needs no Swift runtime to wait.
-            let patience = record.isDetached && graceEnd == nil ? 2000 : nil
+            let patience = record.isDetached && graceEnd == nil ? 500 : nil
             let events = try epollWait(descriptors.epoll, timeout: patience)
             if events.isEmpty { try park() }
             for event in events {
