@@ -43,9 +43,9 @@ let package = Package(
         tests("Privileges", ["Syscalls"]),
         tests("Cgroups", ["Syscalls"]),
         tests("Seccomp", ["Syscalls", "Documents", "OCISpec"]),
-        tests("Container", ["Syscalls"]),
+        tests("Container", ["Syscalls", "OCISpec"]),
         tests("Records", ["Documents"]),
-        tests("Session", ["Documents"]),
+        tests("Session", ["Documents", "Syscalls"]),
         .testTarget(
             name: "CommandLineTests", dependencies: ["carrel", "Options", "Session", "Records", "Documents"],
             path: "Tests/CommandLine"),

@@ -1,4 +1,3 @@
-import Cgroups
 import Documents
 import Options
 import Privileges
@@ -6,48 +5,13 @@ import Session
 
 extension Verb {
     func examineHost(_ words: Words) throws(SessionError) -> Int32 {
-        let facts = hostFacts()
+        let facts = Carrel.doctor()
         if words.has(.json) {
             try put(Node(.sequence(facts.map(\.node))))
         } else {
             try put(doctorText(facts, Style(for: 1), width: helpWidth()))
         }
         return facts.contains { $0.status == .missing } ? 1 : 0
-    }
-}
-
-/// What this host gives: the kernel's part, and the rooms' that have one of their own.
-private func hostFacts() -> [Fact] {
-    var directories: [String] = []
-    let state: Fact
-    do throws(SessionError) {
-        directories.append(try Carrel().state.path)
-        state = Fact("state directory", directories[0], use: "tenants, reports and the audit log are kept there")
-    } catch {
-        state = Fact(
-            "state directory", error.message, .missing, use: "nothing starts that cannot be written down",
-            fix: error.fix)
-    }
-    return HostFacts.all(directories: directories) + cgroupFacts() + [state]
-}
-
-private func cgroupFacts() -> [Fact] {
-    let host = CgroupHost.detect()
-    let use = "limits hold, and one write ends a session, a tenant or all"
-    do throws(CgroupError) {
-        let place = try host.directory()
-        // In a hybrid host kill and freeze are in the v2 tree, the limits beside it: two writes where one would do.
-        let controllers = host.controllers()
-        let absent = ["memory", "pids", "cpu"].filter { !controllers.contains($0) }
-        let mode = Fact("cgroups", "\(host.mode.rawValue), below \(place)", use: use)
-        let limits = Fact(
-            "cgroup controllers", controllers.isEmpty ? "none" : controllers.joined(separator: " "),
-            absent.isEmpty ? .ok : .missing, use: "memory, processes and CPU time are limited by them",
-            fix: "give carrel \(absent.joined(separator: " and ")): in a systemd unit, Delegate=yes; as root, "
-                + "boot with systemd.unified_cgroup_hierarchy=1")
-        return [mode, limits]
-    } catch {
-        return [Fact("cgroups", "\(error)", .missing, use: use, fix: "see Docs/Cgroups.md")]
     }
 }
 
