@@ -142,7 +142,7 @@ extension Integration {
                 let told = desk.carrel(["doctor", "--json"])
                 #expect(told.status == 0, "\(told)")
                 let text = try desk.parse(told.output).json().lowercased()
-                for word in ["kernel", "cgroup", "landlock", "seccomp", "namespace", "id-mapped", "swap", "psi"] {
+                for word in ["kernel", "cgroup", "landlock", "seccomp", "namespace", "id-mapped", "swap", "pressure"] {
                     #expect(
                         text.contains(word) || text.contains(word.replacingOccurrences(of: "-", with: "")), "\(word)")
                 }

@@ -72,7 +72,7 @@ final class Desk {
 
     /// Ends what still runs and removes everything.
     func clear() {
-        let left = (try? FileManager.default.contentsOfDirectory(atPath: state + "/sessions")) ?? []
+        let left = Self.list(state + "/sessions")
         if !left.isEmpty { _ = carrel(["kill", "--all", "--signal", "KILL"]) }
         for place in delegated { Host.outside("find '\(place)' -depth -type d -exec rmdir {} + 2>/dev/null") }
         Host.outside("chmod -R u+rwX '\(path)' 2>/dev/null; rm -rf '\(path)'")
@@ -120,9 +120,9 @@ final class Desk {
     static let prelude = Host.fixture("prelude.py") + "\n"
 
     /// A shell script as a shell command that runs carrel: for redirections, pipes and descriptors of the caller's.
-    func around(_ script: String, timeout: Double = 60) -> Outcome {
-        Command(prefix + ["/bin/bash", "-c", script], environment: caller.merging(["CARREL": Host.carrel]) { $1 })
-            .finish(within: timeout)
+    func around(_ script: String, adding: [String: String] = [:], timeout: Double = 60) -> Outcome {
+        let variables = caller.merging(["CARREL": Host.carrel]) { $1 }.merging(adding) { $1 }
+        return Command(prefix + ["/bin/bash", "-c", script], environment: variables).finish(within: timeout)
     }
 
     /// Starts a detached session that sleeps, and says its name.
@@ -180,12 +180,17 @@ final class Desk {
         try read("state/audit.jsonl").split(separator: "\n").map { try Node.parse(Array($0.utf8), file: "audit.jsonl") }
     }
 
+    /// What is in a directory; names with a dot are no sessions but files to be used again.
+    static func list(_ path: String) -> [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).filter { !$0.hasPrefix(".") }.sorted()
+    }
+
     // MARK: what is left
 
     /// Nothing of a session may outlive it: no record of a live one, no cgroup, no mount, no process.
     func checkNothingIsLeft(_ location: SourceLocation = #_sourceLocation) {
         for name in ["sessions", "live", "workdirs"] {
-            let left = (try? FileManager.default.contentsOfDirectory(atPath: "\(state)/\(name)")) ?? []
+            let left = Self.list("\(state)/\(name)")
             #expect(left.isEmpty, "state/\(name) still has something", sourceLocation: location)
         }
         let mounts = (try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)) ?? ""

@@ -153,6 +153,57 @@ extension Integration {
             #expect(Host.outside("sha256sum '\(Host.carrel)'").output == digest)
         }
 
+        /// The same where it counts most: the program belongs to the user that the session maps to, and a process of the
+        /// session waits for one that has it open.
+        @Test(.enabled(if: Host.isRoot, "starts it as another user"))
+        func cve2019_5736_aUsersOwnProgramCannotBeWritten() throws {
+            try withDesk(ordinary: true) { desk in
+                let place = try desk.directory("bin")
+                Host.outside(
+                    """
+                    cp "$(dirname '\(Host.carrel)')"/carrel* '\(place)'/ && cp -r '\(Host.repository)/Profiles' '\(desk.path)/' \
+                    && chown -R \(Host.ordinaryID):\(Host.ordinaryID) '\(place)' '\(desk.path)/Profiles'
+                    """)
+                let digest = Host.outside("sha256sum '\(place)'/*").output
+                let work = try desk.directory("work")
+                try desk.write("#!/proc/self/exe\n", to: "work/run", mode: 0o755)
+                let watcher =
+                    Desk.prelude + """
+                        import time
+                        held = {}
+                        open('up', 'w').close()
+                        while not os.path.exists('stop'):
+                            for pid in os.listdir('/proc'):
+                                if not pid.isdigit() or int(pid) == os.getpid(): continue
+                                try: program = os.readlink(f'/proc/{pid}/exe')
+                                except OSError: continue
+                                if 'carrel' in program and program not in held:
+                                    try: held[program] = os.open(f'/proc/{pid}/exe', os.O_RDONLY)
+                                    except OSError: pass
+                        time.sleep(0.5)
+                        for program, file in held.items():
+                            print(program, attempt(os.open, f'/proc/self/fd/{file}', os.O_WRONLY | os.O_APPEND), flush=True)
+                        """
+                let mine = try desk.profile("mine", "exec:\n  from: [workdir]")
+                let started = desk.around(
+                    "'\(place)/carrel' run --detach --session watch --profile '\(mine)' --workdir '\(work)' -- \(Host.python) -c \"$ATTACK\"",
+                    adding: ["ATTACK": watcher])
+                try #require(started.status == 0, "\(started)")
+                try #require(eventually { FileManager.default.fileExists(atPath: work + "/up") })
+                for program in ["/workspace/run", "/proc/self/exe", "/proc/thread-self/exe"] {
+                    for _ in 0..<5 {
+                        let ran = desk.around("'\(place)/carrel' exec watch -- \(program) --version")
+                        #expect(ran.status != 0 && !ran.output.contains("carrel"), "\(program): \(ran)")
+                    }
+                }
+                try desk.write("", to: "work/stop")
+                #expect(desk.carrel(["wait", "watch"]).status == 0)
+                #expect(
+                    !desk.carrel(["logs", "watch"]).lines.contains { Int($0.split(separator: " ").last ?? "") != nil })
+                #expect(Host.outside("sha256sum '\(place)'/*").output == digest)
+            }
+        }
+
         /// CVE-2016-9962: a process of the runtime that the session can look into while it joins.
         @Test func cve2016_9962_initAndExecAreNotDumpable() throws {
             try withDesk { desk in

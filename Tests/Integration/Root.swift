@@ -202,6 +202,37 @@ extension Integration {
             }
         }
 
+        /// CVE-2025-31133, CVE-2025-52565: the image's own /dev/null, /dev/console and ptmx are taken for the kernel's.
+        @Test(.enabled(if: Host.has("busybox"), "needs busybox-static"))
+        func cve2025_31133_theImagesDevicesAreNotUsed() throws {
+            try withDesk { desk in
+                let image = try Self.image(
+                    desk,
+                    "mkdir -p dev/pts dev/shm && echo planted | tee dev/null dev/console dev/ptmx dev/pts/ptmx dev/shm/x"
+                )
+                let inside = desk.sh(
+                    ["--image", image],
+                    "cat /dev/null /proc/keys /dev/shm/x 2>/dev/null; test -c /dev/null && echo device")
+                #expect(inside.output == "device", "\(inside)")
+                let linked = try desk.directory("target")
+                Host.outside(
+                    "cd '\(image)' && rm -r dev && mkdir dev && ln -s '\(linked)/made' dev/null && ln -s '\(linked)/made' dev/console"
+                )
+                #expect(desk.sh(["--image", image], "test -c /dev/null && echo device").output == "device")
+                #expect(Host.outside("ls -A '\(linked)'").output == "")
+            }
+        }
+
+        @Test(arguments: ["/", "/proc", "/proc/sys/kernel", "/proc/self/fd", "/dev", "/dev/null", "/workspace/../proc"])
+        func aMountCannotShadowWhatIsCarrels(target: String) throws {
+            try withDesk { desk in
+                let shared = try desk.directory("shared")
+                let profile = try desk.profile("shadow", "mounts:\n  - {source: \(shared), target: \(target)}")
+                let refused = desk.sh(["--profile", profile], "echo started")
+                #expect(refused.status == 125 && refused.output.isEmpty && !refused.errors.isEmpty, "\(refused)")
+            }
+        }
+
         @Test func anImageThatIsNotThereIsNamed() throws {
             try withDesk { desk in
                 let inside = desk.sh(["--image", "/nowhere/at/all"], "echo started")

@@ -5,9 +5,7 @@ import Testing
 extension Integration {
     /// Part 9: what holds a session together, and what becomes of it when that is killed.
     @Suite struct Supervision {
-        static func live(_ desk: Desk) -> [String] {
-            (try? FileManager.default.contentsOfDirectory(atPath: desk.state + "/sessions"))?.sorted() ?? []
-        }
+        static func live(_ desk: Desk) -> [String] { Desk.list(desk.state + "/sessions") }
 
         @Test func initReapsOrphans() throws {
             try withDesk { desk in

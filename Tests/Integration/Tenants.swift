@@ -91,7 +91,7 @@ extension Integration {
                 print(attempt(lambda: s.connect('\\0secret-of-acme') or 'connected'))
                 print(libc.shmget(0x5eed, 0, 0), libc.msgget(0x5eed, 0))
                 print(os.path.exists('/dev/shm/secret-of-acme'), os.path.exists('/tmp/secret-of-acme'))
-                print(any(b'secret-of-acme' in open(f'/proc/{p}/cmdline', 'rb').read() for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()))
+                print(any(bytes('secret-of-', 'ascii') + b'acme' in open(f'/proc/{p}/cmdline', 'rb').read() for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()))
                 """
             try withDesk { desk in
                 let work = try desk.directory("acme")

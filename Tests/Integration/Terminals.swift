@@ -71,10 +71,11 @@ extension Integration {
             }
         }
 
-        @Test func withoutATerminalOfTheCallersItHasTheUsualSize() throws {
+        @Test func withoutATerminalTheOptionIsRefused() throws {
             try withDesk { desk in
-                let inside = desk.run(["--tty"], ["sh", "-c", "tty; stty size"])
-                #expect(inside.status == 0 && inside.output.hasSuffix("24 80"), "\(inside)")
+                let inside = desk.run(["--tty"], ["echo", "started"])
+                #expect(
+                    inside.status == 125 && inside.output.isEmpty && inside.errors.contains("terminal"), "\(inside)")
             }
         }
     }
