@@ -148,6 +148,25 @@ extension Integration {
             }
         }
 
+        /// The same socket for a program that knows no Unix sockets: a relay inside listens where the program looks.
+        @Test func itWorksThroughARelayInside() throws {
+            try withDesk { desk in
+                let office = try Office(desk)
+                defer { office.close() }
+                let work = desk.path + "/work-acme"
+                Host.outside("cp '\(Host.fixtures)/relay.py' '\(work)'")
+                let ended = desk.run(
+                    [
+                        "--profile", office.profile, "--tenant", "acme", "--workdir", work, "--env",
+                        "ANTHROPIC_API_KEY=key-acme",
+                        "--env", "ANTHROPIC_BASE_URL=http://127.0.0.1:8080",
+                    ], [Host.python, "relay.py", "8080", "api.sock", "--", "/opt/claude/claude"] + Self.turn,
+                    timeout: 120)
+                #expect(ended.status == 0 && ended.output == "Done: fixed.txt made by key-acme.", "\(ended)")
+                #expect(try office.toolResults("acme").count == 1)
+            }
+        }
+
         /// The same turn with the API inside the session, beside the CLI: no socket of the host's at all.
         @Test func itWorksWithAnAPIBesideIt() throws {
             try withDesk { desk in
