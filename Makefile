@@ -34,6 +34,7 @@ test: build test-packages
 	@$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
 	@$(SWIFT) build --build-tests -Xswiftc -warnings-as-errors
 	@CARREL_BIN=$(CURDIR)/bin/carrel $(SWIFT) test --skip-build
+	@CARREL_TEST_BINARY=$(CURDIR)/.build/debug/carrelPackageTests.xctest Tests/VM/run
 
 bench: build test-packages
 	@Tests/Benchmarks/bench

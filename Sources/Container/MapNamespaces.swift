@@ -46,31 +46,18 @@ struct MapNamespaces {
     private static func make(
         _ users: [LinuxIDMapping], _ groups: [LinuxIDMapping]
     ) throws(LaunchError) -> FileDescriptor {
-        let gate = try during(.binds) { () throws(SystemError) in try socketPair() }
-        let process = try during(.binds) { () throws(SystemError) in try cloneProcess(namespaces: .user) }
-        switch process {
-        case .child:
-            close(gate.0)
-            _ = try? receive(from: gate.1)
-            _exit(0)
-        case .parent(let pid, let process):
-            defer {
-                close(gate.0)
-                close(gate.1)
-                kill(pid, SIGKILL)
-                _ = try? wait(for: pid)
-                close(process)
-            }
-            do throws(ControlError) {
-                try IDMap(
-                    users: IDExtents(users, "mounts.uidMappings"), groups: IDExtents(groups, "mounts.gidMappings")
-                ).write(pid: pid)
-            } catch {
-                throw LaunchError(.binds, nil, "\(error)")
-            }
-            return try during(.binds) { () throws(SystemError) in
-                try Syscalls.open("/proc/\(pid)/ns/user", O_RDONLY)
-            }
+        let pid = try during(.binds) { () throws(SystemError) in try cloneSleeperInUserNamespace() }
+        defer {
+            kill(pid, SIGKILL)
+            _ = try? wait(for: pid)
         }
+        do throws(ControlError) {
+            try IDMap(
+                users: IDExtents(users, "mounts.uidMappings"), groups: IDExtents(groups, "mounts.gidMappings")
+            ).write(pid: pid)
+        } catch {
+            throw LaunchError(.binds, nil, "\(error)")
+        }
+        return try during(.binds) { () throws(SystemError) in try Syscalls.open("/proc/\(pid)/ns/user", O_RDONLY) }
     }
 }

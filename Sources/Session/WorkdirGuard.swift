@@ -235,10 +235,17 @@ private struct Claims {
     func write(_ ghosts: [WorkdirGuard.Ghost], for session: String) throws(SessionError) {
         if ghosts.isEmpty { return }
         var text = (workdir ?? "") + "\0"
-        for ghost in ghosts { text += "\(ghost.isDirectory ? "d" : "f") \(ghost.inode) \(ghost.path)\0" }
+        for ghost in ghosts {
+            // A width for all inodes: the second write is over the first.
+            let inode = String(ghost.inode)
+            text += ghost.isDirectory ? "d " : "f "
+            text += String(repeating: "0", count: max(0, 20 - inode.utf8.count)) + inode + " " + ghost.path + "\0"
+        }
         try telling("workdirs") { () throws(SystemError) in
             try makeDirectory(directory, mode: 0o700)
-            try replaceFile("\(directory)/\(session)", with: text.utf8)
+            try withOpen("\(directory)/\(session)", O_WRONLY | O_CREAT | O_NOFOLLOW) { file throws(SystemError) in
+                try writeAll(text.utf8, to: file, named: session)
+            }
         }
     }
 

@@ -87,6 +87,22 @@ public func spawnSharingMemory(_ body: @escaping () -> Never) throws(SystemError
     }
 }
 
+/// Makes a child that does nothing but sleep, in a new user namespace: something for a namespace to belong to until it is
+/// open (clone(2) with `CLONE_VM`: no page table is copied). The caller kills it, and waits for it.
+public func cloneSleeperInUserNamespace() throws(SystemError) -> pid_t {
+    let size = 16 << 10
+    guard
+        let stack = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0),
+        stack != MAP_FAILED
+    else { throw SystemError.last("mmap", "stack") }
+    return try checking("clone", "user namespace") {
+        carrel_clone(
+            { _ in
+                while true { pause() }
+            }, stack + size, CLONE_VM | SIGCHLD | Int32(Namespaces.user.rawValue), nil)
+    }
+}
+
 private let CLONE_VM: Int32 = 0x100
 private let CLONE_VFORK: Int32 = 0x4000
 
