@@ -74,6 +74,8 @@ private func join(
         try during(.cgroup) { () throws(SystemError) in try request.cgroup?.enter() }
         request.cgroup?.close()
         try during(.privileges) { () throws(SystemError) in
+            try joinNewSessionKeyring()
+            try plan.setOwnOutOfMemoryScore()
             try setDumpable(false)
             try plan.limits.apply()
             try checking("setsid") { setsid() }

@@ -132,6 +132,8 @@ private func beInit(
         _ = try listen(parent, for: .idMap)
         // The host's trees as long as this is still the caller, who can reach them; a parent with more rights does it.
         let reached = plan.parentBinds ? nil : try plan.prepareBinds(container: nil)
+        // While the caller still is the user: the keyring counts against whoever joins it, and a user's share of them is small.
+        try during(.privileges) { () throws(SystemError) in try joinNewSessionKeyring() }
         // Root of the new user namespace: the owner of what is made below.
         if plan.mapsRoot { try during(.idMap) { () throws(SystemError) in try becomeNamespaceRoot() } }
         let own = try plan.makeFilesystems()
@@ -195,7 +197,6 @@ private func beInit(
 /// something to wait for.
 func dropPrivileges(_ plan: LaunchPlan) throws(LaunchError) {
     try during(.privileges) { () throws(SystemError) in
-        try joinNewSessionKeyring()
         try plan.capabilities.holdThroughIDs()
         try plan.identity.assume()
         try plan.capabilities.apply()

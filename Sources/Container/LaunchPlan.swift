@@ -220,6 +220,12 @@ struct LaunchPlan {
         }
     }
 
+    /// The same for the caller, while its root is the host's.
+    func setOwnOutOfMemoryScore() throws(SystemError) {
+        guard let score = process.oomScoreAdj else { return }
+        try withProc { proc throws(SystemError) in try setOOMScore(Int(score), proc: proc) }
+    }
+
     private func withProc(_ body: (FileDescriptor) throws(SystemError) -> Void) throws(SystemError) {
         let proc = try open("/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW)
         defer { close(proc) }

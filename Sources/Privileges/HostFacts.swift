@@ -96,7 +96,8 @@ public enum HostFacts {
             fix: "use a kernel of 5.0 or later with CONFIG_SECCOMP_FILTER")
     }
 
-    static func idMappedMounts(_ directory: String) -> Fact {
+    /// Whether the filesystem of `directory` maps ids for root's sessions.
+    public static func idMappedMounts(_ directory: String) -> Fact {
         let name = "id-mapped mounts \(directory)"
         if geteuid() != 0 {
             return Fact(name, "not needed by an ordinary user", use: "files of the user are the session's as they are")

@@ -2,6 +2,7 @@ import Container
 import Documents
 import Glibc
 import OCISpec
+import Privileges
 import Syscalls
 
 /// What a session is composed of: a checked profile, whose it is and where it works.
@@ -33,7 +34,8 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     let user = SessionUser(
         uid: profile.user.uid, gid: profile.user.gid, name: profile.user.name, home: profile.user.home)
     var mounts = kernelMounts(profile, dev: devices(in: parts.state))
-    try mounts += ownMounts(parts)
+    var absent: [(control: String, reason: String)] = []
+    try mounts += ownMounts(parts, &absent)
     let points = mounts.map { mount in
         let isFile = mount.type == "bind" && (try? status(mount.source ?? "").st_mode & S_IFMT != S_IFDIR) ?? false
         return Skeleton.MountPoint(path: mount.destination, isDirectory: !isFile)
@@ -56,6 +58,8 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     composed.spec.linux = try linux(parts)
     composed.extensions.executables = profile.exec.allow
     composed.extensions.scopes = profile.scopes.map(\.rawValue)
+    composed.absent = absent
+    leaveOutLandlock(&composed, profile.optionalControls)
     if let workdir = parts.workdir {
         let target = profile.workdir.target
         let held =
@@ -138,20 +142,22 @@ private func kernelMounts(_ profile: Profile, dev: String?) -> [Mount] {
 }
 
 /// What of the host's tree the session sees: its tenant's config directory, its workdir, what the profile names.
-private func ownMounts(_ parts: SessionParts) throws(SessionError) -> [Mount] {
+private func ownMounts(
+    _ parts: SessionParts, _ absent: inout [(control: String, reason: String)]
+) throws(SessionError) -> [Mount] {
     let profile = parts.profile
     var mounts: [Mount] = []
     if let config = profile.config {
         mounts.append(
             try ownerMount(
                 parts.tenant.configDirectory, at: config.target, readOnly: false,
-                executable: profile.exec.from.contains(.config), what: "config directory", parts))
+                executable: profile.exec.from.contains(.config), what: "config directory", parts, &absent))
     }
     if let workdir = parts.workdir {
         mounts.append(
             try ownerMount(
                 workdir, at: profile.workdir.target, readOnly: profile.workdir.access == .readOnly,
-                executable: profile.exec.from.contains(.workdir), what: "workdir", parts))
+                executable: profile.exec.from.contains(.workdir), what: "workdir", parts, &absent))
     }
     for mount in profile.mounts {
         if !exists(mount.source) {
@@ -164,7 +170,7 @@ private func ownMounts(_ parts: SessionParts) throws(SessionError) -> [Mount] {
             mounts.append(
                 try ownerMount(
                     mount.source, at: mount.target, readOnly: false, executable: mount.executable,
-                    what: "mount \(mount.target)", parts))
+                    what: "mount \(mount.target)", parts, &absent))
         } else {
             let options = ["rbind", "ro", "nosuid", "nodev", "idmap"] + (mount.executable ? [] : ["noexec"])
             mounts.append(
@@ -176,12 +182,20 @@ private func ownMounts(_ parts: SessionParts) throws(SessionError) -> [Mount] {
 
 /// A bind mount in which what the host's owner of `source` owns is the session's own.
 private func ownerMount(
-    _ source: String, at target: String, readOnly: Bool, executable: Bool, what: String, _ parts: SessionParts
+    _ source: String, at target: String, readOnly: Bool, executable: Bool, what: String, _ parts: SessionParts,
+    _ absent: inout [(control: String, reason: String)]
 ) throws(SessionError) -> Mount {
     let found = try telling("\(what) \(source)") { () throws(SystemError) in try status(source) }
     let user = parts.profile.user
-    let maps = parts.tenant.ownerMaps(
+    var maps = parts.tenant.ownerMaps(
         ownerUID: found.st_uid, ownerGID: found.st_gid, uid: user.uid, gid: user.gid)
+    if !maps.users.isEmpty, parts.profile.optionalControls.contains(.idmap) {
+        let fact = HostFacts.idMappedMounts(source)
+        if fact.status != .ok {
+            maps = ([], [])
+            absent.append((Profile.Control.idmap.rawValue, "\(source): \(fact.value)"))
+        }
+    }
     // Without the right to map ids the caller cannot make part of a tree visible either, only all that is mounted in it.
     let options =
         [maps.users.isEmpty ? "rbind" : "bind", "nosuid", "nodev"] + (readOnly ? ["ro"] : [])
@@ -189,6 +203,26 @@ private func ownerMount(
     return Mount(
         destination: target, type: "bind", source: source, options: options, uidMappings: maps.users,
         gidMappings: maps.groups)
+}
+
+/// Leaves out of Landlock what this kernel has not, where the profile can do without.
+private func leaveOutLandlock(_ composed: inout ComposedSession, _ optional: [Profile.Control]) {
+    if optional.contains(.landlockScope), !composed.extensions.scopes.isEmpty {
+        do throws(ControlError) {
+            try LandlockPolicy(executables: nil).check()
+        } catch {
+            composed.extensions.scopes = []
+            composed.absent.append((Profile.Control.landlockScope.rawValue, error.reason))
+        }
+    }
+    if optional.contains(.landlockExec), composed.extensions.executables != nil {
+        do throws(ControlError) {
+            try LandlockPolicy(executables: [], scopes: []).check()
+        } catch {
+            composed.extensions.executables = nil
+            composed.absent.append((Profile.Control.landlockExec.rawValue, error.reason))
+        }
+    }
 }
 
 // MARK: Process

@@ -282,7 +282,8 @@ extension Carrel {
             case "memory": inForce.memoryBytes = nil
             case "swap": inForce.swapBytes = nil
             case "pids": inForce.pids = nil
-            default: inForce.cpus = nil
+            case "cpu", "cpus": inForce.cpus = nil
+            default: break
             }
         }
         var name = utsname()

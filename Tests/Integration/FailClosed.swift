@@ -36,6 +36,21 @@ extension Integration {
             }
         }
 
+        @Test(.enabled(if: Host.isRoot, "a filter that leaves no_new_privs alone needs root"))
+        func whatAProfileCanDoWithoutIsToldAsAbsent() throws {
+            try withDesk { desk in
+                let profile = try desk.profile("lax", "controls:\n  optional: [landlock.scope]")
+                let without =
+                    "exec \(Host.python) '\(Host.fixtures)/without.py' landlock_create_ruleset=ENOSYS -- \"$CARREL\" run"
+                let started = desk.around("\(without) --profile \(profile) -- echo started")
+                #expect(started.status == 0 && started.output == "started", "\(started)")
+                let absent = try desk.lastReport()["controlsAbsent"]?.elements ?? []
+                #expect(absent.compactMap { $0["name"]?.string } == ["landlock.scope"])
+                let refused = desk.around("\(without) -- echo started")
+                #expect(refused.status == 125 && refused.errors.lowercased().contains("landlock"), "\(refused)")
+            }
+        }
+
         /// A hierarchy that is not there, in a mount namespace of this test's own.
         @Test(.enabled(if: Host.isRoot, "mounts over a hierarchy"), arguments: ["memory", "pids"])
         func withoutAControllerNothingStarts(controller: String) throws {
