@@ -211,7 +211,10 @@ extension Integration {
                     [],
                     """
                     while :; do for p in /proc/[0-9]*; do
-                        case $(cat $p/comm 2>/dev/null) in carrel*) ls $p/fd $p/cwd/ $p/root/ 2>/dev/null; readlink $p/exe; cat $p/environ 2>/dev/null;; esac
+                        case $(cat $p/comm 2>/dev/null) in carrel*) ;; *) continue;; esac
+                        seen=$(ls $p/fd $p/cwd/ $p/root/ 2>/dev/null; readlink $p/exe; cat $p/environ 2>/dev/null)
+                        # It may have become its program meanwhile, which can be looked at.
+                        case $(cat $p/comm 2>/dev/null) in carrel*) [ -z "$seen" ] || echo "$seen";; esac
                     done; done
                     """, session: "spy")
                 for _ in 0..<20 { #expect(desk.carrel(["exec", session, "--", "true"]).status == 0) }
