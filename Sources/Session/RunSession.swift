@@ -106,7 +106,7 @@ extension Carrel {
             made = cgroup
             let entry = try Self.entry(cgroup)
             defer { entry?.close() }
-            clock.mark("cgroup")
+            clock.mark("limits")
 
             let descriptors = try telling("supervisor") { () throws(SystemError) in try SupervisorDescriptors() }
             var launchRequest = LaunchRequest(
