@@ -180,6 +180,8 @@ private func beInit(
             // A parent that died before that call sends no signal: its end of the channel tells.
             if try poll([(parent, .readable)], timeout: 0)[0].contains(.hangUp) { _exit(1) }
         }
+        // The payload never sees the caller's command line in PID 1's.
+        renameProcess("carrel-init")
         let payload = try during(.exec) { () throws(SystemError) in
             try spawnSharingMemory {
                 bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)
@@ -214,7 +216,6 @@ private func become(
         let null = try open("/dev/null", O_RDWR)
         for target in 0...2 { try duplicate(null, as: Int32(target)) }
         try setCloseOnExec(status, false)
-        renameProcess("carrel-init")
         try FilterProgram.allowing(initCalls).install()
         // The launcher hears of the payload's execve(2) when the last copy of the channel is closed.
         close(parent)
