@@ -56,12 +56,12 @@ extension Carrel {
         try checkName(id, of: "session")
         try checkName(request.tenant, of: "tenant")
         try checkDescriptors(request)
-        let prepared: PreparedSession
+        let supervisor: Supervisor
         do throws(SessionError) {
             let profile = try load(request.profile, request.overrides)
             clock.mark("profile")
             try refuseHeld(tenant: request.tenant, profile: profile.name)
-            prepared = try prepare(request, id, profile, log, &clock)
+            supervisor = try prepare(request, id, profile, log, &clock)
         } catch {
             // A refusal is a decision too; that it cannot be written down is no reason to hide why it was made.
             try? Recorder(state).decided(
@@ -74,7 +74,7 @@ extension Carrel {
             throw error
         }
         started(id)
-        return try telling("session \(id)") { () throws(SystemError) in try prepared.supervisor.supervise() }
+        return try telling("session \(id)") { () throws(SystemError) in try supervisor.supervise() }
     }
 
     /// Refuses descriptors that are not open.
@@ -89,7 +89,7 @@ extension Carrel {
     private func prepare(
         _ request: SessionRequest, _ id: String, _ profile: Profile, _ log: SessionLog.Pipe?,
         _ clock: inout PhaseClock
-    ) throws(SessionError) -> PreparedSession {
+    ) throws(SessionError) -> Supervisor {
         let live = LiveSessions(state: state)
         try live.claim(id)
         var made: Cgroup?
@@ -140,10 +140,9 @@ extension Carrel {
             }
             guard let record, var draft else { throw SessionError("cannot start the session: no record was written") }
             draft.launch = clock.phases + Self.phases(container.timeline, since: startedMonotonic)
-            return PreparedSession(
-                supervisor: try telling("supervisor") { () throws(SystemError) in
-                    try watch(record, container, profile.limits, cgroup, descriptors, log, draft)
-                })
+            return try telling("supervisor") { () throws(SystemError) in
+                try watch(record, container, profile.limits, cgroup, descriptors, log, draft)
+            }
         } catch {
             try? made?.kill()
             try? made?.remove()
@@ -326,11 +325,6 @@ extension Carrel {
     private func callerWindowSize() -> WindowSize {
         (try? windowSize(of: FileDescriptor(rawValue: 0))) ?? WindowSize(rows: 24, columns: 80)
     }
-}
-
-/// A session whose payload runs.
-private struct PreparedSession {
-    let supervisor: Supervisor
 }
 
 /// Times the steps before the launch proper.
