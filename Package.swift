@@ -14,9 +14,14 @@ func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 
 let package = Package(
     name: "carrel",
-    products: [.executable(name: "carrel", targets: ["carrel"])],
+    products: ["carrel", "carrel-oci", "carrel-gateway"].map { .executable(name: $0, targets: [$0]) },
     dependencies: [
-        .package(url: "https://github.com/apple/swift-system", from: "1.8.1")
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        // The gateway's alone: the launcher links none of them.
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
     ],
     targets: [
         .target(name: "CSyscalls"),
@@ -32,9 +37,28 @@ let package = Package(
         room("Seccomp", ["Syscalls", "OCISpec", "Documents", "CLibseccomp", "CLibmd"]),
         room("Container", ["Syscalls", "OCISpec", "Privileges", "Cgroups", "Seccomp"]),
         room("Records", ["Syscalls", "Documents", "CLibmd"]),
-        room("Session", ["Container", "Records", "Documents", "Privileges"]),
+        room("Workshop", ["Seccomp", "OCISpec", "Documents", "Syscalls", "CSyscalls", "CLibseccomp"]),
+        room("EgressPolicy", ["Documents", "Syscalls"]),
+        room("Metering", ["Documents", "Records", "Syscalls"]),
+        room("Capacity", ["Cgroups", "Records", "Documents", "Syscalls"]),
+        room("Session", ["Container", "Capacity", "EgressPolicy", "Workshop", "Records", "Documents", "Privileges"]),
         room("Options", ["CSyscalls", "Documents"]),
-        .executableTarget(name: "carrel", dependencies: ["Session", "Records", "Cgroups", "Privileges", "Options"]),
+        room(
+            "Egress",
+            [
+                "EgressPolicy", "Metering", "Records", "Documents", "Syscalls",
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+                .product(name: "X509", package: "swift-certificates"),
+            ]),
+        .executableTarget(
+            name: "carrel",
+            dependencies: [
+                "Session", "Capacity", "EgressPolicy", "Workshop", "Records", "Cgroups", "Privileges", "Options",
+            ]),
+        .executableTarget(name: "carrel-oci", dependencies: ["Container", "Options"]),
+        .executableTarget(name: "carrel-gateway", dependencies: ["Egress", "Options"]),
 
         tests("Documents"),
         tests("Options"),
@@ -45,12 +69,20 @@ let package = Package(
         tests("Seccomp", ["Syscalls", "Documents", "OCISpec"]),
         tests("Container", ["Syscalls", "OCISpec"]),
         tests("Records", ["Documents"]),
+        tests("Workshop", ["Seccomp", "Documents", "OCISpec", "Syscalls"]),
+        tests("EgressPolicy", ["Documents"]),
+        tests("Metering", ["Documents", "Records"]),
+        tests("Capacity", ["Documents", "Records", "Cgroups", "Syscalls"]),
+        tests(
+            "Egress",
+            ["EgressPolicy", "Metering", "Records", "Documents", .product(name: "NIOEmbedded", package: "swift-nio")]),
         tests("Session", ["Documents", "Syscalls"]),
         .testTarget(
             name: "CommandLineTests", dependencies: ["carrel", "Options", "Session", "Records", "Documents"],
             path: "Tests/CommandLine"),
         .testTarget(
             name: "IntegrationTests", dependencies: ["Documents"], path: "Tests/Integration", exclude: ["Fixtures"]),
+        .testTarget(name: "ConformanceTests", dependencies: ["Documents"], path: "Tests/Conformance"),
     ],
     swiftLanguageModes: [.v6]
 )
