@@ -1,33 +1,33 @@
 import Documents
 
 /// The problems found so far, and the way from the top of the document to what is being looked at.
-final class Log {
-    enum Step: ExpressibleByStringLiteral {
+package final class Log {
+    package enum Step: ExpressibleByStringLiteral {
         case name(String)
         case index(Int)
 
-        init(stringLiteral value: String) { self = .name(value) }
+        package init(stringLiteral value: String) { self = .name(value) }
     }
 
-    let file: String
+    package let file: String
     private var problems: [Problem] = []
     /// The document, if there is one, to find the places of what is wrong.
     private let document: Node?
     private var path: [Step] = []
 
-    init(file: String, document: Node? = nil) {
+    package init(file: String, document: Node? = nil) {
         self.file = file
         self.document = document
     }
 
-    func at<Result>(_ step: Step, _ body: () -> Result) -> Result {
+    package func at<Result>(_ step: Step, _ body: () -> Result) -> Result {
         path.append(step)
         defer { path.removeLast() }
         return body()
     }
 
     /// Looks at each element of the list `name` in turn.
-    func each<Element>(_ name: String, _ elements: [Element], _ body: (Element) -> Void) {
+    package func each<Element>(_ name: String, _ elements: [Element], _ body: (Element) -> Void) {
         guard !elements.isEmpty else { return }
         at(.name(name)) {
             for (index, element) in elements.enumerated() { at(.index(index)) { body(element) } }
@@ -35,7 +35,7 @@ final class Log {
     }
 
     /// Notes what is wrong here.
-    func note(_ message: String) {
+    package func note(_ message: String) {
         let field = path.reduce(into: "") { field, step in
             switch step {
             case .name(let name): field += field.isEmpty ? name : ".\(name)"
@@ -46,23 +46,23 @@ final class Log {
     }
 
     /// Notes that `node` is not what was expected; `nil`, for the value that was not read.
-    func refuse<Value>(_ node: Node, _ expected: String) -> Value? {
+    package func refuse<Value>(_ node: Node, _ expected: String) -> Value? {
         note("expected \(expected), found \(node.kind)")
         return nil
     }
 
     /// Notes what is wrong with the member `name` unless `holds`.
-    func expect(_ holds: Bool, _ name: String, _ expected: @autoclosure () -> String) {
+    package func expect(_ holds: Bool, _ name: String, _ expected: @autoclosure () -> String) {
         if !holds { at(.name(name)) { note("expected \(expected())") } }
     }
 
     /// Notes what is wrong with this unless `holds`.
-    func expect(_ holds: Bool, _ expected: @autoclosure () -> String) {
+    package func expect(_ holds: Bool, _ expected: @autoclosure () -> String) {
         if !holds { note("expected \(expected())") }
     }
 
     /// Throws what was noted, in the order of the document.
-    func finish() throws(Problems) {
+    package func finish() throws(Problems) {
         guard !problems.isEmpty else { return }
         func place(_ problem: Problem) -> (Int, Int) { (problem.mark?.line ?? 0, problem.mark?.column ?? 0) }
         throw Problems(problems.sorted { place($0) < place($1) })
@@ -85,5 +85,5 @@ final class Log {
 
 extension String {
     /// The text between quotation marks, harmless to a terminal.
-    var quoted: String { Node(.string(self)).json() }
+    package var quoted: String { Node(.string(self)).json() }
 }

@@ -47,37 +47,37 @@ public struct Members {
     var log: Log?
 
     /// A member that must be there.
-    mutating func callAsFunction<Value: SpecScalar>(_ name: String, _ value: inout Value) {
+    package mutating func callAsFunction<Value: SpecScalar>(_ name: String, _ value: inout Value) {
         member(name, &value, Value.read, missing: Value.kind) { $0.node }
     }
-    mutating func callAsFunction<Value: SpecObject>(_ name: String, _ value: inout Value) {
+    package mutating func callAsFunction<Value: SpecObject>(_ name: String, _ value: inout Value) {
         member(name, &value, Value.read, missing: "a mapping") { $0.node }
     }
 
     /// A member that can be absent.
-    mutating func callAsFunction<Value: SpecScalar>(_ name: String, _ value: inout Value?) {
+    package mutating func callAsFunction<Value: SpecScalar>(_ name: String, _ value: inout Value?) {
         member(name, &value, Value.read) { $0?.node }
     }
-    mutating func callAsFunction<Value: SpecObject>(_ name: String, _ value: inout Value?) {
+    package mutating func callAsFunction<Value: SpecObject>(_ name: String, _ value: inout Value?) {
         member(name, &value, Value.read) { $0?.node }
     }
-    mutating func flag(_ name: String, _ value: inout Bool) {
+    package mutating func flag(_ name: String, _ value: inout Bool) {
         member(name, &value, Bool.read) { $0 ? Node(.bool(true)) : .none }
     }
 
     /// A list.
-    mutating func callAsFunction<Value: SpecScalar>(_ name: String, _ values: inout [Value]) {
+    package mutating func callAsFunction<Value: SpecScalar>(_ name: String, _ values: inout [Value]) {
         list(name, &values, Value.read) { $0.node }
     }
-    mutating func callAsFunction<Value: SpecObject>(_ name: String, _ values: inout [Value]) {
+    package mutating func callAsFunction<Value: SpecObject>(_ name: String, _ values: inout [Value]) {
         list(name, &values, Value.read) { $0.node }
     }
 
     /// A mapping with names of the author's choice.
-    mutating func callAsFunction<Value: SpecScalar>(_ name: String, _ values: inout [String: Value]) {
+    package mutating func callAsFunction<Value: SpecScalar>(_ name: String, _ values: inout [String: Value]) {
         map(name, &values, Value.read) { $0.node }
     }
-    mutating func callAsFunction<Value: SpecObject>(_ name: String, _ values: inout [String: Value]) {
+    package mutating func callAsFunction<Value: SpecObject>(_ name: String, _ values: inout [String: Value]) {
         map(name, &values, Value.read) { $0.node }
     }
 

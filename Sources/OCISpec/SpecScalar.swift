@@ -1,7 +1,7 @@
 import Documents
 
 /// A value without members: text, a truth value, a number, or a name out of a closed set.
-protocol SpecScalar: Sendable {
+package protocol SpecScalar: Sendable {
     /// What is expected, in the words of an error message.
     static var kind: String { get }
     static func read(_ node: Node, _ log: Log) -> Self?
@@ -9,27 +9,27 @@ protocol SpecScalar: Sendable {
 }
 
 extension String: SpecScalar {
-    static var kind: String { "a string" }
-    static func read(_ node: Node, _ log: Log) -> String? { node.string ?? log.refuse(node, kind) }
-    var node: Node { Node(.string(self)) }
+    package static var kind: String { "a string" }
+    package static func read(_ node: Node, _ log: Log) -> String? { node.string ?? log.refuse(node, kind) }
+    package var node: Node { Node(.string(self)) }
 }
 
 extension Bool: SpecScalar {
-    static var kind: String { "true or false" }
-    static func read(_ node: Node, _ log: Log) -> Bool? { node.bool ?? log.refuse(node, kind) }
-    var node: Node { Node(.bool(self)) }
+    package static var kind: String { "true or false" }
+    package static func read(_ node: Node, _ log: Log) -> Bool? { node.bool ?? log.refuse(node, kind) }
+    package var node: Node { Node(.bool(self)) }
 }
 
 extension SpecScalar where Self: FixedWidthInteger {
-    static var kind: String { "a whole number from \(min) to \(max)" }
-    static func read(_ node: Node, _ log: Log) -> Self? {
+    package static var kind: String { "a whole number from \(min) to \(max)" }
+    package static func read(_ node: Node, _ log: Log) -> Self? {
         switch node.content {
         case .integer(let number): Self(exactly: number) ?? refuse("\(number)", log)
         case .unsigned(let number): Self(exactly: number) ?? refuse("\(number)", log)
         default: log.refuse(node, kind)
         }
     }
-    var node: Node { Node(Int64(exactly: self).map { .integer($0) } ?? .unsigned(UInt64(self))) }
+    package var node: Node { Node(Int64(exactly: self).map { .integer($0) } ?? .unsigned(UInt64(self))) }
 
     private static func refuse(_ found: String, _ log: Log) -> Self? {
         log.note("expected \(kind), found \(found)")
@@ -44,15 +44,15 @@ extension UInt32: SpecScalar {}
 extension UInt64: SpecScalar {}
 
 extension SpecScalar where Self: CaseIterable & RawRepresentable, RawValue == String {
-    static var kind: String { "one of " + allCases.map(\.rawValue).joined(separator: ", ") }
-    static func read(_ node: Node, _ log: Log) -> Self? {
+    package static var kind: String { "one of " + allCases.map(\.rawValue).joined(separator: ", ") }
+    package static func read(_ node: Node, _ log: Log) -> Self? {
         guard let name = node.string else { return log.refuse(node, kind) }
         if let value = Self(rawValue: name) { return value }
         let hint = nearest(name, in: allCases.map(\.rawValue)).map { "; did you mean \($0)?" } ?? ""
         log.note("expected \(kind), found \(name.quoted)\(hint)")
         return nil
     }
-    var node: Node { Node(.string(rawValue)) }
+    package var node: Node { Node(.string(rawValue)) }
 }
 
 extension LinuxSchedulerPolicy: SpecScalar {}

@@ -1,64 +1,94 @@
 import CLibseccomp
 import Glibc
 
-/// What is known of the system calls of this architecture: their numbers, and how wide their parameters are.
-enum CallTable {
+/// What is known of the system calls of an architecture: their numbers, and how wide their parameters are.
+public enum CallTable {
     /// What a name in a profile stands for.
-    enum Meaning: Equatable {
+    package enum Meaning: Equatable {
         case call(UInt32)
+        /// Of i386: what the older multiplexer (`socketcall`, `ipc`) does with this first argument, and beside it a call
+        /// of its own where there is one.
+        case multiplexed(by: UInt32, argument: UInt32, mask: UInt32, direct: UInt32?)
         /// A call of other architectures, for example `socketcall` or (on arm64) `open`: no rule is needed.
         case elsewhere
         case unknown
     }
 
-    /// This program's architecture, as the runtime specification calls it.
-    static var architecture: String {
-        #if arch(x86_64)
-            "SCMP_ARCH_X86_64"
-        #elseif arch(arm64)
-            "SCMP_ARCH_AARCH64"
-        #endif
+    /// The architecture that uname(2) calls by this name.
+    public static func named(_ machine: String) -> Architecture? {
+        machine == "x86_64" ? .x86_64 : machine == "aarch64" ? .aarch64 : nil
     }
 
-    /// The number of the call that `name` names on this architecture.
-    static func meaning(of name: String) -> Meaning {
-        if let recent = recent.first(where: { $0.name == name }) { return .call(recent.number) }
+    /// Whether some architecture has a call of this name.
+    public static func isName(_ name: String) -> Bool { meaning(of: name) != .unknown }
+
+    /// The number of the call that `name` names on this machine; `nil` if it has no such call.
+    public static func number(of name: String, on architecture: Architecture = .native) -> UInt32? {
+        switch meaning(of: name, on: architecture) {
+        case .call(let number): number
+        case .multiplexed(_, _, _, let direct): direct
+        case .elsewhere, .unknown: nil
+        }
+    }
+
+    /// What `name` stands for on an architecture.
+    package static func meaning(of name: String, on architecture: Architecture = .native) -> Meaning {
+        if let recent = recent(architecture).first(where: { $0.name == name }) { return .call(recent.number) }
         // seccomp_syscall_resolve_name(3): -1 for no such call, other negative numbers for calls of other architectures.
-        let number = seccomp_syscall_resolve_name_arch(UInt32(SCMP_ARCH_NATIVE), name)
-        return number >= 0 ? .call(UInt32(number)) : number == -1 ? .unknown : .elsewhere
+        let number = seccomp_syscall_resolve_name_arch(architecture.token, name)
+        if number >= 0 { return .call(UInt32(number)) }
+        if architecture == .x86, let multiplexed = multiplexed(name, number) { return multiplexed }
+        return number == -1 && !recent(.x86_64).contains { $0.name == name } ? .unknown : .elsewhere
     }
 
-    /// The name of call `number` on this architecture.
-    static func name(of number: UInt32) -> String? {
-        if let recent = recent.first(where: { $0.number == number }) { return recent.name }
-        guard let name = seccomp_syscall_resolve_num_arch(UInt32(SCMP_ARCH_NATIVE), Int32(number)) else { return nil }
+    /// libseccomp numbers i386's parts of `socketcall` -101 to -120, and those of `ipc` -201 to -224. `ipc` takes the
+    /// lower half of its first argument (ipc(2)): the upper one is a version.
+    private static func multiplexed(_ name: String, _ number: Int32) -> Meaning? {
+        let part = UInt32(bitPattern: -number)
+        let direct = (355...402).first { self.name(of: $0, on: .x86) == name }
+        return switch number {
+        case -120 ... -101: .multiplexed(by: 102, argument: part - 100, mask: .max, direct: direct)
+        case -224 ... -201: .multiplexed(by: 117, argument: part - 200, mask: 0xffff, direct: direct)
+        default: nil
+        }
+    }
+
+    /// The name of call `number` on an architecture.
+    public static func name(of number: UInt32, on architecture: Architecture = .native) -> String? {
+        if let recent = recent(architecture).first(where: { $0.number == number }) { return recent.name }
+        guard let number = Int32(exactly: number),
+            let name = seccomp_syscall_resolve_num_arch(architecture.token, number)
+        else { return nil }
         defer { free(name) }
         return String(cString: name)
     }
 
-    /// The names of all calls of this architecture.
-    static var names: [String] { (0..<600).compactMap(name(of:)) }
+    /// The names of all calls of an architecture.
+    public static func names(on architecture: Architecture = .native) -> [String] {
+        let base = architecture == .x32 ? Architecture.x32Bit : 0
+        return (0..<600).compactMap { name(of: base + $0, on: architecture) }
+    }
 
     /// The bits of argument `index` (0...5) of the call that the kernel looks at.
     ///
     /// A filter is handed whole 64-bit registers, but of an argument that is declared `int` the kernel takes the lower
     /// half, and of a `umode_t` the lowest 16 bits. A rule that compared the rest could be passed by with junk there.
-    static func mask(of name: String, argument index: Int) -> UInt64 {
+    public static func mask(of name: String, argument index: Int, on architecture: Architecture = .native) -> UInt64 {
         switch narrow[name]?.dropFirst(index).first {
         case UInt8(ascii: "i"): 0xffff_ffff
         case UInt8(ascii: "h"): 0xffff
-        default: .max
+        default: architecture.hasNarrowRegisters ? 0xffff_ffff : .max
         }
     }
 
     /// Calls that are younger than libseccomp 2.5.4, with their numbers (arch/*/entry/syscalls of Linux 7.0). From 424
     /// on every architecture has the same numbers.
-    private static var recent: [(name: String, number: UInt32)] {
-        #if arch(x86_64)
-            return common + [("uretprobe", 335), ("uprobe", 336)]
-        #else
-            return common
-        #endif
+    private static func recent(_ architecture: Architecture) -> [(name: String, number: UInt32)] {
+        switch architecture {
+        case .x86_64: common + [("uretprobe", 335), ("uprobe", 336)]
+        case .x32: common.map { ($0.name, $0.number | Architecture.x32Bit) }
+        case .x86, .aarch64, .arm: common
+        }
     }
     private static let common: [(name: String, number: UInt32)] = [
         ("cachestat", 451), ("fchmodat2", 452), ("map_shadow_stack", 453), ("futex_wake", 454), ("futex_wait", 455),

@@ -23,8 +23,10 @@ struct ProfileChecker {
         do throws(Problems) {
             try profile.validate(file: file, document: source)
         } catch { problems = error.list }
-        let native = profile.architectures.isEmpty || profile.architectures.contains(CallTable.architecture)
-        if !native { report("architectures", "expected \(CallTable.architecture), this machine's own, among them") }
+        let native = profile.architectures.isEmpty || profile.architectures.contains(Architecture.native.specName)
+        if !native {
+            report("architectures", "expected \(Architecture.native.specName), this machine's own, among them")
+        }
         if let source { checkMembers(of: source) }
         var rules: [FilterRule] = []
         var earlier: [UInt32: [(rule: FilterRule, field: String)]] = [:]
@@ -33,9 +35,9 @@ struct ProfileChecker {
             for (j, name) in entry.names.enumerated() {
                 let field = "syscalls[\(i)].names[\(j)]"
                 switch CallTable.meaning(of: name) {
-                case .elsewhere: continue
+                case .elsewhere, .multiplexed: continue
                 case .unknown:
-                    let near = nearest(name, in: CallTable.names).map { "; did you mean \($0)?" } ?? ""
+                    let near = nearest(name, in: CallTable.names()).map { "; did you mean \($0)?" } ?? ""
                     report(field, "expected the name of a system call, found \(name)\(near)")
                 case .call(let number):
                     let tests = tests(entry.args, of: name, in: i)

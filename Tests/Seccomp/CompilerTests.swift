@@ -222,7 +222,7 @@ private struct Dice: RandomNumberGenerator {
 
     @Test("numbers of young calls are the kernel's")
     func youngCalls() {
-        for name in CallTable.names {
+        for name in CallTable.names() {
             guard let number = Expectation.numbers[name] else { continue }
             #expect(CallTable.meaning(of: name) == .call(number), "\(name)")
         }
