@@ -1,0 +1,155 @@
+import Documents
+
+/// Reads the values of one document and notes what is wrong with them.
+final class PolicyReader {
+    private(set) var problems: [Problem] = []
+    var file: String
+
+    init(file: String) { self.file = file }
+
+    func note(_ mark: Mark?, _ field: String, _ message: String) {
+        problems.append(Problem(file: file, mark: mark, field: field, message: message))
+    }
+
+    func note(_ others: [Problem]) { problems += others }
+
+    func refuse(_ node: Node, _ field: String, _ expected: String) {
+        let found =
+            switch node.content {
+            case .string, .integer, .unsigned, .number, .bool: node.json()
+            default: node.kind
+            }
+        note(node.mark, field, "expected \(expected), found \(found)")
+    }
+
+    /// Hands each member of a map to `body`, which says whether it knows the name.
+    func members(_ node: Node, _ field: String, _ names: [String], _ body: (Node.Entry, String) -> Bool) {
+        guard let entries = node.entries else { return refuse(node, field, "a map") }
+        for entry in entries {
+            let path = field.isEmpty ? entry.key : "\(field).\(entry.key)"
+            if body(entry, path) { continue }
+            let hint = nearest(entry.key, in: names).map { "; did you mean \($0)?" } ?? ""
+            note(entry.keyMark, path, "unknown; the fields here are \(names.joined(separator: ", "))\(hint)")
+        }
+    }
+
+    func list<Value>(_ node: Node, _ field: String, _ element: (Node, String) -> Value?) -> [Value] {
+        guard let elements = node.elements else {
+            refuse(node, field, "a list")
+            return []
+        }
+        return elements.enumerated().compactMap { element($1, "\(field)[\($0)]") }
+    }
+
+    func text(_ node: Node, _ field: String) -> String? {
+        if let text = node.string, !text.isEmpty { return text }
+        refuse(node, field, "a string")
+        return nil
+    }
+
+    func flag(_ node: Node, _ field: String) -> Bool? {
+        if let flag = node.bool { return flag }
+        refuse(node, field, "true or false")
+        return nil
+    }
+
+    func choice<Value: CaseIterable & RawRepresentable<String>>(_ node: Node, _ field: String) -> Value? {
+        if let value = node.string.flatMap(Value.init(rawValue:)) { return value }
+        refuse(node, field, Value.allCases.map(\.rawValue).joined(separator: " or "))
+        return nil
+    }
+
+    func whole<Value: FixedWidthInteger>(_ node: Node, _ field: String, _ range: ClosedRange<Value>) -> Value? {
+        if let value = node.uint.flatMap({ Value(exactly: $0) }), range.contains(value) { return value }
+        refuse(node, field, "a whole number from \(range.lowerBound) to \(range.upperBound)")
+        return nil
+    }
+
+    /// A word that names a rule, a set or a credential.
+    func name(_ node: Node, _ field: String) -> String? {
+        if let name = node.string, Self.isName(name) { return name }
+        refuse(node, field, "a name of letters, digits, ., _, / and -")
+        return nil
+    }
+
+    private static func isName(_ name: String) -> Bool {
+        (1...128).contains(name.utf8.count)
+            && name.utf8.allSatisfy { byte in
+                isAlphanumeric(byte) || "._/-[]".utf8.contains(byte)
+            }
+    }
+
+    static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+    }
+
+    /// What `make` makes of a text; its error is told.
+    func made<Value>(
+        _ node: Node, _ field: String, _ make: (String) throws(EgressPolicyError) -> Value
+    ) -> Value? {
+        guard let text = text(node, field) else { return nil }
+        do throws(EgressPolicyError) {
+            return try make(text)
+        } catch {
+            note(node.mark, field, error.message)
+            return nil
+        }
+    }
+}
+
+// Amounts.
+extension PolicyReader {
+    /// Dollars with at most six decimals, in millionths.
+    func dollars(_ node: Node, _ field: String) -> UInt64? {
+        if let number = node.number, number >= 0, number <= 1_000_000 {
+            let micro = number * 1_000_000
+            // A figure of the YAML, so the nearest whole number is what was written.
+            if (micro - micro.rounded()).magnitude < 0.001 { return UInt64(micro.rounded()) }
+        }
+        refuse(node, field, "dollars from 0 to 1000000 with at most six decimals")
+        return nil
+    }
+
+    /// `60%`.
+    func percent(_ node: Node, _ field: String) -> Int? {
+        if let text = node.string, text.hasSuffix("%"), let value = Int(text.dropLast()), (1...100).contains(value) {
+            return value
+        }
+        refuse(node, field, "a part such as 60%")
+        return nil
+    }
+
+    private static let intervals: [(String, Int64)] = [
+        ("s", 1_000_000_000), ("min", 60_000_000_000), ("h", 3_600_000_000_000),
+    ]
+
+    /// `600/min`.
+    func rate(_ node: Node, _ field: String) -> RequestRate? {
+        let parts = (node.string ?? "").split(separator: "/", omittingEmptySubsequences: false)
+        if parts.count == 2, let requests = Int(parts[0]), (1...1_000_000).contains(requests),
+            let interval = Self.intervals.first(where: { $0.0 == parts[1] })
+        {
+            return RequestRate(requests: requests, interval: interval.1)
+        }
+        refuse(node, field, "a rate such as 600/min, 10/s or 1000/h")
+        return nil
+    }
+
+    static func text(_ rate: RequestRate) -> String {
+        "\(rate.requests)/\(intervals.first { $0.1 == rate.interval }?.0 ?? "s")"
+    }
+
+    /// `64MiB`, or bytes.
+    func size(_ node: Node, _ field: String) -> Int? {
+        if let bytes = node.int, bytes > 0, bytes <= 1 << 50 { return Int(bytes) }
+        for (unit, shift) in [("KiB", 10), ("MiB", 20), ("GiB", 30)] {
+            if let text = node.string, text.hasSuffix(unit), let number = Int(text.dropLast(3)),
+                (1...(1 << 20)).contains(number)
+            {
+                return number << shift
+            }
+        }
+        refuse(node, field, "a size such as 64MiB")
+        return nil
+    }
+}
