@@ -1,0 +1,111 @@
+import Documents
+import Records
+
+/// The prices of a provider's models at a date, from a file such as `Profiles/prices/anthropic.json`.
+///
+/// ```json
+/// {
+///   "provider": "anthropic", "date": "2026-11-21", "source": "where the prices were read",
+///   "models": {
+///     "claude-haiku-5-5": {
+///       "input": 0.1, "output": 0.5, "cache-write-5m": 0.125, "cache-write-1h": 0.2, "cache-read": 0.01, "fast": 2,
+///       "tiers": [{"above": 100000, "input": 0.5, …}]
+///     }
+///   },
+///   "modifiers": {"geo-us": 1.1, "batch": 0.5, "web-search": 0.01},
+///   "bounds": {"image-tokens": 5000, "context-tokens": 1000000, "overhead-tokens": 2048},
+///   "digest": "sha256 of all the rest"
+/// }
+/// ```
+/// Prices are in dollars per million tokens with up to six decimals, a web search in dollars. `bounds` are what a
+/// reservation reckons with where a request's bytes do not tell.
+public struct PriceTable: Sendable, Equatable {
+    /// When the prices were read: `2026-11-21`.
+    public let date: String
+    /// Where they were read.
+    public let source: String
+    /// SHA-256 of the table's compact JSON without its member `digest`: what a charge names its prices by.
+    public let digest: String
+    /// The models that it has, sorted.
+    public var models: [String] { table.keys.sorted() }
+
+    private let table: [String: Rates]
+    /// The highest of everything, for a model that is not in the table.
+    let ceiling: Rates
+    let geo: Factor
+    let batch: Factor
+    /// Picodollars a search.
+    let webSearch: UInt64
+    /// The most tokens that an image can count for.
+    let imageTokens: UInt64
+    /// The most tokens that any model takes as a prompt.
+    let contextTokens: UInt64
+    /// The most tokens that the provider puts before a prompt by itself, and for each tool that it describes itself.
+    let overheadTokens: UInt64
+
+    /// Reads a table.
+    ///
+    /// - Throws: everything that is wrong with it; a `digest` that is not that of the rest is wrong too.
+    public init(_ node: Node, file: String) throws(Problems) {
+        let reader = DocumentReader(file: file)
+        date = reader.text(node, "date")
+        source = reader.text(node, "source")
+        var table: [String: Rates] = [:]
+        for entry in reader.mapping(node, "models") {
+            table[entry.key] = reader.rates(entry.value, "models.\(entry.key)")
+        }
+        let modifiers = node["modifiers"] ?? [:]
+        geo = Factor(millionths: reader.millionths(modifiers, "geo-us", "modifiers.") ?? 0)
+        batch = Factor(millionths: reader.millionths(modifiers, "batch", "modifiers.") ?? 0)
+        webSearch = (reader.millionths(modifiers, "web-search", "modifiers.") ?? 0) * 1_000_000
+        let bounds = node["bounds"] ?? [:]
+        imageTokens = reader.count(bounds, "image-tokens", "bounds.")
+        contextTokens = reader.count(bounds, "context-tokens", "bounds.")
+        overheadTokens = reader.count(bounds, "overhead-tokens", "bounds.")
+        let rest = (node.entries ?? []).filter { $0.key != "digest" }
+        digest = sha256(Array(Node(.mapping(rest)).json().utf8))
+        if let told = node["digest"], told.string != digest {
+            reader.report(told, "digest", "expected \(digest), the SHA-256 of the rest, for these prices")
+        }
+        if table.isEmpty { reader.report(node, "models", "expected at least one model") }
+        guard reader.problems.isEmpty, let first = table.values.first else { throw Problems(reader.problems) }
+        self.table = table
+        ceiling = table.values.reduce(first) { highest, rates in
+            let tier = (highest.tiers + rates.tiers).reduce(rates.tiers[0]) { $0.ceiling($1) }
+            return Rates(tiers: [tier], fast: max(highest.fast, rates.fast))
+        }
+    }
+
+    /// What a model costs: under its own name, or under its name without a date (`-20251101`) or `-latest`.
+    public func rates(for model: String) -> Rates? {
+        if let rates = table[model] { return rates }
+        guard let dash = model.lastIndex(of: "-") else { return nil }
+        let suffix = model[dash...].dropFirst()
+        let isDate = suffix.utf8.count == 8 && suffix.utf8.allSatisfy { 0x30...0x39 ~= $0 }
+        return isDate || suffix == "latest" ? table[String(model[..<dash])] : nil
+    }
+}
+
+extension DocumentReader {
+    fileprivate func rates(_ node: Node, _ path: String) -> Rates {
+        check(
+            node, path, members: ["input", "output", "cache-write-5m", "cache-write-1h", "cache-read", "fast", "tiers"])
+        var tiers = [tier(node, path, above: 0)]
+        for (index, element) in (node["tiers"]?.elements ?? []).enumerated() {
+            let path = "\(path).tiers[\(index)]"
+            tiers.append(tier(element, path, above: count(element, "above", path + ".")))
+        }
+        for (lower, upper) in zip(tiers, tiers.dropFirst()) where upper.above <= lower.above {
+            report(node, path + ".tiers", "expected ascending numbers of `above`")
+        }
+        let fast = node["fast"] == nil ? nil : millionths(node, "fast", path + ".")
+        return Rates(tiers: tiers, fast: fast.map { Factor(millionths: $0) } ?? .one)
+    }
+
+    private func tier(_ node: Node, _ path: String, above: UInt64) -> Rates.Tier {
+        func price(_ name: String) -> UInt64 { millionths(node, name, path + ".") ?? 0 }
+        return Rates.Tier(
+            above: above, input: price("input"), output: price("output"), cacheWrite5m: price("cache-write-5m"),
+            cacheWrite1h: price("cache-write-1h"), cacheRead: price("cache-read"))
+    }
+}
