@@ -123,7 +123,8 @@ extension Carrel {
                 draft = report
                 let written = SessionRecord(
                     id: id, tenant: tenant.name, profile: profile.name, command: request.command,
-                    started: report.started, pid: pid, supervisor: getpid(), isDetached: request.isDetached,
+                    workdir: parts.workdir, started: report.started, pid: pid, supervisor: getpid(),
+                    isDetached: request.isDetached,
                     cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: report.node,
                     spec: composed.spec.node, filter: profile.seccomp.path,
                     reportPath: try request.report.map(absolute), logLimit: profile.limits.log)
@@ -146,7 +147,7 @@ extension Carrel {
         } catch {
             try? made?.kill()
             try? made?.remove()
-            WorkdirGuard.release(session: id, in: state)
+            WorkdirClaims.release(id, workdir: try? request.workdir.map(absolute), in: state)
             live.remove(id: id, supervisor: getpid())
             throw error
         }

@@ -16,6 +16,8 @@ public struct SessionRecord: Sendable {
     public let profile: String
     /// What it runs.
     public let command: [String]
+    /// The workdir on the host, absolute; `nil` where it has none.
+    let workdir: String?
     /// When it started.
     public let started: Timestamp
     /// PID 1 of the session, as the host numbers it.
@@ -42,14 +44,16 @@ public struct SessionRecord: Sendable {
     let logLimit: Int
 
     init(
-        id: String, tenant: String, profile: String, command: [String], started: Timestamp, pid: Int32,
-        supervisor: Int32, isDetached: Bool, cgroup: String?, startedMonotonic: UInt64, draft: Node, spec: Node,
+        id: String, tenant: String, profile: String, command: [String], workdir: String?,
+        started: Timestamp, pid: Int32, supervisor: Int32, isDetached: Bool, cgroup: String?, startedMonotonic: UInt64,
+        draft: Node, spec: Node,
         filter: String, reportPath: String?, logLimit: Int
     ) {
         self.id = id
         self.tenant = tenant
         self.profile = profile
         self.command = command
+        self.workdir = workdir
         self.started = started
         self.pid = pid
         self.pidStarted = startTime(of: pid) ?? 0
@@ -69,7 +73,8 @@ public struct SessionRecord: Sendable {
         [
             "schema": "carrel.session/1", "session": Node(.string(id)), "tenant": Node(.string(tenant)),
             "profile": Node(.string(profile)), "command": Node(.sequence(command.map { Node(.string($0)) })),
-            "started": Node(.string(started.description)), "pid": Node(.integer(Int64(pid))),
+            "workdir": workdir.map { Node(.string($0)) } ?? nil, "started": Node(.string(started.description)),
+            "pid": Node(.integer(Int64(pid))),
             "pidStarted": Node(.integer(Int64(pidStarted))), "supervisor": Node(.integer(Int64(supervisor))),
             "detached": Node(.bool(isDetached)), "cgroup": cgroup.map { Node(.string($0)) } ?? nil,
             "startedMonotonic": Node(.integer(Int64(startedMonotonic))), "filter": Node(.string(filter)),
@@ -92,6 +97,7 @@ public struct SessionRecord: Sendable {
         self.tenant = tenant
         self.profile = profile
         self.command = command.compactMap(\.string)
+        workdir = node["workdir"]?.string
         self.started = started
         self.pid = Int32(truncatingIfNeeded: pid)
         self.pidStarted = UInt64(pidStarted)

@@ -176,7 +176,7 @@ final class Supervisor {
         log?.drain { _ in }
         oom?.close()
         do { try cgroup?.remove() } catch { recorder.warn("session \(record.id): \(error)") }
-        WorkdirGuard.release(session: record.id, in: state)
+        if let workdir = record.workdir { WorkdirClaims.release(record.id, workdir: workdir, in: state) }
         LiveSessions(state: state).remove(id: record.id, supervisor: record.supervisor)
         return code
     }

@@ -39,7 +39,7 @@ extension Carrel {
             usage = Report.Usage(cgroup.usage())
             do { try cgroup.remove() } catch { continue }
         }
-        WorkdirGuard.release(session: id, in: state)
+        WorkdirClaims.release(id, workdir: record?.workdir, in: state)
         let recorder = Recorder(state)
         try? recorder.decided(
             .sweep,

@@ -1,0 +1,134 @@
+import Glibc
+import Syscalls
+import SystemPackage
+
+/// Which sessions work in one workdir, and what was made there for them: one file, named by the workdir's device and
+/// inode.
+///
+/// ```
+/// /home/ann/repo NUL  d 4711 .claude NUL  f 4712 .claude/settings.json NUL  s s-42 NUL  s s-43 NUL NUL
+/// ```
+///
+/// Whoever reads or changes one holds the lock on all of them (``locked(_:_:)``).
+struct WorkdirClaims {
+    private let key: String
+    private let state: StateDirectory
+    /// Where the workdir was when the first of the sessions started.
+    private let workdir: String
+    /// What was made, in the order in which it was.
+    var ghosts: [WorkdirGuard.Ghost] = []
+    /// The sessions that have not ended.
+    var sessions: [String] = []
+
+    /// The claims on the directory that `root` is open on.
+    init(_ root: FileDescriptor, _ workdir: String, _ state: StateDirectory) throws(SystemError) {
+        let key = try Self.key(of: root)
+        self = Self(key: key, state) ?? Self(key: key, workdir, state)
+    }
+
+    private init(key: String, _ workdir: String, _ state: StateDirectory) {
+        self.key = key
+        self.state = state
+        self.workdir = workdir
+    }
+
+    /// The claims that are written down; `nil` where there are none.
+    private init?(key: String, _ state: StateDirectory) {
+        guard
+            let fields = try? readText(state["workdirs/\(key)"]).utf8.split(
+                separator: 0, omittingEmptySubsequences: false),
+            let workdir = fields.first
+        else { return nil }
+        self.init(key: key, String(Substring(workdir)), state)
+        // An empty field ends them: behind it may be what a longer text has left.
+        for field in fields.dropFirst().prefix(while: { !$0.isEmpty }) {
+            let parts = field.split(separator: 0x20, maxSplits: field.first == UInt8(ascii: "s") ? 1 : 2)
+            let words = parts.map { String(Substring($0)) }
+            if words.count == 2 {
+                sessions.append(words[1])
+            } else if words.count == 3, let inode = UInt64(words[1]) {
+                ghosts.append(WorkdirGuard.Ghost(path: words[2], inode: inode, isDirectory: words[0] == "d"))
+            }
+        }
+    }
+
+    private static func key(of root: FileDescriptor) throws(SystemError) -> String {
+        let found = try status(root)
+        return "\(found.st_dev)-\(found.st_ino)"
+    }
+
+    /// Whether a session has claims on the directory that `root` is open on.
+    static func exist(_ root: FileDescriptor, in state: StateDirectory) -> Bool {
+        (try? key(of: root)).map { exists(state["workdirs/\($0)"]) } ?? false
+    }
+
+    static func locked(_ state: StateDirectory, _ body: () throws(SessionError) -> Void) throws(SessionError) {
+        try withLock(state["workdirs.lock"]) { _ throws(SessionError) in try body() }
+    }
+
+    /// Writes them down, or forgets them where no session is left.
+    func write() throws(SystemError) {
+        let path = state["workdirs/\(key)"]
+        if sessions.isEmpty { return exists(path) ? try Syscalls.remove(path) : () }
+        var text = workdir + "\0"
+        for ghost in ghosts { text += "\(ghost.isDirectory ? "d" : "f") \(ghost.inode) \(ghost.path)\0" }
+        for session in sessions { text += "s \(session)\0" }
+        text += "\0"
+        // In one call: there is no instant at which half of it stands there.
+        try withOpen(path, O_WRONLY | O_CREAT | O_NOFOLLOW) { file throws(SystemError) in
+            try writeAt(file, offset: 0, Array(text.utf8), named: path)
+        }
+    }
+
+    /// Forgets `session`, and removes what was made where it was the last one. What the user or an agent has put
+    /// something into since is left to them.
+    ///
+    /// - Parameter workdir: where the session worked; with `nil`, or where that has moved, all claims are looked through.
+    static func release(_ session: String, workdir: String?, in state: StateDirectory) {
+        try? locked(state) { () throws(SessionError) in
+            let here = workdir.flatMap { try? open($0, O_PATH | O_DIRECTORY) }
+            defer { here.map { close($0) } }
+            var keys = here.flatMap { try? key(of: $0) }.map { [$0] } ?? []
+            if !keys.contains(where: { Self(key: $0, state)?.sessions.contains(session) ?? false }) {
+                keys = (try? list(state["workdirs"])) ?? []
+            }
+            for key in keys {
+                guard var claims = Self(key: key, state), claims.sessions.contains(session) else { continue }
+                claims.sessions.removeAll { $0 == session }
+                if claims.sessions.isEmpty { claims.removeGhosts(from: 0) }
+                try? claims.write()
+            }
+        }
+    }
+
+    /// Removes what was made from the user's tree, the last first, but for the first `kept`.
+    func removeGhosts(from kept: Int) {
+        guard let root = try? open(workdir, O_RDONLY | O_DIRECTORY) else { return }
+        defer { close(root) }
+        // The path may lead to another directory by now; that one is not ours to touch.
+        guard (try? Self.key(of: root)) == key else { return }
+        for ghost in ghosts[kept...].reversed() {
+            guard let (parent, name) = try? openParent(of: ghost.path, in: root) else { continue }
+            defer { if parent != root { close(parent) } }
+            guard let found = try? status(name, at: parent, followingLinks: false),
+                ghost.inode == 0 || UInt64(found.st_ino) == ghost.inode
+            else { continue }
+            if ghost.isDirectory {
+                _ = unlinkat(parent.rawValue, name, AT_REMOVEDIR)
+            } else if found.st_mode & S_IFMT == S_IFREG, found.st_size == 0 {
+                _ = unlinkat(parent.rawValue, name, 0)
+            }
+        }
+    }
+}
+
+/// Opens the directory that `path` is in, below `root` and through no symbolic link: `root` itself where it is that one.
+func openParent(
+    of path: String, in root: FileDescriptor
+) throws(SystemError) -> (parent: FileDescriptor, name: String) {
+    let names = steps(of: path)
+    if names.count == 1 { return (root, names[0]) }
+    let parent = try open(
+        names.dropLast().joined(separator: "/"), O_PATH | O_DIRECTORY, in: root, [.beneath, .noSymlinks])
+    return (parent, names[names.count - 1])
+}
