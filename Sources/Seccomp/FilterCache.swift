@@ -52,21 +52,24 @@ public struct FilterCache: Sendable {
 
     /// The filter of the profile that `source` is the text of, and the SHA-256 of that text in hexadecimal.
     ///
-    /// - Parameter file: what errors call the profile.
+    /// - Parameters:
+    ///   - file: what errors call the profile.
+    ///   - reading: how strictly it is read.
     public func program(
-        for source: [UInt8], file: String
+        for source: [UInt8], file: String, reading: FilterReading = .authored
     ) throws(FilterError) -> (program: FilterProgram, digest: String) {
         let name = FilterEntry.name(for: source)
-        if let bytes = try kept(name), let entry = FilterEntry(bytes, of: source) {
+        if let bytes = try kept(name), let entry = FilterEntry(bytes, of: source, reading) {
             return (entry.program, entry.digest)
         }
         let program: FilterProgram
         do throws(Problems) {
             let node = try Node.parse(source, file: file)
-            program = try FilterCompiler.compile(try LinuxSeccomp(node, file: file), file: file, source: node)
+            program = try FilterCompiler.compile(
+                try LinuxSeccomp(node, file: file), file: file, source: node, reading: reading)
         } catch { throw .profile(error) }
         let entry = FilterEntry(program: program, digest: FilterEntry.digest(of: source))
-        keep(entry.bytes(of: source), as: name)
+        keep(entry.bytes(of: source, reading), as: name)
         return (program, entry.digest)
     }
 

@@ -5,7 +5,7 @@ import Syscalls
 
 /// One file of the cache: a header of 104 bytes, the text of the profile, the instructions.
 ///
-///      0  "carrelBP"                     8  version of the compiler, architecture
+///      0  "carrelBP"                     8  version of the compiler and how it read, architecture
 ///     16  flags, length of the text     24  length of the instructions
 ///     32  SHA-256 of the text, in hexadecimal
 ///     96  checksum of the first 96 bytes and the instructions
@@ -24,7 +24,7 @@ struct FilterEntry {
     }
 
     /// Reads an entry; `nil` if it is torn, of another compiler, or of another profile than `source`.
-    init?(_ bytes: [UInt8], of source: [UInt8]) {
+    init?(_ bytes: [UInt8], of source: [UInt8], _ reading: FilterReading = .authored) {
         let start = Self.headerSize + source.count
         guard bytes.count > start else { return nil }
         let flags = bytes.withUnsafeBytes {
@@ -32,7 +32,7 @@ struct FilterEntry {
         }
         program = FilterProgram(instructions: Array(bytes[start...]), flags: flags)
         digest = String(decoding: bytes[32..<96], as: UTF8.self)
-        let expected = header(of: source)
+        let expected = header(of: source, reading)
         let same = bytes.withUnsafeBytes { kept in
             memcmp(kept.baseAddress!, expected, expected.count) == 0
                 && memcmp(kept.baseAddress! + Self.headerSize, source, source.count) == 0
@@ -41,18 +41,18 @@ struct FilterEntry {
     }
 
     /// The file.
-    func bytes(of source: [UInt8]) -> [UInt8] {
-        header(of: source) + source + program.instructions
+    func bytes(of source: [UInt8], _ reading: FilterReading = .authored) -> [UInt8] {
+        header(of: source, reading) + source + program.instructions
     }
 
-    private func header(of source: [UInt8]) -> [UInt8] {
+    private func header(of source: [UInt8], _ reading: FilterReading) -> [UInt8] {
         var header: [UInt8] = []
         header.reserveCapacity(Self.headerSize)
         func append(_ low: UInt32, _ high: UInt32) {
             withUnsafeBytes(of: UInt64(high) << 32 | UInt64(low)) { header.append(contentsOf: $0) }
         }
         header.append(contentsOf: "carrelBP".utf8)
-        append(UInt32(FilterCompiler.version), seccomp_arch_native())
+        append(UInt32(FilterCompiler.version) << 1 | (reading == .runtime ? 1 : 0), seccomp_arch_native())
         append(program.flags.rawValue, UInt32(source.count))
         append(UInt32(program.instructions.count), 0)
         header.append(contentsOf: digest.utf8)

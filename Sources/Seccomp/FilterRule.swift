@@ -1,12 +1,10 @@
-import OCISpec
-
 /// What one call does when all comparisons of its arguments hold.
-struct FilterRule: Equatable {
-    let call: UInt32
+package struct FilterRule: Sendable, Equatable {
+    package let call: UInt32
     /// What the filter returns (`SECCOMP_RET_*`, with its data).
-    let action: UInt32
+    package let action: UInt32
     /// At most one comparison an argument; none: the rule always holds.
-    let tests: [ArgumentTest]
+    package let tests: [ArgumentTest]
 
     /// Whether one set of arguments can meet both rules.
     func overlaps(_ other: FilterRule) -> Bool {
@@ -17,16 +15,35 @@ struct FilterRule: Equatable {
 }
 
 /// A comparison of the bits `mask` of one argument.
-struct ArgumentTest: Hashable {
-    enum Comparison { case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual }
+package struct ArgumentTest: Sendable, Hashable {
+    package enum Comparison: Sendable { case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual }
 
-    let index: Int
-    let mask: UInt64
-    let comparison: Comparison
-    let value: UInt64
+    package let index: Int
+    package let mask: UInt64
+    package let comparison: Comparison
+    package let value: UInt64
+
+    /// Whether the call's argument meets the test.
+    package func holds(_ call: FilteredCall) -> Bool {
+        let found = call.arguments[index] & mask
+        return switch comparison {
+        case .equal: found == value
+        case .notEqual: found != value
+        case .less: found < value
+        case .lessOrEqual: found <= value
+        case .greater: found > value
+        case .greaterOrEqual: found >= value
+        }
+    }
 
     /// Whether no argument meets both tests.
     func excludes(_ other: ArgumentTest) -> Bool {
+        if comparison == .equal && other.comparison == .equal {
+            return (value ^ other.value) & mask & other.mask != 0
+        }
+        return excludesInPart(other)
+    }
+    private func excludesInPart(_ other: ArgumentTest) -> Bool {
         patterns.allSatisfy { mine in
             other.patterns.allSatisfy { (mine.value ^ $0.value) & mine.mask & $0.mask != 0 }
         }

@@ -1,7 +1,7 @@
 import CLibseccomp
 import CSyscalls
 
-/// Writes the instructions of a filter: a binary search over the ranges of calls that end alike, then the comparisons.
+/// Writes the instructions of a filter: for each entry of the kernel a binary search over the ranges of calls that end alike, then the comparisons.
 ///
 /// Why not libseccomp's own generator: it spends an instruction or more on each call where a range costs two, and has
 /// no comparison at 32 bits but "equal", so that `SCMP_CMP_NE` of an `int` is passed by with junk in the upper half
@@ -26,47 +26,62 @@ struct FilterWriter {
     private struct Alternative: Hashable {
         var tests: ArraySlice<ArgumentTest>
         let action: UInt32
+
+        /// Whether no arguments meet both.
+        func excludes(_ other: Alternative) -> Bool {
+            tests.contains { mine in other.tests.contains { $0.index == mine.index && mine.excludes($0) } }
+        }
     }
 
-    private let defaultAction: UInt32
+    private let rules: FilterRules
     private var reversed: [sock_filter] = []
     private var written: [[Alternative]: Place] = [:]
     private var loaded: [Place: Place] = [:]
 
     /// The whole program, as bytes.
-    static func program(rules: [FilterRule], defaultAction: UInt32) -> [UInt8] {
-        var writer = FilterWriter(defaultAction: defaultAction)
-        writer.write(rules)
+    static func program(_ rules: FilterRules) -> [UInt8] {
+        var writer = FilterWriter(rules)
+        writer.write()
         return writer.reversed.reversed().withUnsafeBytes { Array($0) }
     }
 
-    private init(defaultAction: UInt32) { self.defaultAction = defaultAction }
+    private init(_ rules: FilterRules) { self.rules = rules }
 
-    private mutating func write(_ rules: [FilterRule]) {
+    private mutating func write() {
         let number = Load(offset: MemoryLayout<seccomp_data>.offset(of: \.nr)!)
         let architecture = Load(offset: MemoryLayout<seccomp_data>.offset(of: \.arch)!)
         let kill = action(UInt32(SECCOMP_RET_KILL_PROCESS))
-        var start = search(ranges(rules)[...], number)
-        #if arch(x86_64)
-            // The bit that marks a call as x32's; -1 is no call, but what a tracer skips one with (seccomp(2)).
-            let skipped = branch(number, BPF_JEQ, UInt32.max, action(defaultAction), kill)
-            start = branch(number, BPF_JGE, UInt32(__X32_SYSCALL_BIT), skipped, start)
-        #endif
-        start = branch(architecture, BPF_JEQ, seccomp_arch_native(), start, kill)
+        var start = kill
+        // The machine's own entry is asked for first, so it is written last.
+        for entry in rules.entries.reversed() where entry != .x32 {
+            var calls = rules.rules[entry] ?? [:]
+            let hasX32 = entry == .x86_64 && rules.entries.contains(.x32)
+            if hasX32 { calls.merge(rules.rules[.x32] ?? [:]) { $1 } }
+            var found = search(ranges(calls)[...], number)
+            if entry == .x86_64 && !hasX32 {
+                // The bit that marks a call as x32's; -1 is no call, but what a tracer skips one with (seccomp(2)).
+                let skipped = branch(number, BPF_JEQ, UInt32.max, action(rules.defaultAction), kill)
+                found = branch(number, BPF_JGE, Architecture.x32Bit, skipped, found)
+            }
+            start = branch(architecture, BPF_JEQ, entry.audit, found, start)
+        }
         reach(start, having: nil, within: 0)
     }
 
     /// The first number of each range of calls that end alike, in rising order, from 0 on.
-    private func ranges(_ rules: [FilterRule]) -> [(start: UInt32, ending: [Alternative])] {
-        var endings: [UInt32: [Alternative]] = [:]
-        for rule in rules {
-            endings[rule.call, default: []].append(Alternative(tests: rule.tests[...], action: rule.action))
-        }
+    private func ranges(_ calls: [UInt32: [FilterRule]]) -> [(start: UInt32, ending: [Alternative])] {
+        let byDefault = [Alternative(tests: [], action: rules.defaultAction)]
         var ranges: [(start: UInt32, ending: [Alternative])] = []
-        for number in 0...(endings.keys.max() ?? 0) + 1 {
-            let ending = endings[number] ?? [Alternative(tests: [], action: defaultAction)]
-            if ranges.last?.ending != ending { ranges.append((number, ending)) }
+        func add(_ start: UInt32, _ ending: [Alternative]) {
+            if ranges.last?.ending != ending { ranges.append((start, ending)) }
         }
+        var next: UInt32 = 0
+        for (number, rules) in calls.sorted(by: { $0.key < $1.key }) {
+            if number > next { add(next, byDefault) }
+            add(number, rules.map { Alternative(tests: $0.tests[...], action: $0.action) })
+            next = number + 1
+        }
+        add(next, byDefault)
         return ranges
     }
 
@@ -82,32 +97,53 @@ struct FilterWriter {
 
     private mutating func action(_ action: UInt32) -> Place { ending([Alternative(tests: [], action: action)]) }
 
-    /// Where a call ends by the one alternative that its arguments meet, else by the default action. An ending that is
+    /// Where a call ends by the first alternative that its arguments meet, else by the default action. An ending that is
     /// written already and near enough serves again.
     private mutating func ending(_ alternatives: [Alternative]) -> Place {
         if let place = written[alternatives], reversed.count - place.distance < 200 { return place }
         let place =
             alternatives[0].tests.isEmpty
             ? append(BPF_RET | BPF_K, alternatives[0].action)
-            : choice(alternatives, otherwise: action(defaultAction))
+            : choice(alternatives[...], otherwise: action(rules.defaultAction))
         written[alternatives] = place
         return place
     }
 
-    /// The alternatives by their first tests; those that share one are told apart behind it. Their order is free, since
-    /// no two that arguments can meet at once differ in their action.
-    private mutating func choice(_ alternatives: [Alternative], otherwise: Place) -> Place {
-        if let done = alternatives.first(where: { $0.tests.isEmpty }) { return action(done.action) }
-        var place = otherwise
-        var tests: [ArgumentTest] = []
-        for case let test? in alternatives.map(\.tests.first) where !tests.contains(test) { tests.append(test) }
-        for test in tests.reversed() {
-            let behind = alternatives.filter { $0.tests.first == test }.map {
-                Alternative(tests: $0.tests.dropFirst(), action: $0.action)
-            }
-            place = compare(test, choice(behind, otherwise: place), place)
+    /// The alternatives by their first tests; those that share one are told apart behind it.
+    private mutating func choice(_ alternatives: ArraySlice<Alternative>, otherwise: Place) -> Place {
+        var (alternatives, place) = (alternatives, otherwise)
+        if let always = alternatives.firstIndex(where: { $0.tests.isEmpty }) {
+            // What stands behind it is never asked, and what does the same need not be.
+            let done = alternatives[always].action
+            alternatives = alternatives[..<always]
+            while alternatives.last?.action == done { alternatives.removeLast() }
+            place = action(done)
+        }
+        for group in groups(alternatives).reversed() {
+            let behind = group.map { Alternative(tests: $0.tests.dropFirst(), action: $0.action) }
+            if let test = group[0].tests.first { place = compare(test, choice(behind[...], otherwise: place), place) }
         }
         return place
+    }
+
+    /// The alternatives with those together that share their first test, as far as their order allows: one passes
+    /// another that has the same action, or that no arguments meet together with it.
+    private func groups(_ alternatives: ArraySlice<Alternative>) -> [[Alternative]] {
+        var groups: [[Alternative]] = []
+        for alternative in alternatives {
+            let group = groups.lastIndex { $0[0].tests.first == alternative.tests.first }
+            let isFree = group.map { group in
+                groups[(group + 1)...].joined().allSatisfy {
+                    $0.action == alternative.action || $0.excludes(alternative)
+                }
+            }
+            if let group, isFree == true {
+                groups[group].append(alternative)
+            } else {
+                groups.append([alternative])
+            }
+        }
+        return groups
     }
 
     private mutating func compare(_ test: ArgumentTest, _ yes: Place, _ no: Place) -> Place {

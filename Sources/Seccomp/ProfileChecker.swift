@@ -10,46 +10,78 @@ struct ProfileChecker {
     private let file: String
     /// The document that the profile was read from, where there is one: it knows the lines.
     private let source: Node?
+    private let reading: FilterReading
+    private let machine: Architecture
     private var problems: [Problem] = []
+    private var gathered: FilterRules
+    /// The rules so far, with the fields that they stand in.
+    private var earlier: [Architecture: [UInt32: [(rule: FilterRule, field: String)]]] = [:]
 
-    init(_ profile: LinuxSeccomp, file: String, source: Node?) {
+    init(_ profile: LinuxSeccomp, file: String, source: Node?, reading: FilterReading, machine: Architecture) {
         self.profile = profile
         self.file = file
         self.source = source
+        self.reading = reading
+        self.machine = machine
+        gathered = FilterRules(
+            defaultAction: Self.action(profile.defaultAction, profile.defaultErrnoRet), machine: machine,
+            entries: machine.entries.filter { $0 == machine || profile.architectures.contains($0.specName) })
     }
 
-    /// The rules: one for each call that a rule of the profile names.
-    mutating func rules() throws(Problems) -> [FilterRule] {
+    /// What the profile means: a rule for each call that it names, on each entry that it lets be used.
+    mutating func rules() throws(Problems) -> FilterRules {
         do throws(Problems) {
             try profile.validate(file: file, document: source)
         } catch { problems = error.list }
-        let native = profile.architectures.isEmpty || profile.architectures.contains(Architecture.native.specName)
-        if !native {
-            report("architectures", "expected \(Architecture.native.specName), this machine's own, among them")
+        if reading == .authored {
+            let isNative = profile.architectures.isEmpty || profile.architectures.contains(machine.specName)
+            if !isNative { report("architectures", "expected \(machine.specName), this machine's own, among them") }
+            if let source { checkMembers(of: source) }
         }
-        if let source { checkMembers(of: source) }
-        var rules: [FilterRule] = []
-        var earlier: [UInt32: [(rule: FilterRule, field: String)]] = [:]
         for (i, entry) in profile.syscalls.enumerated() {
-            let action = Self.action(entry.action, entry.errnoRet)
             for (j, name) in entry.names.enumerated() {
                 let field = "syscalls[\(i)].names[\(j)]"
-                switch CallTable.meaning(of: name) {
-                case .elsewhere, .multiplexed: continue
-                case .unknown:
-                    let near = nearest(name, in: CallTable.names()).map { "; did you mean \($0)?" } ?? ""
-                    report(field, "expected the name of a system call, found \(name)\(near)")
-                case .call(let number):
-                    let tests = tests(entry.args, of: name, in: i)
-                    let rule = FilterRule(call: number, action: action, tests: tests)
-                    for other in earlier[number, default: []] { check(rule, name, field, against: other) }
-                    earlier[number, default: []].append((rule, field))
-                    rules.append(rule)
-                }
+                for architecture in gathered.entries { add(entry, name, field, i, on: architecture) }
             }
         }
         if !problems.isEmpty { throw Problems(problems) }
-        return rules
+        if reading == .runtime { gathered.order() }
+        return gathered
+    }
+
+    /// Adds the rules of one name of an entry of the profile.
+    private mutating func add(
+        _ entry: LinuxSyscall, _ name: String, _ field: String, _ index: Int, on architecture: Architecture
+    ) {
+        let action = Self.action(entry.action, entry.errnoRet)
+        switch CallTable.meaning(of: name, on: architecture) {
+        case .elsewhere: return
+        case .unknown:
+            if reading == .runtime { return }
+            let near = nearest(name, in: CallTable.names()).map { "; did you mean \($0)?" } ?? ""
+            report(field, "expected the name of a system call, found \(name)\(near)")
+        case .call(let number):
+            let conditions = tests(entry.args, of: name, in: index, on: architecture)
+            for tests in conditions {
+                let rule = FilterRule(call: number, action: action, tests: tests)
+                if reading == .authored {
+                    for other in earlier[architecture]?[number] ?? [] { check(rule, name, field, against: other) }
+                    earlier[architecture, default: [:]][number, default: []].append((rule, field))
+                }
+                gathered.add(rule, to: architecture)
+            }
+        case .multiplexed(let call, let argument, let mask, let direct):
+            if let direct {
+                for tests in tests(entry.args, of: name, in: index, on: architecture) {
+                    gathered.add(FilterRule(call: direct, action: action, tests: tests), to: architecture)
+                }
+            }
+            // The multiplexer's other arguments are in memory, where no filter sees them. Forbidding some of them is
+            // forbidding them all; allowing some is allowing none.
+            guard entry.args.isEmpty || FilterRules.isStricter(action, gathered.defaultAction) else { return }
+            let test = ArgumentTest(index: 0, mask: UInt64(mask), comparison: .equal, value: UInt64(argument))
+            gathered.add(FilterRule(call: call, action: action, tests: [test]), to: architecture)
+        }
     }
 
     /// The installation flags, with the one that `SCMP_ACT_NOTIFY` needs.
@@ -81,27 +113,39 @@ struct ProfileChecker {
         }
     }
 
-    private mutating func tests(_ args: [LinuxSeccompArg], of name: String, in rule: Int) -> [ArgumentTest] {
+    /// The tests of an entry, as alternatives of which each must hold whole.
+    private mutating func tests(
+        _ args: [LinuxSeccompArg], of name: String, in rule: Int, on architecture: Architecture
+    ) -> [[ArgumentTest]] {
         var tests: [ArgumentTest] = []
+        var isRepeated = false
         for (k, arg) in args.enumerated() where arg.index < 6 {
             let field = "syscalls[\(rule)].args[\(k)]"
             let index = Int(arg.index)
             // libseccomp refuses this, runc and crun read it as "or", and its author is likely to mean "and".
             if tests.contains(where: { $0.index == index }) {
-                report(
-                    "\(field).index", "expected each argument once, found \(index) again: write a rule for each test")
+                isRepeated = true
+                if reading == .authored {
+                    report(
+                        "\(field).index",
+                        "expected each argument once, found \(index) again: write a rule for each test")
+                }
             }
-            let width = CallTable.mask(of: name, argument: index)
+            var width = CallTable.mask(of: name, argument: index, on: architecture)
             let masked = arg.op == .maskedEqual
             let value = masked ? arg.valueTwo ?? 0 : arg.value
             if (arg.value | value) & ~width != 0 {
                 let bits = width.nonzeroBitCount
-                report(field, "expected values of \(bits) bits, all that \(name) takes of this argument")
+                if reading == .authored && architecture == machine {
+                    report(field, "expected values of \(bits) bits, all that \(name) takes of this argument")
+                }
+                // What other runtimes compare: the whole register.
+                width = .max
             }
             let mask = masked ? arg.value : width
             tests.append(ArgumentTest(index: index, mask: mask, comparison: Self.comparison(arg.op), value: value))
         }
-        return tests
+        return isRepeated && reading == .runtime ? tests.map { [$0] } : [tests]
     }
 
     private static func comparison(_ op: LinuxSeccompOperator) -> ArgumentTest.Comparison {

@@ -31,17 +31,19 @@ import Testing
     }
 
     func allows(_ name: String, _ program: FilterProgram) throws -> Bool {
-        try Interpreter(program.instructions).run(Call(number: Expectation.numbers[name]!)).action == Expectation.allow
+        try FilterInterpreter(program.instructions).run(FilteredCall(number: Expectation.numbers[name]!)).action
+            == Expectation.allow
     }
 
     /// An entry for the profile that allows `mount`, too: what an attacker would like to be used.
     func poison() throws -> Data {
         let source = [UInt8](try Data(contentsOf: profile))
-        let rules = [
-            FilterRule(call: Expectation.numbers["read"]!, action: Expectation.allow, tests: []),
-            FilterRule(call: Expectation.numbers["mount"]!, action: Expectation.allow, tests: []),
-        ]
-        let instructions = FilterWriter.program(rules: rules, defaultAction: Expectation.errno(ENOSYS))
+        var rules = FilterRules(defaultAction: Expectation.errno(ENOSYS), machine: .native, entries: [.native])
+        for name in ["read", "mount"] {
+            let rule = FilterRule(call: Expectation.numbers[name]!, action: Expectation.allow, tests: [])
+            rules.add(rule, to: .native)
+        }
+        let instructions = FilterWriter.program(rules)
         let program = FilterProgram(instructions: instructions, flags: [])
         return Data(FilterEntry(program: program, digest: FilterEntry.digest(of: source)).bytes(of: source))
     }

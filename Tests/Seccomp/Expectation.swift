@@ -1,5 +1,7 @@
 import Foundation
 
+@testable import Seccomp
+
 /// What a profile says of a call, worked out from its JSON alone: no code of the compiler is used, neither for names
 /// nor for numbers nor for widths.
 struct Expectation {
@@ -60,15 +62,15 @@ struct Expectation {
     }
 
     /// What the filter must return.
-    func action(_ call: Call) -> UInt32 {
-        if call.arch != Call.native { return Self.kill }
-        if call.arch == Call.x86_64, call.number >= 0x4000_0000, call.number != .max { return Self.kill }
+    func action(_ call: FilteredCall) -> UInt32 {
+        if call.arch != Architecture.native.audit { return Self.kill }
+        if call.arch == Architecture.x86_64.audit, call.number >= 0x4000_0000, call.number != .max { return Self.kill }
         let met = Set((rules[call.number] ?? []).filter { $0.args.allSatisfy { Self.holds($0, call) } }.map(\.action))
         precondition(met.count < 2, "the profile contradicts itself for \(call)")
         return met.first ?? byDefault
     }
 
-    private static func holds(_ arg: [String: Any], _ call: Call) -> Bool {
+    private static func holds(_ arg: [String: Any], _ call: FilteredCall) -> Bool {
         var value = call.arguments[arg["index"] as! Int]
         if arg["narrow"] as! Bool { value &= 0xffff_ffff }
         let wanted = (arg["value"] as! NSNumber).uint64Value

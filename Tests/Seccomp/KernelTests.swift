@@ -38,7 +38,7 @@ final class AttackBench {
     }
 }
 
-@Suite("behind the filter, on this kernel", .enabled(if: Call.native == Call.x86_64, "the attacks are x86_64 code"))
+@Suite("behind the filter, on this kernel", .enabled(if: Architecture.native == .x86_64, "the attacks are x86_64 code"))
 struct KernelTests {
     static let allowed = [
         "unix", "tcp", "tcp, junk above", "netlink route", "socketpair", "clone", "unshare files",

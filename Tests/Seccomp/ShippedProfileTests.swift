@@ -22,16 +22,16 @@ func compileShipped() throws -> FilterProgram {
 }
 
 @Suite("the shipped profile, compiled") struct ShippedProfileTests {
-    let program: Interpreter
+    let program: FilterInterpreter
     let expectation: Expectation
 
     init() throws {
-        program = try Interpreter(try compileShipped().instructions)
+        program = try FilterInterpreter(try compileShipped().instructions)
         expectation = try Expectation(json: try Data(contentsOf: shippedProfile))
     }
 
-    func check(_ call: Call) throws {
-        let got = try program.run(call).action
+    func check(_ call: FilteredCall) throws {
+        let got = program.run(call).action
         let wanted = expectation.action(call)
         if got != wanted {
             Issue.record("\(call): \(String(got, radix: 16)) instead of \(String(wanted, radix: 16))")
@@ -41,21 +41,21 @@ func compileShipped() throws -> FilterProgram {
     @Test("every call number of every architecture does what the JSON says")
     func everyNumber() throws {
         for number in 0...600 as ClosedRange<UInt32> {
-            for arch in [Call.x86_64, Call.i386, Call.aarch64, 0, .max] {
-                try check(Call(number: number, arch: arch))
-                try check(Call(number: number, arch: arch, arguments: Array(repeating: .max, count: 6)))
+            for arch in [Architecture.x86_64.audit, Architecture.x86.audit, Architecture.aarch64.audit, 0, .max] {
+                try check(FilteredCall(number: number, arch: arch))
+                try check(FilteredCall(number: number, arch: arch, arguments: Array(repeating: .max, count: 6)))
             }
-            #expect(try program.run(Call(number: number, arch: Call.i386)).action == Expectation.kill)
+            #expect(program.run(FilteredCall(number: number, arch: Architecture.x86.audit)).action == Expectation.kill)
         }
         for number in [0x3fff_ffff, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, .max] as [UInt32] {
-            try check(Call(number: number))
+            try check(FilteredCall(number: number))
         }
     }
 
-    @Test("x32 calls are killed", .enabled(if: Call.native == Call.x86_64, "x32 is x86_64's"))
+    @Test("x32 calls are killed", .enabled(if: Architecture.native == .x86_64, "x32 is x86_64's"))
     func x32() throws {
         for number in 0...600 as ClosedRange<UInt32> {
-            #expect(try program.run(Call(number: 0x4000_0000 | number)).action == Expectation.kill)
+            #expect(program.run(FilteredCall(number: 0x4000_0000 | number)).action == Expectation.kill)
         }
     }
 
@@ -69,7 +69,7 @@ func compileShipped() throws -> FilterProgram {
                 for value in expectation.interesting(number, argument: swept) {
                     for a in edges[others[0]] {
                         for b in edges[others[1]] {
-                            var call = Call(number: number)
+                            var call = FilteredCall(number: number)
                             call.arguments[swept] = value
                             call.arguments[others[0]] = a | 0x1234_5678 << 32
                             call.arguments[others[1]] = b
@@ -101,7 +101,8 @@ func compileShipped() throws -> FilterProgram {
                 continue
             }
             for bits in [0, 1, .max, 0x7e02_0000] as [UInt64] {
-                let action = try program.run(Call(number: number, arguments: Array(repeating: bits, count: 6))).action
+                let action = program.run(FilteredCall(number: number, arguments: Array(repeating: bits, count: 6)))
+                    .action
                 let wanted = name == "clone3" ? ENOSYS : EPERM
                 #expect(action == Expectation.errno(wanted), "\(name)")
             }
@@ -111,7 +112,7 @@ func compileShipped() throws -> FilterProgram {
     @Test("the filter is small: it is loaded and searched on every launch")
     func size() throws {
         #expect(program.instructions.count < 250)
-        let longest = try (0...600).map { try program.run(Call(number: $0)).steps }.max() ?? 0
+        let longest = (0...600).map { program.run(FilteredCall(number: $0)).steps }.max() ?? 0
         #expect(longest < 60)
     }
 }

@@ -5,7 +5,7 @@ import Testing
 
 private func present(_ path: String) -> Bool { FileManager.default.isExecutableFile(atPath: path) }
 
-@Suite("what agents run, behind the filter", .enabled(if: Call.native == Call.x86_64, "the bench is x86_64 code"))
+@Suite("what agents run, behind the filter", .enabled(if: Architecture.native == .x86_64, "the bench is x86_64 code"))
 struct WorkloadTests {
     func expectSuccess(
         _ words: String..., saying text: String = "done", sourceLocation: SourceLocation = #_sourceLocation
