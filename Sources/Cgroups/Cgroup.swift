@@ -35,18 +35,33 @@ public final class Cgroup {
         directory = place.directory(path)
     }
 
+    /// In which hierarchies of a hybrid host a cgroup gets a directory.
+    public enum Joining: Sendable {
+        /// Those that its limits, and those of the levels above, need.
+        case needed
+        /// All, so that any limit can be set later, and whoever looks into any of them finds its processes.
+        case every
+    }
+
+    /// Limits of a cgroup that others are made in.
+    public typealias Level = (path: CgroupPath, limits: CgroupLimits)
+
     /// Makes a cgroup, and those above it, and sets its limits; when it throws, nothing is left behind.
     ///
-    /// Throws ``CgroupError/controlAbsent(control:reason:fix:)`` for a limit that this host cannot give, and
-    /// ``CgroupError/exists(_:)`` where there is one already.
-    public static func create(_ host: CgroupHost, _ path: CgroupPath, _ limits: CgroupLimits) throws(CgroupError)
-        -> Cgroup
-    {
+    /// - Parameter levels: cgroups above this one and what they are held to, set at each call.
+    /// - Throws: ``CgroupError/controlAbsent(control:reason:fix:)`` for a limit that this host cannot give, and
+    ///   ``CgroupError/exists(_:)`` where there is one already.
+    public static func create(
+        _ host: CgroupHost, _ path: CgroupPath, _ limits: CgroupLimits, within levels: [Level] = [],
+        joining: Joining = .needed
+    ) throws(CgroupError) -> Cgroup {
         let place = try host.place()
         let tree = host.controllerTree(place)
         let settings = try tree.settings(limits)
-        var controllers: [String] = []
-        for setting in settings where !controllers.contains(setting.controller) {
+        var above: [(CgroupPath, [Setting])] = []
+        for level in levels { above.append((level.path, try tree.settings(level.limits))) }
+        var controllers: [String] = joining == .every ? tree.everyController() : []
+        for setting in above.flatMap(\.1) + settings where !controllers.contains(setting.controller) {
             controllers.append(setting.controller)
         }
         // The v2 directory first and removed last: what an interrupted call leaves is found by it.
@@ -54,7 +69,12 @@ public final class Cgroup {
         var made = Cgroup(host, place, path, tree, [:])
         do throws(CgroupError) {
             made = Cgroup(host, place, path, tree, try tree.provide(controllers, for: path))
+            for (level, settings) in above where !settings.isEmpty {
+                let directories = try tree.find(level)
+                for setting in settings { try tree.apply(setting, in: directories) }
+            }
             for setting in settings { try tree.apply(setting, in: made.directories) }
+            try tree.decide(limits.devices, for: made.directory)
             return made
         } catch {
             try? made.remove()
@@ -80,9 +100,33 @@ public final class Cgroup {
     /// The controllers whose limits are in force or can be updated.
     public var controllers: [String] { directories.keys.sorted() }
 
+    func directoryOf(_ controller: String) -> String? { directories[controller] }
+
     /// Changes those limits that `limits` names.
+    ///
+    /// - Throws: what the kernel refuses; with ``CgroupLimits/checksUse`` also a memory limit below the present use.
     public func update(_ limits: CgroupLimits) throws(CgroupError) {
-        for setting in try tree.settings(limits) { try tree.apply(setting, in: directories) }
+        let settings = try tree.settings(limits)
+        if limits.checksUse, let max = limits.memoryMax, let used = usage().memory, used > max {
+            throw .controlAbsent(
+                control: "memory", reason: "\(used) bytes are in use, more than the limit of \(max) that is asked for",
+                fix: "give a higher limit, or free memory first")
+        }
+        for setting in settings { try tree.apply(setting, in: directories) }
+        try tree.decide(limits.devices, for: directory)
+    }
+
+    /// Gives the subtree below to a user, who can then make cgroups in it and move processes between them, and change
+    /// none of this one's limits (cgroups(7), "Cgroups delegation"). In the v2 tree.
+    public func delegate(uid: uid_t, gid: gid_t) throws(CgroupError) {
+        let listed = (try? readText("/sys/kernel/cgroup/delegate"))?.split(separator: "\n").map(String.init)
+        let files = listed ?? ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+        for file in [""] + files.filter({ CgroupPath.isName($0) }).map({ "/" + $0 }) {
+            try kernel { () throws(SystemError) in
+                if lchown(directory + file, uid, gid) == 0 || errno == ENOENT { return }
+                throw SystemError.last("chown", directory + file)
+            }
+        }
     }
 
     /// What it uses and has used.
@@ -210,19 +254,21 @@ public final class Cgroup {
     /// Removes it, the cgroups below, and those above that are empty but for the outermost; what is gone is no error.
     ///
     /// Waits for processes that were killed to be gone; throws `EBUSY` when some are left after `timeout` milliseconds.
-    public func remove(timeout: Int = 5000) throws(CgroupError) {
+    ///
+    /// - Parameter parents: whether those above go too; not so where someone else made them.
+    public func remove(timeout: Int = 5000, parents: Bool = true) throws(CgroupError) {
         do throws(CgroupError) {
-            try removeDirectories()
+            try removeDirectories(parents)
         } catch {
             guard error.errno == .resourceBusy, try waitUntilEmpty(timeout: timeout) else { throw error }
-            try removeDirectories()
+            try removeDirectories(parents)
         }
     }
 
-    private func removeDirectories() throws(CgroupError) {
-        try tree.remove(path, in: directories)
+    private func removeDirectories(_ parents: Bool) throws(CgroupError) {
+        try tree.remove(path, in: directories, parents: parents)
         try removeCgroup(directory)
-        place.removeParents(path)
+        if parents { place.removeParents(path) }
     }
 }
 

@@ -23,6 +23,26 @@ public struct CgroupPath: Sendable, Equatable, CustomStringConvertible {
         self.init(names: names)
     }
 
+    /// Checks an OCI `cgroupsPath`: names of any bytes that other runtimes give, up to 255 and 32 levels, but none that
+    /// leads up, and none of the kernel's own files (`cgroup.*`).
+    public init(oci text: String) throws(CgroupError) {
+        let names = text.split(separator: "/").map(String.init)
+        guard (1...32).contains(names.count) else {
+            throw .invalidPath(text, reason: "expected 1 to 32 levels, found \(names.count)")
+        }
+        for name in names {
+            let isGood =
+                name != "." && name != ".." && name.utf8.count <= 255 && !name.hasPrefix("cgroup.")
+                && name.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f }
+            guard isGood else {
+                throw .invalidPath(
+                    text,
+                    reason: "\"\(name)\" cannot be a cgroup: expected 1 to 255 bytes, neither . nor .. nor cgroup.*")
+            }
+        }
+        self.init(names: names)
+    }
+
     private init(names: [String]) {
         self.names = names
         description = names.joined(separator: "/")

@@ -1,4 +1,5 @@
 import Glibc
+import OCISpec
 import Syscalls
 import SystemPackage
 
@@ -13,12 +14,16 @@ protocol ControllerTree: Sendable {
     ///
     /// - Returns: the directory of each.
     func provide(_ controllers: [String], for path: CgroupPath) throws(CgroupError) -> [String: String]
+    /// The controllers of this host in which a cgroup can have a directory.
+    func everyController() -> [String]
     /// The directories of the controllers that `path`, a cgroup that exists, was made with.
     func find(_ path: CgroupPath) throws(CgroupError) -> [String: String]
     /// Writes one setting of a cgroup whose controllers have these directories.
     func apply(_ setting: Setting, in directories: [String: String]) throws(CgroupError)
-    /// Takes the directories away that are not in the v2 tree, with the parents that are empty.
-    func remove(_ path: CgroupPath, in directories: [String: String]) throws(CgroupError)
+    /// Decides which devices the cgroup with this v2 directory may use, where that is no file of a controller.
+    func decide(_ devices: [LinuxDeviceCgroup], for directory: String) throws(CgroupError)
+    /// Takes the directories away that are not in the v2 tree, with the parents that are empty if `parents` says so.
+    func remove(_ path: CgroupPath, in directories: [String: String], parents: Bool) throws(CgroupError)
     /// Descriptors that a process writes `0` to, so as to enter the directories that are not in the v2 tree.
     func entries(in directories: [String: String]) throws(CgroupError) -> [FileDescriptor]
     /// Watches the memory controller whose directory is given.
@@ -32,6 +37,29 @@ struct MemoryFiles: Sendable {
     let max: String
     /// Has a line `oom_kill N`.
     let kills: String
+}
+
+/// Writes one setting, or what stands for it on a kernel that does not have its file.
+func writeSetting(_ setting: Setting, _ value: String, in directory: String) throws(CgroupError) {
+    let file = "\(directory)/\(setting.file)"
+    do throws(CgroupError) {
+        return try write(value, file)
+    } catch {
+        guard error.errno == .noSuchFileOrDirectory else { throw error }
+    }
+    guard let instead = setting.instead else { return try setting.absent(file) }
+    do throws(CgroupError) {
+        try write(instead.value, "\(directory)/\(instead.file)")
+    } catch {
+        guard error.errno == .noSuchFileOrDirectory else { throw error }
+        try setting.absent(file)
+    }
+}
+
+/// Whether this process is root and in no user namespace but the first (user_namespaces(7)).
+func isHostsRoot() -> Bool {
+    guard geteuid() == 0, let map = try? readText("/proc/self/uid_map") else { return false }
+    return map.split(whereSeparator: \.isWhitespace) == ["0", "0", "4294967295"]
 }
 
 extension CgroupHost.Place {

@@ -1,4 +1,5 @@
 import Glibc
+import OCISpec
 import Syscalls
 import SystemPackage
 
@@ -11,47 +12,30 @@ struct HybridTree: ControllerTree {
         kills: "memory.oom_control")
 
     /// The controllers whose limits Carrel sets.
-    static let controllers = ["memory", "pids", "cpu", "cpuset"]
-
-    func settings(_ limits: CgroupLimits) throws(CgroupError) -> [Setting] {
-        let only = limits.unified.keys.min() ?? (limits.memoryHigh == nil ? nil : "memory.high")
-        if let only {
-            throw .controlAbsent(
-                control: only, reason: "cgroup v1 has no such limit",
-                fix: "boot with systemd.unified_cgroup_hierarchy=1, or do without it")
-        }
-        var settings: [Setting] = []
-        if let max = limits.memoryMax {
-            settings.append(Setting("memory", "memory.limit_in_bytes", max))
-            if let swap = limits.swapMax {
-                let both = UInt64(clamping: UInt128(max) + UInt128(swap))
-                settings.append(Setting("memory", "memory.memsw.limit_in_bytes", both, forbidsSwap: swap == 0))
-            }
-        }
-        if let low = limits.memoryLow { settings.append(Setting("memory", "memory.soft_limit_in_bytes", low)) }
-        if let max = limits.pidsMax { settings.append(Setting("pids", "pids.max", max)) }
-        if let quota = limits.cpuQuota {
-            settings.append(Setting("cpu", "cpu.cfs_period_us", limits.cpuPeriod))
-            settings.append(Setting("cpu", "cpu.cfs_quota_us", quota))
-        }
-        if let weight = limits.cpuWeight {
-            settings.append(Setting("cpu", "cpu.shares", Swift.max(min(weight, 10_000) * 1024 / 100, 2)))
-        }
-        if let cpus = limits.cpus { settings.append(Setting("cpuset", "cpuset.cpus", cpus)) }
-        if let mems = limits.mems { settings.append(Setting("cpuset", "cpuset.mems", mems)) }
-        return settings
-    }
+    static let controllers = [
+        "memory", "pids", "cpu", "cpuset", "blkio", "devices", "hugetlb", "rdma", "net_cls", "net_prio",
+    ]
+    /// Those without limits, which a container still finds itself in: for what looks there.
+    static let bystanders = ["cpuacct", "freezer", "perf_event"]
 
     func provide(_ controllers: [String], for path: CgroupPath) throws(CgroupError) -> [String: String] {
         var made: [String: String] = [:]
         do throws(CgroupError) {
+            var mounts: [String: String] = [:]
             for controller in controllers {
                 let place = try host.place(v1: controller)
+                // Hierarchies of several controllers have a symbolic link for each: cpu -> cpu,cpuacct.
+                let mount = (try? readLink(place.mount)) ?? controller
+                if let directory = mounts[mount] {
+                    made[controller] = directory
+                    continue
+                }
                 made[controller] = try place.make(path)
+                mounts[mount] = made[controller]
                 if controller == "cpuset" { try inherit(place, path) }
             }
         } catch {
-            try? remove(path, in: made)
+            try? remove(path, in: made, parents: true)
             throw error
         }
         return made
@@ -69,9 +53,13 @@ struct HybridTree: ControllerTree {
         }
     }
 
+    func everyController() -> [String] {
+        (Self.controllers + Self.bystanders).filter { (try? fileSystemKind("\(host.mounts)/\($0)")) == .cgroup }
+    }
+
     func find(_ path: CgroupPath) throws(CgroupError) -> [String: String] {
         var found: [String: String] = [:]
-        for controller in Self.controllers {
+        for controller in Self.controllers + Self.bystanders {
             guard let directory = try? host.place(v1: controller).directory(path), exists(directory) else { continue }
             found[controller] = directory
         }
@@ -84,25 +72,22 @@ struct HybridTree: ControllerTree {
                 control: setting.controller, reason: "the cgroup was made without it, and is in use",
                 fix: "give the limit at the start")
         }
-        let file = "\(directory)/\(setting.file)"
         do throws(CgroupError) {
-            try write(setting.value, file)
+            try writeSetting(setting, setting.value, in: directory)
         } catch {
-            switch (setting.file, error.errno) {
-            case (_, .noSuchFileOrDirectory): try setting.absent(file)
-            case ("memory.limit_in_bytes", .invalidArgument):
-                // It can never be above memory.memsw.limit_in_bytes, which is the next setting.
-                try write("-1", "\(directory)/memory.memsw.limit_in_bytes")
-                try write(setting.value, file)
-            default: throw error
-            }
+            guard setting.file == "memory.limit_in_bytes", error.errno == .invalidArgument else { throw error }
+            // It can never be above memory.memsw.limit_in_bytes, which is the next setting.
+            try write("-1", "\(directory)/memory.memsw.limit_in_bytes")
+            try write(setting.value, "\(directory)/\(setting.file)")
         }
     }
 
-    func remove(_ path: CgroupPath, in directories: [String: String]) throws(CgroupError) {
+    func decide(_ devices: [LinuxDeviceCgroup], for directory: String) {}
+
+    func remove(_ path: CgroupPath, in directories: [String: String], parents: Bool) throws(CgroupError) {
         for (controller, directory) in directories {
             try removeCgroup(directory)
-            try host.place(v1: controller).removeParents(path)
+            if parents { try host.place(v1: controller).removeParents(path) }
         }
     }
 
@@ -111,8 +96,11 @@ struct HybridTree: ControllerTree {
         do throws(CgroupError) {
             // `tasks`, not `cgroup.procs`: a thread that moves itself alone takes no lock that waits for RCU. Measured
             // on an idle host: 0.01 ms, where the parent's write of a pid to cgroup.procs takes 7 ms.
-            for controller in Self.controllers {
-                if let directory = directories[controller] { entries.append(try open("\(directory)/tasks", O_WRONLY)) }
+            // In one order, and each directory once.
+            var seen: Set<String> = []
+            for controller in Self.controllers + Self.bystanders {
+                guard let directory = directories[controller], seen.insert(directory).inserted else { continue }
+                entries.append(try open("\(directory)/tasks", O_WRONLY))
             }
         } catch {
             entries.forEach(close)

@@ -1,4 +1,5 @@
 import Glibc
+import OCISpec
 import Syscalls
 import SystemPackage
 
@@ -9,32 +10,6 @@ struct UnifiedTree: ControllerTree {
 
     let memory = MemoryFiles(current: "memory.current", peak: "memory.peak", max: "memory.max", kills: "memory.events")
 
-    func settings(_ limits: CgroupLimits) throws(CgroupError) -> [Setting] {
-        var settings: [Setting] = []
-        if let max = limits.memoryMax {
-            settings.append(Setting("memory", "memory.max", max))
-            if let swap = limits.swapMax {
-                settings.append(Setting("memory", "memory.swap.max", swap, forbidsSwap: swap == 0))
-            }
-            if limits.oomGroup { settings.append(Setting("memory", "memory.oom.group", 1)) }
-        }
-        if let high = limits.memoryHigh { settings.append(Setting("memory", "memory.high", high)) }
-        if let low = limits.memoryLow { settings.append(Setting("memory", "memory.low", low)) }
-        if let max = limits.pidsMax { settings.append(Setting("pids", "pids.max", max)) }
-        if let quota = limits.cpuQuota { settings.append(Setting("cpu", "cpu.max", "\(quota) \(limits.cpuPeriod)")) }
-        if let weight = limits.cpuWeight { settings.append(Setting("cpu", "cpu.weight", weight)) }
-        if let cpus = limits.cpus { settings.append(Setting("cpuset", "cpuset.cpus", cpus)) }
-        if let mems = limits.mems { settings.append(Setting("cpuset", "cpuset.mems", mems)) }
-        for (file, value) in limits.unified.sorted(by: { $0.key < $1.key }) {
-            guard let dot = file.firstIndex(of: "."), CgroupPath.isName(file), !file.hasPrefix("cgroup.") else {
-                throw .controlAbsent(
-                    control: file, reason: "it is not a file of a controller", fix: "name one, for example memory.high")
-            }
-            settings.append(Setting(String(file[..<dot]), file, value))
-        }
-        return settings
-    }
-
     func provide(_ controllers: [String], for path: CgroupPath) throws(CgroupError) -> [String: String] {
         let directory = place.directory(path)
         let directories = Dictionary(uniqueKeysWithValues: controllers.map { ($0, directory) })
@@ -44,7 +19,7 @@ struct UnifiedTree: ControllerTree {
         if let absent = try self.missing(missing, in: top).first {
             throw .controlAbsent(
                 control: absent, reason: "\(top) does not have the \(absent) controller",
-                fix: place.base.isEmpty
+                fix: place.base.isEmpty && !exists("\(top)/cgroup.type")
                     ? "build or boot the kernel with it (for memory: cgroup_enable=memory)"
                     : "delegate it, for example Delegate=cpu cpuset io memory pids in the systemd unit")
         }
@@ -72,6 +47,11 @@ struct UnifiedTree: ControllerTree {
         return controllers.filter { controller in !present.contains { $0 == controller } }
     }
 
+    func everyController() -> [String] {
+        let text = (try? read("\(place.directory(nil))/cgroup.controllers")) ?? ""
+        return text.split(whereSeparator: \.isWhitespace).map(String.init)
+    }
+
     func find(_ path: CgroupPath) throws(CgroupError) -> [String: String] {
         let directory = place.directory(path)
         let text = try read("\(directory)/cgroup.controllers")
@@ -80,16 +60,30 @@ struct UnifiedTree: ControllerTree {
     }
 
     func apply(_ setting: Setting, in directories: [String: String]) throws(CgroupError) {
-        let file = "\(directories[setting.controller] ?? "")/\(setting.file)"
+        let directory = directories[setting.controller] ?? ""
+        var value = setting.value
+        if setting.file == "cpu.max", value.hasPrefix("- ") {
+            let inForce = try read("\(directory)/\(setting.file)").split(separator: " ").first ?? "max"
+            value = String(inForce) + value.dropFirst()
+        }
+        try writeSetting(setting, value, in: directory)
+    }
+
+    func decide(_ devices: [LinuxDeviceCgroup], for directory: String) throws(CgroupError) {
+        if devices.isEmpty { return }
         do throws(CgroupError) {
-            try write(setting.value, file)
+            try DeviceProgram(devices).attach(to: directory)
         } catch {
-            guard error.errno == .noSuchFileOrDirectory else { throw error }
-            try setting.absent(file)
+            // Who is root in a user namespace, or nobody, makes no device and opens none that it was not given.
+            if error.errno == .notPermitted || error.errno == .permissionDenied, !isHostsRoot() { return }
+            guard error.errno == .noFunction || error.errno == .invalidArgument else { throw error }
+            throw .controlAbsent(
+                control: "devices", reason: "this kernel takes no device programs (\(error))",
+                fix: "use a kernel with CONFIG_CGROUP_BPF")
         }
     }
 
-    func remove(_ path: CgroupPath, in directories: [String: String]) throws(CgroupError) {}
+    func remove(_ path: CgroupPath, in directories: [String: String], parents: Bool) throws(CgroupError) {}
 
     func entries(in directories: [String: String]) throws(CgroupError) -> [FileDescriptor] { [] }
 

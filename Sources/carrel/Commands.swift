@@ -5,7 +5,7 @@ import Options
 private let running: StaticString = "Run"
 private let looking: StaticString = "Look"
 private let steering: StaticString = "Steer"
-private let host: StaticString = "Profiles and host"
+let host: StaticString = "Profiles and host"
 private let shell: StaticString = "Shell"
 
 private let aSession = Operand("SESSION", completing: sessionNames)

@@ -7,6 +7,7 @@ enum Verb: CaseIterable {
     case ps, stats, logs, report, wait
     case exec, pause, resume, kill, release
     case profileCheck, profileShow, profileList
+    case tenantCheck, tenantShow
     case doctor
     case auditVerify, auditLog
     case completions, man, supervise
@@ -41,6 +42,8 @@ enum Verb: CaseIterable {
         case .profileCheck: .profileCheck
         case .profileShow: .profileShow
         case .profileList: .profileList
+        case .tenantCheck: .tenantCheck
+        case .tenantShow: .tenantShow
         case .doctor: .doctor
         case .auditVerify: .auditVerify
         case .auditLog: .auditLog
@@ -68,6 +71,8 @@ enum Verb: CaseIterable {
         case .profileCheck: try checkProfiles(words)
         case .profileShow: try showProfile(words)
         case .profileList: try listProfiles(words)
+        case .tenantCheck: try checkTenants(words)
+        case .tenantShow: try showTenant(words)
         case .doctor: try examineHost(words)
         case .auditVerify: try verifyAudit(words)
         case .auditLog: try printAudit(words)

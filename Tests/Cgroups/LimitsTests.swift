@@ -20,8 +20,8 @@ import Testing
         limits.mems = "0"
         #expect(
             try written(unified, limits) == [
-                "memory memory.max=1000", "memory memory.swap.max=0", "memory memory.oom.group=1",
-                "memory memory.low=10", "pids pids.max=7", "cpu cpu.max=150000 100000", "cpu cpu.weight=200",
+                "memory memory.low=10", "memory memory.max=1000", "memory memory.oom.group=1",
+                "memory memory.swap.max=0", "pids pids.max=7", "cpu cpu.max=150000 100000", "cpu cpu.weight=200",
                 "cpuset cpuset.cpus=0-1", "cpuset cpuset.mems=0",
             ])
         limits.swapMax = 24
@@ -59,47 +59,115 @@ import Testing
     }
 
     @Test func theLimitsOfAnOCISpecification() throws {
-        var resources = LinuxResources(
+        let resources = LinuxResources(
             memory: LinuxMemory(limit: 1000, reservation: 500, swap: 1500),
             cpu: LinuxCPU(shares: 2048, quota: 20_000, period: 10_000, cpus: "1"), pids: LinuxPids(limit: 9),
             unified: ["memory.high": "900"])
         var expected = CgroupLimits(memoryMax: 1000, pidsMax: 9)
         expected.memoryLow = 500
         expected.swapMax = 500
+        expected.oomGroup = false
         expected.cpuQuota = 20_000
         expected.cpuPeriod = 10_000
-        expected.cpuWeight = 200
+        expected.cpuShares = 2048
         expected.cpus = "1"
         expected.unified = ["memory.high": "900"]
         #expect(try CgroupLimits(resources) == expected)
         #expect(expected.cpuMax == 2)
-        #expect(try CgroupLimits(LinuxResources(memory: LinuxMemory(limit: 5))).swapMax == 0)
-        resources = LinuxResources(
-            memory: LinuxMemory(limit: -1), cpu: LinuxCPU(shares: 2, quota: -1), pids: LinuxPids(limit: -1))
-        #expect(
-            try CgroupLimits(resources)
-                == {
-                    var limits = CgroupLimits(); limits.cpuWeight = 1; return limits
-                }())
     }
 
-    @Test func whatIsNotSetIsRefusedByName() throws {
-        let refused: [(String, LinuxResources)] = [
+    /// What is absent stays as it is, and -1 lifts a limit: so does an update.
+    @Test func whatASpecificationLeavesOutIsNotWritten() throws {
+        #expect(try written(unified, CgroupLimits(LinuxResources())) == [])
+        #expect(try written(hybrid, CgroupLimits(LinuxResources())) == [])
+        let half = LinuxResources(memory: LinuxMemory(limit: 5), cpu: LinuxCPU(period: 20_000))
+        #expect(try written(unified, CgroupLimits(half)) == ["memory memory.max=5", "cpu cpu.max=- 20000"])
+        #expect(
+            try written(hybrid, CgroupLimits(half)) == [
+                "memory memory.limit_in_bytes=5", "cpu cpu.cfs_period_us=20000",
+            ])
+        let lifted = LinuxResources(
+            memory: LinuxMemory(limit: -1, reservation: -1, swap: -1), cpu: LinuxCPU(shares: 2, quota: -1),
+            pids: LinuxPids(limit: -1))
+        #expect(
+            try written(unified, CgroupLimits(lifted)) == [
+                "memory memory.low=max", "memory memory.max=max", "memory memory.swap.max=max", "pids pids.max=max",
+                "cpu cpu.max=max", "cpu cpu.weight=1",
+            ])
+        #expect(
+            try written(hybrid, CgroupLimits(lifted)) == [
+                "memory memory.limit_in_bytes=-1", "memory memory.memsw.limit_in_bytes=-1",
+                "memory memory.soft_limit_in_bytes=-1", "pids pids.max=max", "cpu cpu.cfs_quota_us=-1",
+                "cpu cpu.shares=2",
+            ])
+    }
+
+    /// Every field of the specification that cgroups have, on both kinds of host.
+    @Test func theWholeOfASpecificationHasItsFiles() throws {
+        var blockIO = LinuxBlockIO(weight: 500)
+        blockIO.throttleReadBpsDevice = [LinuxThrottleDevice(major: 8, minor: 0, rate: 600)]
+        blockIO.throttleWriteIOPSDevice = [LinuxThrottleDevice(major: 8, minor: 16, rate: 0)]
+        var resources = LinuxResources(
+            cpu: LinuxCPU(burst: 50, idle: 1), blockIO: blockIO,
+            hugepageLimits: [LinuxHugepageLimit(pageSize: "2MB", limit: 9_437_184)],
+            rdma: ["mlx5_1": LinuxRdma(hcaHandles: 3, hcaObjects: 10_000)])
+        #expect(
+            try written(unified, CgroupLimits(resources)) == [
+                "cpu cpu.max.burst=50", "cpu cpu.idle=1", "io io.bfq.weight=500", "io io.max=8:0 rbps=600",
+                "io io.max=8:16 wiops=max", "hugetlb hugetlb.2MB.max=9437184", "hugetlb hugetlb.2MB.rsvd.max=9437184",
+                "rdma rdma.max=mlx5_1 hca_handle=3 hca_object=10000",
+            ])
+        resources.blockIO?.leafWeight = 20
+        resources.blockIO?.weightDevice = [LinuxWeightDevice(major: 8, minor: 0, weight: 30, leafWeight: 40)]
+        resources.network = LinuxNetwork(
+            classID: 1_048_577, priorities: [LinuxInterfacePriority(name: "eth0", priority: 500)])
+        resources.memory = LinuxMemory(kernel: 7, kernelTCP: 8, swappiness: 9, disableOOMKiller: true)
+        resources.cpu = LinuxCPU(burst: 50, realtimeRuntime: 950_000, realtimePeriod: 1_000_000)
+        resources.devices = [
+            LinuxDeviceCgroup(allow: false, access: "rwm"),
+            LinuxDeviceCgroup(allow: true, type: .character, major: 1, minor: 3, access: "rw"),
+            LinuxDeviceCgroup(allow: true, major: 7, access: "r"),
+        ]
+        #expect(
+            try written(hybrid, CgroupLimits(resources)) == [
+                "memory memory.kmem.limit_in_bytes=7", "memory memory.kmem.tcp.limit_in_bytes=8",
+                "memory memory.swappiness=9", "memory memory.oom_control=1", "cpu cpu.rt_period_us=1000000",
+                "cpu cpu.rt_runtime_us=950000", "cpu cpu.cfs_burst_us=50", "blkio blkio.weight=500",
+                "blkio blkio.leaf_weight=20", "blkio blkio.weight_device=8:0 30",
+                "blkio blkio.leaf_weight_device=8:0 40",
+                "blkio blkio.throttle.read_bps_device=8:0 600", "blkio blkio.throttle.write_iops_device=8:16 0",
+                "hugetlb hugetlb.2MB.limit_in_bytes=9437184", "hugetlb hugetlb.2MB.rsvd.limit_in_bytes=9437184",
+                "rdma rdma.max=mlx5_1 hca_handle=3 hca_object=10000", "net_cls net_cls.classid=1048577",
+                "net_prio net_prio.ifpriomap=eth0 500", "devices devices.deny=a", "devices devices.allow=c 1:3 rw",
+                "devices devices.allow=b 7:* r", "devices devices.allow=c 7:* r",
+            ])
+    }
+
+    @Test(arguments: [(0, 1), (2, 1), (10, 4), (1024, 100), (262_144, 10_000), (.max, 10_000)])
+    func sharesKeepTheirPlaceAmongWeights(_ shares: UInt64, _ expected: UInt64) {
+        #expect(weight(ofShares: shares) == expected)
+    }
+
+    @Test func whatNoTreeHasIsRefusedByName() throws {
+        for (field, memory) in [
+            ("memory.swap", LinuxMemory(limit: 10, swap: 9)), ("memory.swap", LinuxMemory(swap: 9)),
+            ("memory.useHierarchy", LinuxMemory(useHierarchy: false)),
+        ] {
+            #expect { try CgroupLimits(LinuxResources(memory: memory)) } throws: {
+                control($0) == "linux.resources.\(field)"
+            }
+        }
+        let ofV1: [(String, LinuxResources)] = [
             ("memory.kernel", LinuxResources(memory: LinuxMemory(kernel: 1))),
             ("memory.kernelTCP", LinuxResources(memory: LinuxMemory(kernelTCP: 1))),
             ("memory.swappiness", LinuxResources(memory: LinuxMemory(swappiness: 0))),
             ("memory.disableOOMKiller", LinuxResources(memory: LinuxMemory(disableOOMKiller: true))),
-            ("memory.checkBeforeUpdate", LinuxResources(memory: LinuxMemory(checkBeforeUpdate: true))),
-            ("memory.swap", LinuxResources(memory: LinuxMemory(limit: 10, swap: 9))),
-            ("memory.swap", LinuxResources(memory: LinuxMemory(swap: 9))),
             ("cpu.realtimeRuntime", LinuxResources(cpu: LinuxCPU(realtimeRuntime: 1))),
-            ("cpu.burst", LinuxResources(cpu: LinuxCPU(burst: 1))),
-            ("cpu.idle", LinuxResources(cpu: LinuxCPU(idle: 1))),
-            ("blockIO", LinuxResources(blockIO: LinuxBlockIO(weight: 10))),
-            ("rdma", LinuxResources(rdma: ["mlx": LinuxRdma()])),
+            ("blockIO.leafWeight", LinuxResources(blockIO: LinuxBlockIO(leafWeight: 10))),
+            ("network", LinuxResources(network: LinuxNetwork(classID: 1))),
         ]
-        for (field, resources) in refused {
-            #expect { try CgroupLimits(resources) } throws: { control($0) == "linux.resources.\(field)" }
+        for (field, resources) in ofV1 {
+            #expect { try written(unified, CgroupLimits(resources)) } throws: { control($0) == field }
         }
     }
 
@@ -113,6 +181,21 @@ import Testing
         #expect { _ = try CgroupPath(path) } throws: {
             if case .invalidPath(path, _)? = $0 as? CgroupError { true } else { false }
         }
+    }
+
+    @Test(arguments: [
+        "", "/", "a/../b", "./a", "cgroup.procs", "a/cgroup.kill", "a\nb", String(repeating: "a", count: 256),
+    ])
+    func aPathOfASpecificationLeadsDownOnly(_ path: String) throws {
+        #expect { _ = try CgroupPath(oci: path) } throws: {
+            if case .invalidPath(path, _)? = $0 as? CgroupError { true } else { false }
+        }
+    }
+
+    @Test func aPathOfASpecificationTakesWhatOthersName() throws {
+        let pod = "/kubepods.slice/kubepods-pod1_2.slice/cri-containerd-" + String(repeating: "0", count: 64) + ".scope"
+        #expect(try CgroupPath(oci: pod).names.count == 3)
+        #expect(try CgroupPath(oci: "machine/a b:c").description == "machine/a b:c")
     }
 
     @Test func aPathOfNamesIsTaken() throws {

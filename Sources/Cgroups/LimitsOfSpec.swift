@@ -1,0 +1,94 @@
+import Glibc
+import OCISpec
+
+extension CgroupLimits {
+    /// The limits of an OCI specification: what it leaves out stays as it is (config-linux.md, "Control groups").
+    ///
+    /// - Throws: ``CgroupError/controlAbsent(control:reason:fix:)`` for what no kernel can hold.
+    public init(_ resources: LinuxResources) throws(CgroupError) {
+        self.init()
+        oomGroup = false
+        try setMemory(resources.memory)
+        // Zero or less is no limit there.
+        pidsMax = resources.pids.map { $0.limit <= 0 ? Self.unlimited : UInt64($0.limit) }
+        setCPU(resources.cpu)
+        if let blockIO = resources.blockIO { io = IOLimits(blockIO) }
+        for pages in resources.hugepageLimits { hugePages[pages.pageSize] = pages.limit }
+        rdma = resources.rdma
+        network = resources.network
+        devices = resources.devices
+        unified = resources.unified
+    }
+
+    private mutating func setMemory(_ memory: LinuxMemory?) throws(CgroupError) {
+        // `nil` by itself, for the default of this type is none.
+        swapMax = nil
+        guard let memory else { return }
+        func limit(_ value: Int64?) -> UInt64? { value.map { $0 < 0 ? Self.unlimited : UInt64($0) } }
+        memoryMax = limit(memory.limit)
+        memoryLow = limit(memory.reservation)
+        if let both = memory.swap {
+            if both < 0 {
+                swapMax = Self.unlimited
+            } else {
+                guard let memoryMax, memoryMax != Self.unlimited, both >= memoryMax else {
+                    throw .controlAbsent(
+                        control: "linux.resources.memory.swap",
+                        reason: "it counts memory too, and is below memory.limit",
+                        fix: "give a memory.limit that is no larger")
+                }
+                swapMax = UInt64(both) - memoryMax
+            }
+        }
+        kernelMemory = limit(memory.kernel)
+        kernelMemoryTCP = limit(memory.kernelTCP)
+        swappiness = memory.swappiness
+        disablesOOMKiller = memory.disableOOMKiller == true ? true : nil
+        checksUse = memory.checkBeforeUpdate == true
+        if memory.useHierarchy == false {
+            throw .controlAbsent(
+                control: "linux.resources.memory.useHierarchy",
+                reason: "children are always accounted since Linux 5.11",
+                fix: "take it out of the specification")
+        }
+    }
+
+    private mutating func setCPU(_ cpu: LinuxCPU?) {
+        guard let cpu else { return }
+        cpuQuota = cpu.quota.map { $0 <= 0 ? Self.unlimited : UInt64($0) }
+        cpuPeriod = cpu.period
+        cpuBurst = cpu.burst
+        // Zero is what older tools write for "not set".
+        cpuShares = cpu.shares == 0 ? nil : cpu.shares
+        cpuIdle = cpu.idle.map { $0 != 0 }
+        realtimeRuntime = cpu.realtimeRuntime
+        realtimePeriod = cpu.realtimePeriod
+        cpus = cpu.cpus
+        mems = cpu.mems
+    }
+}
+
+extension IOLimits {
+    /// Those of an OCI specification.
+    public init(_ blockIO: LinuxBlockIO) {
+        self.init()
+        weight = blockIO.weight.map { UInt64($0) }
+        leafWeight = blockIO.leafWeight.map { UInt64($0) }
+        weights = blockIO.weightDevice
+        readBytes = blockIO.throttleReadBpsDevice
+        writeBytes = blockIO.throttleWriteBpsDevice
+        readOperations = blockIO.throttleReadIOPSDevice
+        writeOperations = blockIO.throttleWriteIOPSDevice
+    }
+}
+
+/// `cpu.shares` of v1 as a `cpu.weight` of v2, so that the usual and both ends keep their places: 2 is 1, 1024 is 100 and
+/// 262,144 is 10,000. The curve is the one that runc 1.3 and crun 1.23 have agreed on.
+func weight(ofShares shares: UInt64) -> UInt64 {
+    if shares <= 2 { return 1 }
+    if shares >= 262_144 { return 10_000 }
+    let magnitude = log2(Double(shares))
+    let exponent = (magnitude * magnitude + 125 * magnitude) / 612 - 7.0 / 34
+    // 10^2 comes out a trifle above 100.
+    return UInt64((pow(10, exponent) - 1e-9).rounded(.up))
+}
