@@ -1,0 +1,172 @@
+import Documents
+import OCISpec
+import Seccomp
+import Syscalls
+
+/// A system call filter as a file has it: OCI's `linux.seccomp`, a bundle's whole `config.json`, or Docker's and podman's
+/// form, in which entries hold for some capabilities, architectures and kernels only.
+public struct ProfileFile: Sendable {
+    /// What the file is called.
+    public let file: String
+    /// The filter, with what does not hold here left out.
+    public let profile: LinuxSeccomp
+    /// The document of `profile`: each value has the place that it was read from.
+    public let document: Node
+    /// Whether the file has Docker's form.
+    public let isDockers: Bool
+
+    /// For whom Docker's form is read.
+    public struct Circumstances: Sendable, Equatable {
+        /// The container's capabilities, `CAP_*`.
+        public var capabilities: Set<String>
+        /// The kernel's version.
+        public var kernel: (major: Int, minor: Int)
+        /// The machine.
+        public var machine: Architecture
+
+        /// A container on this machine.
+        public init(
+            capabilities: Set<String> = [], kernel: (major: Int, minor: Int) = (6, 0), machine: Architecture = .native
+        ) {
+            self.capabilities = capabilities
+            self.kernel = kernel
+            self.machine = machine
+        }
+
+        /// Whether both are the same.
+        public static func == (left: Self, right: Self) -> Bool {
+            left.capabilities == right.capabilities && left.kernel == right.kernel && left.machine == right.machine
+        }
+
+        /// What Docker gives a container that asks for nothing (moby, oci/caps/defaults.go).
+        public static let dockerCapabilities: Set<String> = [
+            "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
+            "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
+            "CAP_AUDIT_WRITE",
+        ]
+    }
+
+    /// Reads a filter.
+    ///
+    /// - Parameters:
+    ///   - file: the document's name, for the problems.
+    ///   - circumstances: for whom the entries of Docker's form are chosen.
+    /// - Throws: everything that is wrong with it as a document. `FilterLint` says what is wrong with its meaning.
+    public init(
+        reading bytes: [UInt8], file: String, for circumstances: Circumstances = Circumstances()
+    ) throws(Problems) {
+        let top = try Node.parse(bytes, file: file)
+        let node = top["linux"]?["seccomp"] ?? top["seccomp"] ?? top
+        self.file = file
+        isDockers =
+            node["archMap"] != nil
+            || (node["syscalls"]?.elements ?? []).contains { $0["includes"] != nil || $0["excludes"] != nil }
+        document = isDockers ? try DockerForm(file: file, circumstances: circumstances).resolved(node) : node
+        profile = try LinuxSeccomp(document, file: file)
+    }
+
+    /// What the filter means on a machine, read as container runtimes read it.
+    func rules(for machine: Architecture = .native) throws(Problems) -> FilterRules {
+        try FilterCompiler.rules(of: profile, file: file, source: document, reading: .runtime, for: machine)
+    }
+
+    /// The compiled filter for a machine.
+    public func program(for machine: Architecture = .native) throws(Problems) -> FilterProgram {
+        try FilterCompiler.compile(profile, file: file, source: document, reading: .runtime, for: machine)
+    }
+}
+
+/// Docker's form of a profile (moby, profiles/seccomp; podman's is the same with names of errnos beside their numbers).
+private struct DockerForm {
+    let file: String
+    let circumstances: ProfileFile.Circumstances
+
+    /// The same filter in OCI's form. Values keep their places.
+    func resolved(_ node: Node) throws(Problems) -> Node {
+        var problems: [Problem] = []
+        var entries: [Node.Entry] = []
+        var hasArchitectures = false
+        for entry in node.entries ?? [] {
+            switch entry.key {
+            case "archMap": continue
+            case "defaultErrno": continue
+            case "architectures": hasArchitectures = !(entry.value.elements ?? []).isEmpty
+            case "syscalls":
+                var rules: [Node] = []
+                for (index, rule) in (entry.value.elements ?? []).enumerated()
+                where holds(rule, "syscalls[\(index)]", &problems) {
+                    rules.append(Node(.mapping(members(of: rule)), mark: rule.mark))
+                }
+                entries.append(
+                    Node.Entry(
+                        key: "syscalls", keyMark: entry.keyMark, value: Node(.sequence(rules), mark: entry.value.mark)))
+                continue
+            default: break
+            }
+            entries.append(entry)
+        }
+        if !problems.isEmpty { throw Problems(problems) }
+        if !hasArchitectures { entries.append(Node.Entry(key: "architectures", value: architectures(node))) }
+        return Node(.mapping(entries), mark: node.mark)
+    }
+
+    /// The machine's own, and those that `archMap` puts below it.
+    private func architectures(_ node: Node) -> Node {
+        let own = circumstances.machine.specName
+        let entry = node["archMap"]?.elements?.first { $0["architecture"]?.string == own }
+        return Node(.sequence([Node(.string(own))] + (entry?["subArchitectures"]?.elements ?? [])))
+    }
+
+    private func members(of rule: Node) -> [Node.Entry] {
+        (rule.entries ?? []).compactMap { entry in
+            switch entry.key {
+            case "includes", "excludes", "errno": return nil
+            // Older files have a rule for each call.
+            case "name": return Node.Entry(key: "names", keyMark: entry.keyMark, value: Node(.sequence([entry.value])))
+            default: return entry
+            }
+        }
+    }
+
+    private func holds(_ rule: Node, _ field: String, _ problems: inout [Problem]) -> Bool {
+        let includes = conditions(rule["includes"], "\(field).includes", &problems)
+        let excludes = conditions(rule["excludes"], "\(field).excludes", &problems)
+        return includes.allSatisfy { $0 } && !excludes.contains(true)
+    }
+
+    /// Whether each condition of a mapping holds. Of several capabilities, `includes` wants all; as in Docker, any one of
+    /// those in `excludes` leaves the rule out.
+    private func conditions(_ node: Node?, _ field: String, _ problems: inout [Problem]) -> [Bool] {
+        var held: [Bool] = []
+        for entry in node?.entries ?? [] {
+            let texts = (entry.value.elements ?? []).map { $0.string ?? "" }
+            switch entry.key {
+            case "caps": held += texts.map { circumstances.capabilities.contains($0) }
+            case "arches": if !texts.isEmpty { held.append(texts.contains(name)) }
+            case "minKernel":
+                let parts = (entry.value.string ?? "").split(separator: ".").compactMap { Int($0) }
+                if parts.count == 2 {
+                    held.append((parts[0], parts[1]) <= circumstances.kernel)
+                } else {
+                    report(entry, field, "expected a kernel such as 4.8, found \(entry.value.json())", &problems)
+                }
+            default: report(entry, field, "expected one of caps, arches, minKernel", &problems)
+            }
+        }
+        return held
+    }
+
+    /// What Docker calls the machine. The smaller siblings do not count (moby, profiles/seccomp/seccomp_linux.go).
+    private var name: String {
+        switch circumstances.machine {
+        case .x86_64: "amd64"
+        case .aarch64: "arm64"
+        case .x86, .x32, .arm: circumstances.machine.rawValue
+        }
+    }
+
+    private func report(_ entry: Node.Entry, _ field: String, _ message: String, _ problems: inout [Problem]) {
+        problems.append(
+            Problem(file: file, mark: entry.keyMark, field: "\(field).\(entry.key)", message: message))
+    }
+}

@@ -1,0 +1,172 @@
+import Documents
+import Foundation
+import OCISpec
+import Seccomp
+import Testing
+
+@testable import Workshop
+
+let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
+
+/// The shipped profile of this name.
+func shipped(_ name: String) throws -> ProfileFile {
+    let file = repository.appendingPathComponent("Profiles/seccomp/\(name).json")
+    return try ProfileFile(reading: [UInt8](try Data(contentsOf: file)), file: file.path)
+}
+
+func scalar(_ index: UInt32, _ value: UInt64, mask: UInt64 = 0xffff_ffff) -> RecordedScalar {
+    RecordedScalar(index: index, mask: mask, value: value)
+}
+
+@Suite("synthesis") struct SynthesisTests {
+    func answers(_ synthesis: Synthesis, on machine: Architecture = .x86_64) throws -> (String, UInt64...) -> String {
+        let filter = try FilterInterpreter(try FilterCompiler.compile(synthesis.profile, for: machine))
+        return { name, arguments in
+            guard let number = CallTable.number(of: name, on: machine) else { return "no such call" }
+            return actionName(filter.run(FilteredCall(number: number, on: machine, arguments: arguments)).action)
+        }
+    }
+
+    @Test("what was seen and its siblings are allowed on both architectures, and nothing else")
+    func closure() throws {
+        let made = try Synthesis(of: recording("read", "openat", "fstat", "dup2", "poll"))
+        let here = try answers(made)
+        for name in ["read", "pread64", "open", "openat", "openat2", "statx", "newfstatat", "dup3", "ppoll", "execve"] {
+            #expect(here(name) == "allowed", "\(name)")
+        }
+        for name in ["mount", "kill", "socket", "io_uring_setup", "setns"] { #expect(here(name) == "EPERM", "\(name)") }
+        for name in ["clone3", "rseq_slice_yield", "mseal"] { #expect(here(name) == "ENOSYS", "\(name)") }
+        let there = try answers(made, on: .aarch64)
+        for name in ["read", "openat", "newfstatat", "statx", "dup3", "ppoll"] {
+            #expect(there(name) == "allowed", "\(name)")
+        }
+        #expect(there("mount") == "EPERM" && there("clone3") == "ENOSYS")
+        #expect(made.added.contains { $0.name == "pread64" && $0.reason.contains("stands in for read") })
+        #expect(made.allowed.contains("clock_gettime") && made.allowed.contains("gettimeofday") == false)
+    }
+
+    @Test("what a call is not named on one architecture has a sibling there that is")
+    func twins() {
+        let only = CallTable.names(on: .x86_64).filter {
+            CallTable.number(of: $0, on: .aarch64) == nil && ForbiddenCalls.reason(of: $0) == nil
+        }
+        let lonely = only.filter { name in
+            !SiblingCalls.siblings(of: name).contains { CallTable.number(of: $0, on: .aarch64) != nil }
+        }
+        // Obsolete, or x86's own by their nature.
+        #expect(lonely.sorted() == Self.withoutTwin)
+        var names: Set<String> = []
+        for family in SiblingCalls.families {
+            #expect(!family.reason.isEmpty)
+            for name in family.names {
+                #expect(CallTable.isName(name), "\(name)")
+                #expect(names.insert(name).inserted, "\(name) is in two families")
+                #expect(ForbiddenCalls.reason(of: name) == nil, "\(name) is forbidden")
+            }
+        }
+    }
+    static let withoutTwin = [
+        "afs_syscall", "epoll_ctl_old", "epoll_wait_old", "getpmsg", "putpmsg", "security", "tuxcall", "vserver",
+    ]
+
+    @Test("arguments: what was seen, at the parameter's width, and the siblings of it")
+    func arguments() throws {
+        var seen = recording("read")
+        seen.add("socket", count: 3, scalars: [scalar(0, 2), scalar(1, 1, mask: 15), scalar(2, 0)])
+        seen.add("socket", count: 1, scalars: [scalar(0, 1), scalar(1, 1, mask: 15), scalar(2, 0)])
+        seen.add("socket", count: 1, deniedWith: 1, scalars: [scalar(0, 38), scalar(1, 5, mask: 15), scalar(2, 0)])
+        seen.add("personality", count: 1, scalars: [scalar(0, 0x40000)])
+        seen.add("ioctl", count: 1, scalars: [scalar(1, 0x5413)])
+        seen.add("clone", count: 2, scalars: [scalar(0, 0, mask: 0x7e02_0000)])
+        let made = try Synthesis(of: seen)
+        let answer = try answers(made)
+        #expect(answer("socket", 2, 1, 0) == "allowed" && answer("socket", 10, 0x80801, 6) == "allowed")
+        #expect(answer("socket", 1, 1, 0) == "allowed" && answer("socket", 1, 2, 0) == "ENOSYS")
+        #expect(answer("socket", 38, 5, 0) == "ENOSYS" && answer("socket", 16, 1, 0) == "ENOSYS")
+        let junk: UInt64 = 0xdead_beef << 32
+        #expect(answer("socket", junk | 2, junk | 1, junk) == "allowed")
+        #expect(answer("socket", junk | 40, 1, 0) == "ENOSYS")
+        #expect(answer("personality", 0x40000) == "allowed" && answer("personality", 0x40_0000) == "ENOSYS")
+        #expect(answer("ioctl", 0, 0x5401) == "allowed" && answer("ioctl", 0, 0x5412) == "ENOSYS")
+        #expect(answer("clone", 17) == "allowed" && answer("clone", 0x1000_0011) == "ENOSYS")
+        for entry in made.profile.syscalls {
+            for arg in entry.args { #expect(arg.op == .equalTo || arg.op == .maskedEqual) }
+        }
+        // Without values nothing is narrowed.
+        seen.calls[seen.calls.firstIndex { $0.name == "ioctl" }!].unlisted = 1
+        let wider = try Synthesis(of: seen)
+        #expect(try answers(wider)("ioctl", 0, 0x5412) == "allowed")
+        #expect(wider.notes.contains { $0.hasPrefix("ioctl: 1 calls have no values") })
+    }
+
+    @Test("a hot call whose arguments are looked at is told")
+    func hot() throws {
+        var seen = recording("read")
+        seen.add("fcntl", count: 50, scalars: [scalar(1, 3)])
+        seen.add("write", count: 100)
+        #expect(try Synthesis(of: seen).notes.contains { $0.hasPrefix("fcntl is hot (50 of 151 calls)") })
+        var options = Synthesis.Options()
+        options.narrowsArguments = false
+        #expect(try !Synthesis(of: seen, options: options).notes.contains { $0.contains("hot") })
+    }
+
+    @Test("clone3 is never allowed, and clone is in its place, without namespaces")
+    func clone3() throws {
+        let made = try Synthesis(of: recording("clone3", "read"))
+        let answer = try answers(made)
+        #expect(answer("clone3") == "ENOSYS" && answer("clone", 0x11) == "allowed")
+        #expect(answer("clone", 0x1000_0000) != "allowed" && answer("vfork") == "allowed")
+        #expect(made.refused.map(\.name) == ["clone3"])
+        let filter = try FilterInterpreter(try FilterCompiler.compile(made.profile))
+        let replay = Replay(recording("clone3", "read"), against: filter)
+        #expect(replay.passes && replay.fallbacks == ["clone3"])
+    }
+
+    @Test("a base is the most there is: its refusals, its answers and its conditions stay")
+    func base() throws {
+        var seen = recording("read", "ptrace", "mount", "unshare")
+        seen.add("socket", count: 1, scalars: [scalar(0, 2), scalar(1, 1, mask: 15), scalar(2, 132)])
+        let made = try Synthesis(of: seen, base: try shipped("agent-default"))
+        let answer = try answers(made)
+        #expect(answer("mount") == "EPERM" && answer("keyctl") == "EPERM" && answer("clone3") == "ENOSYS")
+        #expect(answer("socket", 2, 1, 132) == "EPERM" && answer("socket", 2, 1, 6) == "allowed")
+        #expect(answer("unshare", 0x1000_0000) == "EPERM" && answer("unshare", 0x400) == "allowed")
+        #expect(made.refused.map(\.name).contains("mount"))
+        // Nothing that the base refuses is let through, for any number and edge of arguments.
+        let tight = try FilterInterpreter(try FilterCompiler.compile(made.profile))
+        let wide = try FilterInterpreter(try shipped("agent-default").program())
+        for number in 0...600 as ClosedRange<UInt32> {
+            for value in [0, 1, 2, 10, 16, 40, 0x5412, 0x1000_0000, 0x40_0000, .max] as [UInt64] {
+                let call = FilteredCall(number: number, arguments: [value, value, value])
+                if tight.run(call).action == 0x7fff_0000 { #expect(wide.run(call).action == 0x7fff_0000, "\(call)") }
+            }
+        }
+    }
+
+    @Test("what it makes lets its recordings through, and the same recordings give the same bytes")
+    func replays() throws {
+        var runs: [Recording] = []
+        for name in CallTable.names(on: .x86_64) where ForbiddenCalls.reason(of: name) == nil {
+            runs.append(recording(name))
+        }
+        let merged = try #require(Recording.merging(runs))
+        let made = try Synthesis(of: merged)
+        let filter = try FilterInterpreter(try FilterCompiler.compile(made.profile))
+        let replay = Replay(merged, against: filter)
+        #expect(replay.breaks == [] && replay.tried > 300)
+        #expect(try Synthesis(of: try #require(Recording.merging(runs.reversed()))).text == made.text)
+        let again = try ProfileFile(reading: [UInt8](made.text.utf8), file: "tight.json")
+        #expect(again.profile == made.profile)
+    }
+
+    @Test("runs held out break where they are new, and only there")
+    func heldOut() throws {
+        let usual = (0..<9).map { _ in recording("read", "openat") }
+        let steady = try HeldOut(usual, folds: 3)
+        #expect(steady.tried == 9 && steady.broken == 0)
+        let odd = try HeldOut(usual + [recording("read", "bind")], folds: 10)
+        #expect(odd.tried == 10 && odd.broken == 1 && odd.culprits.map(\.name) == ["bind"])
+        #expect(odd.rate == 0.1)
+    }
+}
