@@ -1,19 +1,19 @@
 import Documents
 
 /// Reads the values of one document and notes what is wrong with them.
-final class PolicyReader {
-    private(set) var problems: [Problem] = []
-    var file: String
+package final class PolicyReader {
+    package private(set) var problems: [Problem] = []
+    package let file: String
 
-    init(file: String) { self.file = file }
+    package init(file: String) { self.file = file }
 
-    func note(_ mark: Mark?, _ field: String, _ message: String) {
+    package func note(_ mark: Mark?, _ field: String, _ message: String) {
         problems.append(Problem(file: file, mark: mark, field: field, message: message))
     }
 
-    func note(_ others: [Problem]) { problems += others }
+    package func note(_ others: [Problem]) { problems += others }
 
-    func refuse(_ node: Node, _ field: String, _ expected: String) {
+    package func refuse(_ node: Node, _ field: String, _ expected: String) {
         let found =
             switch node.content {
             case .string, .integer, .unsigned, .number, .bool: node.json()
@@ -23,7 +23,7 @@ final class PolicyReader {
     }
 
     /// Hands each member of a map to `body`, which says whether it knows the name.
-    func members(_ node: Node, _ field: String, _ names: [String], _ body: (Node.Entry, String) -> Bool) {
+    package func members(_ node: Node, _ field: String, _ names: [String], _ body: (Node.Entry, String) -> Bool) {
         guard let entries = node.entries else { return refuse(node, field, "a map") }
         for entry in entries {
             let path = field.isEmpty ? entry.key : "\(field).\(entry.key)"
@@ -33,7 +33,7 @@ final class PolicyReader {
         }
     }
 
-    func list<Value>(_ node: Node, _ field: String, _ element: (Node, String) -> Value?) -> [Value] {
+    package func list<Value>(_ node: Node, _ field: String, _ element: (Node, String) -> Value?) -> [Value] {
         guard let elements = node.elements else {
             refuse(node, field, "a list")
             return []
@@ -41,32 +41,32 @@ final class PolicyReader {
         return elements.enumerated().compactMap { element($1, "\(field)[\($0)]") }
     }
 
-    func text(_ node: Node, _ field: String) -> String? {
+    package func text(_ node: Node, _ field: String) -> String? {
         if let text = node.string, !text.isEmpty { return text }
         refuse(node, field, "a string")
         return nil
     }
 
-    func flag(_ node: Node, _ field: String) -> Bool? {
+    package func flag(_ node: Node, _ field: String) -> Bool? {
         if let flag = node.bool { return flag }
         refuse(node, field, "true or false")
         return nil
     }
 
-    func choice<Value: CaseIterable & RawRepresentable<String>>(_ node: Node, _ field: String) -> Value? {
+    package func choice<Value: CaseIterable & RawRepresentable<String>>(_ node: Node, _ field: String) -> Value? {
         if let value = node.string.flatMap(Value.init(rawValue:)) { return value }
         refuse(node, field, Value.allCases.map(\.rawValue).joined(separator: " or "))
         return nil
     }
 
-    func whole<Value: FixedWidthInteger>(_ node: Node, _ field: String, _ range: ClosedRange<Value>) -> Value? {
+    package func whole<Value: FixedWidthInteger>(_ node: Node, _ field: String, _ range: ClosedRange<Value>) -> Value? {
         if let value = node.uint.flatMap({ Value(exactly: $0) }), range.contains(value) { return value }
         refuse(node, field, "a whole number from \(range.lowerBound) to \(range.upperBound)")
         return nil
     }
 
     /// A word that names a rule, a set or a credential.
-    func name(_ node: Node, _ field: String) -> String? {
+    package func name(_ node: Node, _ field: String) -> String? {
         if let name = node.string, Self.isName(name) { return name }
         refuse(node, field, "a name of letters, digits, ., _, / and -")
         return nil
@@ -79,12 +79,12 @@ final class PolicyReader {
             }
     }
 
-    static func isAlphanumeric(_ byte: UInt8) -> Bool {
+    package static func isAlphanumeric(_ byte: UInt8) -> Bool {
         (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
     }
 
     /// What `make` makes of a text; its error is told.
-    func made<Value>(
+    package func made<Value>(
         _ node: Node, _ field: String, _ make: (String) throws(EgressPolicyError) -> Value
     ) -> Value? {
         guard let text = text(node, field) else { return nil }
@@ -100,7 +100,7 @@ final class PolicyReader {
 // Amounts.
 extension PolicyReader {
     /// Dollars with at most six decimals, in millionths.
-    func dollars(_ node: Node, _ field: String) -> UInt64? {
+    package func dollars(_ node: Node, _ field: String) -> UInt64? {
         if let number = node.number, number >= 0, number <= 1_000_000 {
             let micro = number * 1_000_000
             // A figure of the YAML, so the nearest whole number is what was written.
@@ -111,7 +111,7 @@ extension PolicyReader {
     }
 
     /// `60%`.
-    func percent(_ node: Node, _ field: String) -> Int? {
+    package func percent(_ node: Node, _ field: String) -> Int? {
         if let text = node.string, text.hasSuffix("%"), let value = Int(text.dropLast()), (1...100).contains(value) {
             return value
         }
@@ -124,7 +124,7 @@ extension PolicyReader {
     ]
 
     /// `600/min`.
-    func rate(_ node: Node, _ field: String) -> RequestRate? {
+    package func rate(_ node: Node, _ field: String) -> RequestRate? {
         let parts = (node.string ?? "").split(separator: "/", omittingEmptySubsequences: false)
         if parts.count == 2, let requests = Int(parts[0]), (1...1_000_000).contains(requests),
             let interval = Self.intervals.first(where: { $0.0 == parts[1] })
@@ -135,12 +135,12 @@ extension PolicyReader {
         return nil
     }
 
-    static func text(_ rate: RequestRate) -> String {
+    package static func text(_ rate: RequestRate) -> String {
         "\(rate.requests)/\(intervals.first { $0.1 == rate.interval }?.0 ?? "s")"
     }
 
     /// `64MiB`, or bytes.
-    func size(_ node: Node, _ field: String) -> Int? {
+    package func size(_ node: Node, _ field: String) -> Int? {
         if let bytes = node.int, bytes > 0, bytes <= 1 << 50 { return Int(bytes) }
         for (unit, shift) in [("KiB", 10), ("MiB", 20), ("GiB", 30)] {
             if let text = node.string, text.hasSuffix(unit), let number = Int(text.dropLast(3)),

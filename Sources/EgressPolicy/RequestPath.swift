@@ -1,5 +1,5 @@
 /// The path of a request, taken apart so that a rule and any server read the same from it.
-struct RequestPath: Sendable {
+public struct RequestPath: Sendable {
     /// The steps: escapes of unreserved characters decoded (RFC 3986, 6.2.2.2), all others as they are.
     let steps: [[UInt8]]
     /// Whether a step is empty (`//`): servers differ about what that is, so only a rule for all paths allows it.
@@ -9,7 +9,7 @@ struct RequestPath: Sendable {
     ///
     /// - Throws: ``EgressPolicyError``, `.forbidden` for steps `.` and `..` in any writing, `.malformed` for what is no
     ///   path.
-    init(_ raw: String) throws(EgressPolicyError) {
+    public init(_ raw: String) throws(EgressPolicyError) {
         let bytes = Array(raw.utf8)
         guard bytes.first == UInt8(ascii: "/"), bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }),
             !bytes.contains(UInt8(ascii: "#")), !bytes.contains(UInt8(ascii: "?"))
@@ -86,8 +86,8 @@ struct RequestPath: Sendable {
         }
     }
 
-    /// The canonical text.
-    var text: String { steps.reduce(into: "") { $0 += "/" + String(decoding: $1, as: UTF8.self) } }
+    /// The canonical text: what is decided on, and what goes out.
+    public var text: String { steps.reduce(into: "") { $0 += "/" + String(decoding: $1, as: UTF8.self) } }
 }
 
 /// The paths of a rule: `*` in a step stands for any part of that step, a step `**` for any number of steps.
