@@ -16,11 +16,15 @@ import SystemPackage
 /// The caller must have one thread. Nothing of the container is left when this throws, but for the cgroup, which is the
 /// caller's.
 ///
-/// - Parameter meanwhile: called with the id of PID 1 while that builds its root; the payload starts only after it has
-///   returned, and not at all where it throws.
-/// - Throws: ``LaunchError``, and what `meanwhile` throws.
+/// - Parameters:
+///   - meanwhile: called with the id of PID 1 while that builds its root; the payload starts only after it has returned, and
+///     not at all where it throws.
+///   - serving: called after it with the listeners that the request asks for, which are then the caller's, in the order of
+///     the request; not called where it asks for none. The payload waits for it too.
+/// - Throws: ``LaunchError``, and what `meanwhile` and `serving` throw.
 public func launch(
-    _ request: LaunchRequest, meanwhile: (pid_t) throws -> Void = { _ in }
+    _ request: LaunchRequest, serving: ([FileDescriptor]) throws -> Void = { _ in },
+    meanwhile: (pid_t) throws -> Void = { _ in }
 ) throws -> RunningContainer {
     let timeline = try Timeline()
     defer { timeline.free() }
@@ -49,7 +53,7 @@ public func launch(
         timeline.mark(.clone)
         defer { close(channel.0) }
         do {
-            let terminal = try guide(request, plan, timeline, pid: pid, child: channel.0, meanwhile)
+            let terminal = try guide(request, plan, timeline, pid: pid, child: channel.0, serving, meanwhile)
             return RunningContainer(
                 pid: pid, process: process, status: status.reading, terminal: terminal, timeline: timeline.steps)
         } catch {
@@ -65,7 +69,7 @@ public func launch(
 /// The parent's part: what the child may not do for itself.
 private func guide(
     _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, pid: pid_t, child: FileDescriptor,
-    _ meanwhile: (pid_t) throws -> Void
+    _ serving: ([FileDescriptor]) throws -> Void, _ meanwhile: (pid_t) throws -> Void
 ) throws -> FileDescriptor? {
     // The scheduler leaves a new process on its parent's processor, to run when that one sleeps. Sleeping now, until the
     // child says that it runs, gets the two onto two processors; without, all of what follows would come first.
@@ -88,6 +92,7 @@ private func guide(
     for bind in binds { close(bind) }
     // Its root is the child's to build now; its payload waits for the caller's word.
     try meanwhile(pid)
+    if !request.extensions.listeners.isEmpty { try serving(receiveListeners(request, from: child)) }
     try tell(child, .proceed)
 
     // Now the child is alone: it tells what failed, sends its terminal, or closes the channel by executing the payload.
@@ -156,6 +161,7 @@ private func beInit(
 
         if plan.namespaces.contains(.network) {
             try during(.network) { () throws(SystemError) in try bringLoopbackUp() }
+            try openListeners(request.extensions.listeners, sendingTo: parent)
         }
         try plan.setKernelNames()
         timeline.mark(.network)
@@ -278,6 +284,7 @@ enum Message: UInt8 {
     case proceed
     case terminal
     case program
+    case listeners
     case failure
 }
 
@@ -293,6 +300,20 @@ private func tell(
         }
         throw LaunchError(.clone, error, "the child ended before its \(message) step")
     }
+}
+
+/// The listeners that the child has opened, or why it could not.
+private func receiveListeners(_ request: LaunchRequest, from child: FileDescriptor) throws -> [FileDescriptor] {
+    let message = try during(.network) { () throws(SystemError) in try receive(from: child) }
+    guard let kind = message.bytes.first else {
+        throw LaunchError(.network, nil, "the child was killed before it had opened its listeners")
+    }
+    guard kind == Message.listeners.rawValue else { throw LaunchError(bytes: Array(message.bytes.dropFirst())) }
+    guard message.descriptors.count == request.extensions.listeners.count else {
+        for descriptor in message.descriptors { close(descriptor) }
+        throw LaunchError(.network, nil, "the child sent \(message.descriptors.count) listeners")
+    }
+    return message.descriptors
 }
 
 private func listen(_ parent: FileDescriptor, for expected: Message) throws(LaunchError) -> [FileDescriptor] {

@@ -56,6 +56,10 @@ struct LaunchPlan {
             throw LaunchError(.prepare, nil, "linux.namespaces: pid, mount and user are needed")
         }
         self.namespaces = namespaces
+        // Anywhere else they would be the host's own.
+        guard request.extensions.listeners.isEmpty || namespaces.contains(.network) else {
+            throw LaunchError(.prepare, nil, "dev.carrel.listeners: a network namespace is needed")
+        }
         do throws(ControlError) {
             idMap = try IDMap(
                 users: IDExtents(spec.linux?.uidMappings ?? [], "linux.uidMappings"),

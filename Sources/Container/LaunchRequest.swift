@@ -48,13 +48,19 @@ public struct Extensions: Sendable, Equatable {
     /// Landlock scopes: `abstract-socket`, `signal` (`dev.carrel.scopes`).
     public var scopes: [String]
 
+    /// Sockets that are opened in the container's network namespace and handed to the caller of ``launch(_:serving:meanwhile:)``
+    /// (`dev.carrel.listeners`). Where there is one, every address is local to the namespace.
+    public var listeners: [ContainerListener]
+
     /// Nothing beyond OCI.
     public init(
-        pinnedPaths: [String] = [], executables: [String]? = nil, scopes: [String] = []
+        pinnedPaths: [String] = [], executables: [String]? = nil, scopes: [String] = [],
+        listeners: [ContainerListener] = []
     ) {
         self.pinnedPaths = pinnedPaths
         self.executables = executables
         self.scopes = scopes
+        self.listeners = listeners
     }
 
     /// The extensions as annotations; lists are one item a line.
@@ -63,6 +69,9 @@ public struct Extensions: Sendable, Equatable {
         if !pinnedPaths.isEmpty { result["dev.carrel.pinnedPaths"] = pinnedPaths.joined(separator: "\n") }
         if let executables { result["dev.carrel.exec"] = executables.joined(separator: "\n") }
         if !scopes.isEmpty { result["dev.carrel.scopes"] = scopes.joined(separator: "\n") }
+        if !listeners.isEmpty {
+            result["dev.carrel.listeners"] = listeners.map(\.description).joined(separator: "\n")
+        }
         return result
     }
 
@@ -72,7 +81,8 @@ public struct Extensions: Sendable, Equatable {
             annotations["dev.carrel." + key]?.split(separator: "\n").map(String.init)
         }
         self.init(
-            pinnedPaths: lines("pinnedPaths") ?? [], executables: lines("exec"), scopes: lines("scopes") ?? [])
+            pinnedPaths: lines("pinnedPaths") ?? [], executables: lines("exec"), scopes: lines("scopes") ?? [],
+            listeners: (lines("listeners") ?? []).compactMap { ContainerListener($0) })
     }
 }
 

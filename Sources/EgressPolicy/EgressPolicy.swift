@@ -47,7 +47,7 @@ public struct EgressBudget: Sendable, Equatable {
     /// The part of the limit, in percent, from which the agent is asked to come to an end; 100 for never.
     public var softPercent = 60
     /// What happens at the limit.
-    public var atLimit = AtLimit.end
+    public var atLimit = AtLimit.pause
 
     /// No limit.
     public init() {}

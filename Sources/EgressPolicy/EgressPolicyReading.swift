@@ -219,17 +219,18 @@ extension HostPattern {
 }
 
 extension MessagesBodyRules {
-    static let fields = ["mcpServers", "urlSources", "fileSources", "serverTools", "models"]
+    static let names = ["models", "serverTools", "sources", "fields", "mcpServers", "maxTokens"]
 
     init(_ node: Node, _ field: String, _ reader: PolicyReader) {
         self.init()
-        reader.members(node, field, Self.fields) { entry, field in
+        reader.members(node, field, Self.names) { entry, field in
             switch entry.key {
-            case "mcpServers": mcpServers = reader.flag(entry.value, field) ?? mcpServers
-            case "urlSources": urlSources = reader.flag(entry.value, field) ?? urlSources
-            case "fileSources": fileSources = reader.flag(entry.value, field) ?? fileSources
+            case "models": models = reader.list(entry.value, field, reader.text)
             case "serverTools": serverTools = reader.list(entry.value, field, reader.name)
-            case "models": models = entry.value.isNull ? nil : reader.list(entry.value, field, reader.text)
+            case "sources": sources = reader.list(entry.value, field, reader.name)
+            case "fields": fields = reader.list(entry.value, field, reader.name)
+            case "mcpServers": mcpServers = reader.flag(entry.value, field) ?? mcpServers
+            case "maxTokens": maxTokens = entry.value.isNull ? nil : reader.whole(entry.value, field, 1...(1 << 40))
             default: return false
             }
             return true

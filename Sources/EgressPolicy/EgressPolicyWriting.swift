@@ -48,9 +48,9 @@ extension EgressRule {
 extension MessagesBodyRules {
     var node: Node {
         [
-            "mcpServers": Node(.bool(mcpServers)), "urlSources": Node(.bool(urlSources)),
-            "fileSources": Node(.bool(fileSources)), "serverTools": strings(serverTools),
-            "models": models.map(strings) ?? nil,
+            "models": strings(models), "serverTools": strings(serverTools), "sources": strings(sources),
+            "fields": strings(fields), "mcpServers": Node(.bool(mcpServers)),
+            "maxTokens": maxTokens.map { Node(.integer(Int64(clamping: $0))) } ?? nil,
         ]
     }
 }

@@ -63,16 +63,18 @@ public struct EgressRule: Sendable, Equatable {
 /// What a body of the Messages API may ask of the server beyond a completion. Nothing of it unless granted: each is a way
 /// for a session to have something fetched or sent from elsewhere.
 public struct MessagesBodyRules: Sendable, Equatable {
-    /// Whether `mcp_servers` may be named.
-    public var mcpServers = false
-    /// Whether images and documents may be given as URLs (`source: {type: url}`).
-    public var urlSources = false
-    /// Whether files of the Files API may be named (`source: {type: file}`).
-    public var fileSources = false
-    /// The server tools that may be offered, by the beginning of their type: `web_search`, `web_fetch`, `code_execution`.
+    /// The only models, by name or with a `*` at the end; empty: all of the price table.
+    public var models: [String] = []
+    /// Tools that run at the provider, by their type without the version: `web_search`.
     public var serverTools: [String] = []
-    /// The only models, by name or with a `*` at the end; `nil`: all that the price table knows.
-    public var models: [String]?
+    /// Types of `source` beside those whose content is in the body: `url`, `file`.
+    public var sources: [String] = []
+    /// Members of the body beside those that are known to be harmless.
+    public var fields: [String] = []
+    /// Whether the provider may connect to MCP servers (`mcp_servers`).
+    public var mcpServers = false
+    /// The most tokens that may be asked for (`max_tokens`); `nil`: any number.
+    public var maxTokens: UInt64?
 
     /// Nothing granted.
     public init() {}
