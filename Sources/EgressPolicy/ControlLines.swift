@@ -33,7 +33,7 @@ extension ControlRequest {
     /// The request as one line, its newline included.
     public var line: [UInt8] { message(node) }
 
-    private var node: Node {
+    fileprivate var node: Node {
         switch self {
         case .hello(let session, let policy):
             [
@@ -88,6 +88,9 @@ extension ControlRequest {
 }
 
 extension OpenSession {
+    /// The request as a document.
+    public var node: Node { ControlRequest.open(self).node }
+
     fileprivate init(_ node: Node) throws(ControlProtocolError) {
         var listeners: [Listener] = []
         for listener in try need(node["listeners"]?.elements, "listeners") {

@@ -4,7 +4,8 @@ import Documents
 // form: rules alone, each with its id, and no sets.
 
 extension EgressPolicy {
-    static let fields = ["rules", "allow", "ports", "budget", "rate", "logBodies", "environment"]
+    /// The fields of `egress:`, in the order in which they are written.
+    public static let fields = ["rules", "allow", "ports", "budget", "rate", "logBodies", "environment"]
 
     /// Reads a profile's `egress:` with the rule sets that it names.
     ///

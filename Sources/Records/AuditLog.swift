@@ -35,6 +35,8 @@ public struct AuditLog: Sendable {
         case refusal
         /// A limit ended a session or refused it something.
         case limit
+        /// A session's dummy credential was seen where it does not belong.
+        case tripwire
         /// Someone ended a session.
         case kill
         /// A session is over.

@@ -39,6 +39,8 @@ public struct Report: Sendable, Equatable {
     public var usage: Usage
     /// How long it waited for what it lacked; `nil` where the host measures no pressure (PSI).
     public var pressure: Pressure?
+    /// What left it through the gateway; `nil` of a session without a door.
+    public var egress: Egress?
     /// The steps of the launch in their order, each with the time it took.
     public var launch: [Phase]
     /// What else a reader should know, in words.
@@ -49,7 +51,7 @@ public struct Report: Sendable, Equatable {
         session: String, tenant: String, host: Host, carrel: String, profile: Profile, image: String,
         command: [String], started: Timestamp, ended: Timestamp, exit: Exit, limitsAsked: Limits = Limits(),
         limitsInForce: Limits = Limits(), cgroups: String, absent: [Absence] = [], usage: Usage = Usage(),
-        pressure: Pressure? = nil, launch: [Phase] = [], notes: [String] = []
+        pressure: Pressure? = nil, egress: Egress? = nil, launch: [Phase] = [], notes: [String] = []
     ) {
         self.session = session
         self.tenant = tenant
@@ -67,6 +69,7 @@ public struct Report: Sendable, Equatable {
         self.absent = absent
         self.usage = usage
         self.pressure = pressure
+        self.egress = egress
         self.launch = launch
         self.notes = notes
     }
@@ -115,6 +118,10 @@ extension Report {
             case timeout
             /// It did nothing for too long.
             case idle
+            /// Its budget was spent.
+            case budget
+            /// Its dummy credential was seen where it does not belong.
+            case tripwire
             /// Someone ended it: `by` tells who.
             case killed
             /// Carrel would not start it: a control could not be given, or the host was full.
@@ -294,6 +301,35 @@ extension Report {
             self.cpu = cpu
             self.memory = memory
             self.io = io
+        }
+    }
+
+    /// What a session used of the network, as the gateway counted.
+    public struct Egress: Sendable, Equatable {
+        /// Requests and tunnels that were let through.
+        public var requests: Int64
+        /// Requests, tunnels and names that were refused.
+        public var denied: Int64
+        /// Bytes sent to upstreams.
+        public var bytesUp: Int64
+        /// Bytes received from them.
+        public var bytesDown: Int64
+        /// Spent, in millionths of a US dollar.
+        public var microdollars: Int64
+        /// Tokens of all kinds.
+        public var tokens: Int64
+
+        /// What a session used.
+        public init(
+            requests: Int64 = 0, denied: Int64 = 0, bytesUp: Int64 = 0, bytesDown: Int64 = 0, microdollars: Int64 = 0,
+            tokens: Int64 = 0
+        ) {
+            self.requests = requests
+            self.denied = denied
+            self.bytesUp = bytesUp
+            self.bytesDown = bytesDown
+            self.microdollars = microdollars
+            self.tokens = tokens
         }
     }
 

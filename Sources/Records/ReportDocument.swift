@@ -23,6 +23,7 @@ extension Report {
             "pressure": pressure.map {
                 ["cpu": stall($0.cpu), "memory": stall($0.memory), "io": stall($0.io)]
             } ?? nil,
+            "egress": egress?.node ?? nil,
             "launch": list(launch) { ["phase": text($0.name), "microseconds": integer($0.microseconds)] },
             "notes": list(notes, text),
         ]
@@ -61,6 +62,7 @@ extension Report {
             pressure: top.mapping(optional: "pressure").map {
                 Pressure(cpu: stall($0, "cpu"), memory: stall($0, "memory"), io: stall($0, "io"))
             },
+            egress: top.mapping(optional: "egress").map { Egress($0) },
             launch: top.mappings("launch").map {
                 Phase($0.text("phase"), microseconds: $0.integer("microseconds"))
             },
@@ -136,6 +138,22 @@ extension Report.Usage {
             cpuUserNanoseconds: members.integer(optional: "cpuUserNanoseconds"),
             cpuSystemNanoseconds: members.integer(optional: "cpuSystemNanoseconds"),
             pidsPeak: members.integer(optional: "pidsPeak"), pidsLimitHits: members.integer(optional: "pidsLimitHits"))
+    }
+}
+
+extension Report.Egress {
+    var node: Node {
+        [
+            "requests": integer(requests), "denied": integer(denied), "bytesUp": integer(bytesUp),
+            "bytesDown": integer(bytesDown), "microdollars": integer(microdollars), "tokens": integer(tokens),
+        ]
+    }
+
+    init(_ members: Members) {
+        self.init(
+            requests: members.integer("requests"), denied: members.integer("denied"),
+            bytesUp: members.integer("bytesUp"), bytesDown: members.integer("bytesDown"),
+            microdollars: members.integer("microdollars"), tokens: members.integer("tokens"))
     }
 }
 

@@ -15,6 +15,8 @@ struct SessionParts {
     let command: [String]
     let terminal: WindowSize?
     let state: StateDirectory
+    /// What the gateway gives; `nil` of a session without a door.
+    var door: Door?
 }
 
 /// A session as an OCI specification, with what OCI has no field for.
@@ -36,6 +38,7 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     var mounts = kernelMounts(profile, dev: devices(in: parts.state))
     var absent: [(control: String, reason: String)] = []
     try mounts += ownMounts(parts, &absent)
+    mounts += parts.door?.mounts ?? []
     let points = mounts.map { mount in
         let isFile = mount.type == "bind" && (try? status(mount.source ?? "").st_mode & S_IFMT != S_IFDIR) ?? false
         return Skeleton.MountPoint(path: mount.destination, isDirectory: !isFile)
@@ -58,6 +61,7 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     composed.spec.linux = try linux(parts)
     composed.extensions.executables = profile.exec.allow
     composed.extensions.scopes = profile.scopes.map(\.rawValue)
+    composed.extensions.listeners = parts.door?.listeners.map(\.1) ?? []
     composed.absent = absent
     leaveOutLandlock(&composed, profile.optionalControls)
     if let workdir = parts.workdir {
@@ -262,6 +266,7 @@ private func environment(_ parts: SessionParts) -> [String] {
         if let value = environmentVariable(name) { variables[name] = value }
     }
     if let config = profile.config, let variable = config.variable { variables[variable] = config.target }
+    for (name, value) in parts.door?.environment ?? [:] { variables[name] = value }
     variables["CARREL_SESSION"] = parts.id
     return variables.map { "\($0.key)=\($0.value)" }.sorted()
 }

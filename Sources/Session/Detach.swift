@@ -81,12 +81,14 @@ extension Carrel {
         -> Int32
     {
         let state = try StateDirectory(path: statePath)
-        guard let parked = ParkedDescriptors(descriptors), let record = LiveSessions(state: state).find(id) else {
+        let parts = descriptors.split(separator: ";", maxSplits: 1)
+        guard let parked = parts.first.flatMap({ ParkedDescriptors(String($0)) }), let record = LiveSessions(state: state).find(id) else {
             throw SessionError("supervise: this is for carrel itself")
         }
         let supervisor: Supervisor
         do throws(Problems) {
-            supervisor = try Supervisor(resuming: record, state, parked)
+            let link = parts.count < 2 ? nil : GatewayLink(record.door, parts[1], in: state)
+            supervisor = try Supervisor(resuming: record, state, parked, link)
         } catch { throw SessionError("supervise: \(error)") }
         return try telling("session \(id)") { () throws(SystemError) in try supervisor.supervise() }
     }

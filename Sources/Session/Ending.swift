@@ -1,4 +1,5 @@
 import Documents
+import EgressPolicy
 import Records
 import Syscalls
 
@@ -10,6 +11,8 @@ enum Ending {
     case timeout
     /// Its idle limit.
     case idle
+    /// The gateway: its budget, a credential where it does not belong, or a request log that cannot be written.
+    case gateway(GatewayDecision)
     /// Someone: a signal to the supervisor, or `carrel kill`.
     case killed(by: Report.Actor)
 
@@ -19,6 +22,12 @@ enum Ending {
         case .outOfMemory: .oom
         case .timeout: .timeout
         case .idle: .idle
+        case .gateway(let decision):
+            switch decision.reason {
+            case .budget: .budget
+            case .tripwire: .tripwire
+            case .log: .failed
+            }
         case .killed: .killed
         }
     }
@@ -49,6 +58,15 @@ func exit(_ status: WaitStatus?, _ ending: Ending?, _ limits: Profile.Limits?) -
     case .outOfMemory: return end(.oom, 137, "out of memory: the session came up against its memory limit")
     case .timeout: return end(.timeout, 124, "the session came up against its wall clock limit")
     case .idle: return end(.idle, 124, "the session used no CPU for its idle limit")
+    case .gateway(let decision):
+        let why =
+            switch decision.reason {
+            case .budget: "the session's budget is spent"
+            case .tripwire: "the session's dummy credential was seen where it does not belong"
+            case .log: "the request log cannot be written"
+            }
+        let status: Int32 = decision.reason == .budget ? 124 : own
+        return end(Ending.gateway(decision).how, status, decision.detail.isEmpty ? why : "\(why): \(decision.detail)")
     case .killed(let by): return end(.killed, own, "ended by \(by.comm) (pid \(by.pid), uid \(by.uid))", by: by)
     case nil: break
     }

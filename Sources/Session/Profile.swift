@@ -30,6 +30,8 @@ public struct Profile: Sendable, Equatable {
     public var scopes: [Scope] = [.abstractSocket, .signal]
     /// What of the network is reachable.
     public var network = Network.isolated
+    /// What the gateway lets through.
+    public var egress = Egress()
     /// Controls whose absence on a host is no refusal to start; the report tells it.
     public var optionalControls: [Control] = []
     /// The file mode creation mask.
@@ -195,7 +197,7 @@ extension Profile {
     public enum Network: String, Sendable, CaseIterable {
         /// Nothing but its own loopback.
         case isolated = "none"
-        /// What the host's gateway lets through, and nothing where no gateway serves the session.
+        /// What the host's gateway lets through by `egress`, and nothing where that has no rule.
         case gateway
     }
 

@@ -4,7 +4,7 @@ import Documents
 extension Profile {
     static let fields = [
         "version", "description", "extends", "image", "user", "environment", "mounts", "workdir", "config", "limits",
-        "seccomp", "exec", "scopes", "network", "controls", "umask",
+        "seccomp", "exec", "scopes", "network", "egress", "controls", "umask",
     ]
 
     /// Takes over what the document sets. `version` and `extends` are the catalog's to read.
@@ -24,6 +24,7 @@ extension Profile {
             case "exec": exec.read(entry.value, reader)
             case "scopes": reader.list(entry, "scopes", &scopes, reader.choice)
             case "network": reader.value(entry, "network", &network, reader.choice)
+            case "egress": egress.read(entry, reader)
             case "controls": readControls(entry.value, reader)
             case "umask": reader.value(entry, "umask", &umask, reader.mask)
             default: return false

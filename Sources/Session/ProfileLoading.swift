@@ -61,7 +61,29 @@ extension Profile {
                 problem("environment.set", variable, "\(variable) is set by the launcher, from config.variable"))
         }
         if let problem = findFilter(catalog) { problems.append(problem) }
-        return problems
+        return problems + egressProblems(catalog)
+    }
+
+    /// Puts the egress policy together; what is wrong in a field is told in the file that set it.
+    private mutating func egressProblems(_ catalog: ProfileCatalog) -> [Problem] {
+        do throws(Problems) {
+            try egress.settle(catalog)
+        } catch {
+            return error.list.map { found in
+                guard found.file.isEmpty else { return found }
+                let name = found.field.split(separator: ".").dropFirst().first?.prefix { $0 != "[" } ?? "rules"
+                let told = problem("egress.\(name)", "", found.message)
+                return Problem(file: told.file, mark: found.mark ?? told.mark, field: found.field, message: found.message)
+            }
+        }
+        return egress.policy.environment.compactMap { variable in
+            guard case .credential = variable.value, network == .gateway else { return nil }
+            let message = "\(variable.name) is set by the launcher, to a dummy of the gateway's credential"
+            if environment.set.contains(where: { $0.name == variable.name }) {
+                return problem("environment.set", variable.name, message)
+            }
+            return environment.pass.contains(variable.name) ? problem("environment.pass", "", message) : nil
+        }
     }
 
     /// A path inside that something is mounted on, and the field that says so.

@@ -88,11 +88,12 @@ extension ProfileReader {
     func target(_ node: Node, _ field: String) -> String? {
         guard let path = path(node, field) else { return nil }
         return path != "/" && !Self.kept.contains { path.isAtOrBelow($0) }
-            ? path : refuse(node, field, "a path outside /proc, /sys, /dev, /usr, /bin, /sbin, /lib* and /etc")
+            ? path : refuse(node, field, "a path outside /proc, /sys, /dev, /usr, /bin, /sbin, /lib* /etc and /run/carrel")
     }
 
     private static let kept = [
         "/proc", "/sys", "/dev", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc",
+        "/run/carrel",
     ]
 
     /// Paths and globs of the workdir. A profile adds to what its parent names and takes nothing away.

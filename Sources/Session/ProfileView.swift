@@ -47,6 +47,7 @@ extension Profile {
         let origins = effective.map { Node.Entry(key: $0.field, value: Node(.string($0.origin.description))) }
         let view: Node = [
             "name": Node(.string(name)), "files": Self.list(files), "profile": node,
+            "policy": door?.node ?? nil,
             "origins": Node(.mapping(origins)),
         ]
         return view.json(pretty: true)
@@ -79,6 +80,7 @@ extension Profile {
             ],
             "scopes": Self.list(scopes.map(\.rawValue)),
             "network": Node(.string(network.rawValue)),
+            "egress": egress.node,
             "controls": ["optional": Self.list(optionalControls.map(\.rawValue))],
             "umask": Node(.string(umask == 0 ? "000" : "0" + String(umask, radix: 8))),
         ]
@@ -137,6 +139,9 @@ extension Profile {
         case "version": .builtIn
         case "config.target", "config.variable":
             trace.age(field) >= 0 ? trace.origin(field) : trace.origin("config")
+        // Each field of it is set whole.
+        case _ where field.hasPrefix("egress."):
+            trace.origin(field.split(separator: ".").prefix(2).joined(separator: "."))
         default: trace.origin(field)
         }
     }

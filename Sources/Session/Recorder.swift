@@ -34,7 +34,8 @@ struct Recorder {
         if let by = report.exit.by { fields.append("by", by.node) }
         do throws(SystemError) {
             switch report.exit.how {
-            case .oom, .timeout, .idle: try audit.append(.limit, fields)
+            case .oom, .timeout, .idle, .budget: try audit.append(.limit, fields)
+            case .tripwire: try audit.append(.tripwire, fields)
             default: break
             }
             try audit.append(.exit, fields)

@@ -93,11 +93,18 @@ extension Carrel {
         let live = LiveSessions(state: state)
         try live.claim(id)
         var made: Cgroup?
+        var link: GatewayLink?
         do throws(SessionError) {
             let tenant = try Tenant.open(request.tenant, in: state)
+            let door = try profile.door.map { (policy) throws(SessionError) in
+                try Door.open(policy, session: id, in: state)
+            }
+            defer { if let door { close(door.socket) } }
+            if door != nil { clock.mark("gateway") }
             let parts = SessionParts(
                 id: id, profile: profile, tenant: tenant, workdir: try request.workdir.map(absolute),
-                command: request.command, terminal: request.wantsTerminal ? callerWindowSize() : nil, state: state)
+                command: request.command, terminal: request.wantsTerminal ? callerWindowSize() : nil, state: state,
+                door: door)
             var composed = try compose(parts, guarding: true)
             clock.mark("compose")
             let filter = try loadFilter(profile)
@@ -117,7 +124,11 @@ extension Carrel {
             var record: SessionRecord?
             var draft: Report?
             let startedMonotonic = monotonicNanoseconds()
-            let container = try Self.launching(launchRequest) { pid in
+            let session = door?.request(for: parts)
+            let serving: ([FileDescriptor]) throws(SessionError) -> Void = { listeners throws(SessionError) in
+                if let door, let session { link = try door.serve(session, listeners, in: self.state) }
+            }
+            let container = try Self.launching(launchRequest, serving) { pid in
                 // While the child builds its root, the parent writes down what it is doing.
                 let report = self.draft(parts, composed, cgroup, clock)
                 draft = report
@@ -126,7 +137,7 @@ extension Carrel {
                     workdir: parts.workdir, started: report.started, pid: pid, supervisor: getpid(),
                     isDetached: request.isDetached,
                     cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: report.node,
-                    spec: composed.spec.node, filter: profile.seccomp.path,
+                    spec: composed.spec.node, filter: profile.seccomp.path, door: session?.node ?? nil,
                     reportPath: try request.report.map(absolute), logLimit: profile.limits.log)
                 try live.write(written, isFirst: true)
                 record = written
@@ -142,12 +153,14 @@ extension Carrel {
             guard let record, var draft else { throw SessionError("cannot start the session: no record was written") }
             draft.launch = clock.phases + Self.phases(container.timeline, since: startedMonotonic)
             return try telling("supervisor") { () throws(SystemError) in
-                try watch(record, container, profile.limits, cgroup, descriptors, log, draft)
+                try watch(record, container, profile.limits, cgroup, descriptors, log, draft, link)
             }
         } catch {
+            link?.abandon()
             try? made?.kill()
             try? made?.remove()
             WorkdirClaims.release(id, workdir: try? request.workdir.map(absolute), in: state)
+            Door.release(session: id, in: state)
             live.remove(id: id, supervisor: getpid())
             throw error
         }
@@ -156,7 +169,7 @@ extension Carrel {
     /// Adds everything that can happen to the supervisor's epoll descriptor.
     private func watch(
         _ record: SessionRecord, _ container: RunningContainer, _ limits: Profile.Limits, _ cgroup: Cgroup?,
-        _ descriptors: SupervisorDescriptors, _ log: SessionLog.Pipe?, _ draft: Report
+        _ descriptors: SupervisorDescriptors, _ log: SessionLog.Pipe?, _ draft: Report, _ link: GatewayLink?
     ) throws(SystemError) -> Supervisor {
         try descriptors.watch(.process, container.process)
         try descriptors.watch(.status, container.status)
@@ -180,15 +193,16 @@ extension Carrel {
         let now = monotonicNanoseconds()
         let idle = IdleWatch(
             since: now, cpu: 0, next: limits.idle.map { now + max(UInt64($0) / 4, 10_000_000) })
+        if let connection = link?.connection { try descriptors.watch(.gateway, connection.descriptor) }
         return Supervisor(
-            record, state, container, limits, cgroup, oom, descriptors, relay, sessionLog, draft, idle)
+            record, state, container, limits, cgroup, oom, descriptors, relay, sessionLog, link, draft, idle)
     }
 
     private static func launching(
-        _ request: LaunchRequest, _ meanwhile: (pid_t) throws -> Void
+        _ request: LaunchRequest, _ serving: ([FileDescriptor]) throws -> Void, _ meanwhile: (pid_t) throws -> Void
     ) throws(SessionError) -> RunningContainer {
         do {
-            return try launch(request, meanwhile: meanwhile)
+            return try launch(request, serving: serving, meanwhile: meanwhile)
         } catch let error as LaunchError {
             throw SessionError("cannot start the session: \(error)", exitStatus: error.exitStatus)
         } catch {
@@ -296,14 +310,15 @@ extension Carrel {
             session: parts.id, tenant: parts.tenant.name, host: Report.Host(name: host, bootID: String(boot)),
             carrel: Carrel.version,
             profile: Report.Profile(
-                name: parts.profile.name, sha256: sha256(Array(parts.profile.node.json().utf8))),
+                name: parts.profile.name, sha256: sha256(Array(parts.profile.digested.json().utf8))),
             image: parts.profile.image.description, command: parts.command, started: clock.started,
             ended: clock.started,
             exit: Report.Exit(how: .failed, status: nil, why: "the supervisor was killed"), limitsAsked: asked,
             limitsInForce: inForce, cgroups: CgroupHost.detect().mode.rawValue,
             absent: composed.absent.map { Report.Absence(name: $0.control, reason: $0.reason) },
-            notes: parts.profile.network == .gateway
-                ? ["network: gateway, and no gateway serves this session: nothing leaves it"] : [])
+            egress: parts.door == nil ? nil : Report.Egress(),
+            notes: parts.profile.network == .gateway && parts.door == nil
+                ? ["network: gateway, and no rule under egress: nothing leaves this session"] : [])
     }
 
     /// The time that each step took, from the end of the one before, whichever process it was in.

@@ -38,6 +38,8 @@ public struct SessionRecord: Sendable {
     let spec: Node
     /// The file of its system call filter.
     let filter: String
+    /// The request by which a gateway serves it (`ControlRequest.open`), without the descriptors; null without a door.
+    let door: Node
     /// Where `--report` wants a copy of the report.
     let reportPath: String?
     /// The most bytes that are kept of a detached session's output.
@@ -47,7 +49,7 @@ public struct SessionRecord: Sendable {
         id: String, tenant: String, profile: String, command: [String], workdir: String?,
         started: Timestamp, pid: Int32, supervisor: Int32, isDetached: Bool, cgroup: String?, startedMonotonic: UInt64,
         draft: Node, spec: Node,
-        filter: String, reportPath: String?, logLimit: Int
+        filter: String, door: Node = nil, reportPath: String?, logLimit: Int
     ) {
         self.id = id
         self.tenant = tenant
@@ -64,6 +66,7 @@ public struct SessionRecord: Sendable {
         self.draft = draft
         self.spec = spec
         self.filter = filter
+        self.door = door
         self.reportPath = reportPath
         self.logLimit = logLimit
     }
@@ -78,7 +81,7 @@ public struct SessionRecord: Sendable {
             "pidStarted": Node(.integer(Int64(pidStarted))), "supervisor": Node(.integer(Int64(supervisor))),
             "detached": Node(.bool(isDetached)), "cgroup": cgroup.map { Node(.string($0)) } ?? nil,
             "startedMonotonic": Node(.integer(Int64(startedMonotonic))), "filter": Node(.string(filter)),
-            "report": reportPath.map { Node(.string($0)) } ?? nil, "logLimit": Node(.integer(Int64(logLimit))),
+            "door": door, "report": reportPath.map { Node(.string($0)) } ?? nil, "logLimit": Node(.integer(Int64(logLimit))),
             "draft": draft, "spec": spec,
         ]
     }
@@ -108,6 +111,7 @@ public struct SessionRecord: Sendable {
         self.draft = draft
         self.spec = spec
         self.filter = filter
+        door = node["door"] ?? nil
         reportPath = node["report"]?.string
         self.logLimit = Int(logLimit)
     }

@@ -1,6 +1,7 @@
 import Cgroups
 import Container
 import Documents
+import EgressPolicy
 import Glibc
 import Records
 import Syscalls
@@ -24,7 +25,8 @@ final class Supervisor {
     private var idle: IdleWatch
     private let relay: TerminalRelay?
     private let log: SessionLog?
-    private let draft: Report
+    private let link: GatewayLink?
+    private var draft: Report
 
     /// What the epoll descriptor tells of.
     enum Token: UInt64 {
@@ -36,12 +38,13 @@ final class Supervisor {
         case log
         case terminal
         case input
+        case gateway
     }
 
     init(
         _ record: SessionRecord, _ state: StateDirectory, _ container: RunningContainer, _ limits: Profile.Limits,
         _ cgroup: Cgroup?, _ oom: OutOfMemoryWatch?, _ descriptors: SupervisorDescriptors, _ relay: TerminalRelay?,
-        _ log: SessionLog?, _ draft: Report, _ idle: IdleWatch
+        _ log: SessionLog?, _ link: GatewayLink?, _ draft: Report, _ idle: IdleWatch
     ) {
         self.record = record
         self.state = state
@@ -52,6 +55,7 @@ final class Supervisor {
         self.descriptors = descriptors
         self.relay = relay
         self.log = log
+        self.link = link
         self.draft = draft
         self.idle = idle
     }
@@ -61,7 +65,8 @@ final class Supervisor {
         try arm()
         while true {
             // A detached session that is quiet needs no Swift runtime to wait.
-            let patience = record.isDetached && graceEnd == nil ? 500 : nil
+            // Traffic is told of once a second at most.
+            let patience = record.isDetached && graceEnd == nil ? link == nil ? 500 : 2000 : nil
             let events = try epollWait(descriptors.epoll, timeout: patience)
             if events.isEmpty { try park() }
             for event in events {
@@ -76,6 +81,7 @@ final class Supervisor {
                     if (try? oom?.happened()) == true { end(.outOfMemory) }
                 case .log: log?.drain { descriptors.unwatch($0) }
                 case .terminal: relay?.fromSession { descriptors.unwatch($0) }
+                case .gateway: hearGateway()
                 case .input: relay?.fromCaller { descriptors.unwatch($0) }
                 case nil: break
                 }
@@ -92,8 +98,10 @@ final class Supervisor {
 
     /// Sets the one timer to whatever comes first.
     private func arm() throws(SystemError) {
-        let next = [graceEnd, ending == nil ? wallClockEnd : nil, ending == nil ? idle.next : nil].compactMap { $0 }
-            .min()
+        let next = [
+            graceEnd, ending == nil ? wallClockEnd : nil, ending == nil ? idle.next : nil,
+            ending == nil ? link?.retry : nil,
+        ].compactMap { $0 }.min()
         try timerFDSet(descriptors.timer, nanoseconds: next.map { max($0, 1) } ?? 0, absolute: true)
     }
 
@@ -104,6 +112,7 @@ final class Supervisor {
         }
         if ending != nil { return }
         if let wallClockEnd, now >= wallClockEnd { return end(.timeout) }
+        if let retry = link?.retry, now >= retry { reconnect() }
         guard let limit = limits.idle, idle.isOver(now, limit: UInt64(limit), cpu: try? cgroup?.cpuTime()) else {
             return
         }
@@ -145,6 +154,62 @@ final class Supervisor {
         }
     }
 
+    // MARK: The gateway
+
+    /// Takes what the gateway tells: traffic counts as progress, and what it decides is done.
+    private func hearGateway() {
+        guard let link else { return }
+        // The kernel forgets the descriptor when it is closed; every copy of it is this process's.
+        for event in link.take() {
+            switch event {
+            case .activity:
+                if let limit = limits.idle { idle.restart(monotonicNanoseconds(), limit: UInt64(limit)) }
+            case .decision(let decision): obey(decision)
+            case .resume: thaw()
+            default: break
+            }
+        }
+        if link.retry != nil && ending == nil { reconnect() }
+    }
+
+    private func obey(_ decision: GatewayDecision) {
+        if ending != nil { return }
+        switch decision.action {
+        case .end:
+            end(.gateway(decision))
+            // Who shows a credential elsewhere is not asked to come to an end.
+            if decision.reason == .tripwire { killAll() }
+        case .pause:
+            audit(.pause, ["why": Node(.string(decision.reason.rawValue)), "detail": Node(.string(decision.detail))])
+            // A session that cannot be frozen has no egress any more, and goes on without.
+            try? cgroup?.freeze()
+        }
+    }
+
+    private func thaw() {
+        guard ending == nil, (try? cgroup?.isFrozen()) == true else { return }
+        audit(.resume, ["why": "budget"])
+        try? cgroup?.thaw()
+        if let limit = limits.idle { idle.restart(monotonicNanoseconds(), limit: UInt64(limit)) }
+    }
+
+    private func audit(_ event: AuditLog.Event, _ more: Node) {
+        var fields: Node = ["session": Node(.string(record.id)), "tenant": Node(.string(record.tenant))]
+        for entry in more.entries ?? [] { fields.append(entry.key, entry.value) }
+        try? Recorder(state).decided(event, fields)
+    }
+
+    /// Hands the listeners to the next gateway. Nothing leaves the session while there is none.
+    private func reconnect() {
+        guard let link else { return }
+        switch link.reconnect() {
+        case .success: if let connection = link.connection { try? descriptors.watch(.gateway, connection.descriptor) }
+        case .failure(let error):
+            let note = "the gateway was gone: \(error.message)"
+            if !draft.notes.contains(note), draft.notes.count < 16 { draft.notes.append(note) }
+        }
+    }
+
     // MARK: The end
 
     /// The session is over: writes the report from what the kernel counted, then removes everything.
@@ -157,6 +222,7 @@ final class Supervisor {
         if status == nil { awaitEnd() }
         relay?.finish()
         log?.drain { _ in }
+        link?.finish()
         let usage = cgroup?.usage(now: false)
         if ending == nil { ending = marked() }
         // The kernel may have killed a part of the session, or all of it, before it told.
@@ -166,6 +232,7 @@ final class Supervisor {
         report.ended = .now
         report.exit = exit
         report.usage = Report.Usage(usage)
+        if let link { report.egress = Report.Egress(link.usage) }
         report.pressure = usage.flatMap { Report.Pressure($0) }
         let recorder = Recorder(state)
         recorder.ended(report, copy: record.reportPath)
@@ -177,6 +244,7 @@ final class Supervisor {
         oom?.close()
         do { try cgroup?.remove() } catch { recorder.warn("session \(record.id): \(error)") }
         if let workdir = record.workdir { WorkdirClaims.release(record.id, workdir: workdir, in: state) }
+        if link != nil { Door.release(session: record.id, in: state) }
         LiveSessions(state: state).remove(id: record.id, supervisor: record.supervisor)
         return code
     }
@@ -204,16 +272,18 @@ final class Supervisor {
 
     /// Becomes `carrel-init park` until something happens. Everything to come back is in the record and in descriptors.
     private func park() throws(SystemError) {
+        if let link { draft.egress = Report.Egress(link.usage) }
         if record.draft != draft.node {
             record.draft = draft.node
             try? LiveSessions(state: state).write(record, isFirst: false)
         }
         let program = try open("/proc/self/exe", O_PATH)
         let ours = try open(try carrelInitPath(), O_PATH)
-        for descriptor in descriptors.all(container, oom, log) + [program] { try setCloseOnExec(descriptor, false) }
+        for descriptor in descriptors.all(container, oom, log) + [program] + (link?.descriptors ?? []) { try setCloseOnExec(descriptor, false) }
         let words =
             ["carrel-init", "park", String(descriptors.epoll.rawValue), String(program.rawValue)]
-            + ["carrel", "supervise", state.path, record.id, descriptors.text(container, oom, log, idle)]
+            + ["carrel", "supervise", state.path, record.id]
+            + [descriptors.text(container, oom, log, idle) + (link.map { ";" + $0.text } ?? "")]
         try execute(ours, CStringVector(words), environment: CStringVector([]))
     }
 }
@@ -255,7 +325,7 @@ extension Supervisor {
     ///
     /// - Throws: what is wrong with the record's beginning of a report.
     convenience init(
-        resuming record: SessionRecord, _ state: StateDirectory, _ parked: ParkedDescriptors
+        resuming record: SessionRecord, _ state: StateDirectory, _ parked: ParkedDescriptors, _ link: GatewayLink?
     ) throws(Problems) {
         let draft = try Report(record.draft, file: record.id)
         var limits = Profile.Limits()
@@ -271,6 +341,7 @@ extension Supervisor {
             SessionLog(pipe: $0, path: state["logs/\(record.id)"], limit: record.logLimit)
         }
         self.init(
-            record, state, container, limits, cgroup, parked.oom, parked.descriptors, nil, log, draft, parked.idle)
+            record, state, container, limits, cgroup, parked.oom, parked.descriptors, nil, log, link, draft,
+            parked.idle)
     }
 }

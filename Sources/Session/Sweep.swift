@@ -40,6 +40,7 @@ extension Carrel {
             do { try cgroup.remove() } catch { continue }
         }
         WorkdirClaims.release(id, workdir: record?.workdir, in: state)
+        Door.release(session: id, in: state)
         let recorder = Recorder(state)
         try? recorder.decided(
             .sweep,

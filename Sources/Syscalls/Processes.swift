@@ -187,6 +187,11 @@ public func duplicate(_ descriptor: FileDescriptor, as target: Int32) throws(Sys
     try retrying("dup2") { dup2(descriptor.rawValue, target) }
 }
 
+/// Another descriptor of what `descriptor` refers to, close-on-exec (fcntl(2), `F_DUPFD_CLOEXEC`).
+public func duplicate(_ descriptor: FileDescriptor) throws(SystemError) -> FileDescriptor {
+    FileDescriptor(rawValue: try checking("fcntl") { fcntl(descriptor.rawValue, F_DUPFD_CLOEXEC, 3) })
+}
+
 /// How a process ended (wait(2)).
 public enum WaitStatus: Sendable, Equatable {
     case exited(Int32)

@@ -6,7 +6,7 @@ private let controls = "memory or swap or pids or cpus or idmap or landlock.exec
 private let relative =
     #"a path relative to the workdir, in which *, ? and **/ match, without ., .., !, \, [] or {}"#
 private let absolute = "an absolute path without ., .. or doubled slashes"
-private let outside = "a path outside /proc, /sys, /dev, /usr, /bin, /sbin, /lib* and /etc"
+private let outside = "a path outside /proc, /sys, /dev, /usr, /bin, /sbin, /lib*, /etc and /run/carrel"
 
 /// A profile's text and everything that is told of it; `p:` stands for its file.
 private struct Bad: CustomTestStringConvertible {

@@ -1,0 +1,181 @@
+import Documents
+import EgressPolicy
+import Glibc
+import Syscalls
+import SystemPackage
+
+/// The gateway of a state directory: one process of the host, which whoever needs it first starts.
+struct Gateway {
+    private let state: StateDirectory
+    private let places: GatewayPlaces
+    /// How long an answer may take, milliseconds.
+    private static let patience = 10_000
+
+    init(_ state: StateDirectory) {
+        self.state = state
+        places = GatewayPlaces(state: state.path)
+    }
+
+    /// What a session is to be composed with.
+    func greet(session: String, policy: Node) throws(SessionError) -> GatewayHello {
+        let answer = try ask(.hello(session: session, policy: policy), starting: true)
+        guard case .hello(let hello) = answer else { throw Self.surprised(answer) }
+        return hello
+    }
+
+    /// Sends a request on a connection of its own and gives the answer.
+    ///
+    /// - Parameter starting: whether a gateway is started where there is none.
+    func ask(_ request: ControlRequest, starting: Bool) throws(SessionError) -> ControlEvent {
+        // A gateway that was idle may end between the connection and the request.
+        for _ in 0..<3 {
+            var connection = try connect(starting: starting)
+            defer { connection.close() }
+            if let answer = try exchange(request, &connection) { return answer }
+        }
+        throw SessionError("the gateway ends as soon as it is asked", fix: "see \(places.log)")
+    }
+
+    /// `nil` where the gateway has closed the connection.
+    private func exchange(
+        _ request: ControlRequest, _ connection: inout GatewayConnection
+    ) throws(SessionError) -> ControlEvent? {
+        do {
+            try connection.send(request)
+            guard let answer = try connection.next(timeout: Self.patience) else { return nil }
+            if case .refused(let why, let fix) = answer { throw SessionError("gateway: \(why)", fix: fix) }
+            return answer
+        } catch let error as SystemError where error.errno == .brokenPipe {
+            return nil
+        } catch {
+            throw error as? SessionError ?? SessionError("gateway: \(error)", fix: "see \(places.log)")
+        }
+    }
+
+    static func surprised(_ event: ControlEvent?) -> SessionError {
+        SessionError("gateway: expected another answer than \(event.map { "\($0)" } ?? "the end of the connection")")
+    }
+
+    /// Serves a session: hands its listeners over on a connection that lives as long as the session.
+    func serve(_ session: OpenSession, _ listeners: [FileDescriptor]) throws(SessionError) -> GatewayConnection {
+        var connection = try connect(starting: true)
+        do {
+            try connection.send(.open(session), descriptors: listeners)
+            switch try connection.next(timeout: Self.patience) {
+            case .ready: return connection
+            case .refused(let why, let fix): throw SessionError("gateway: \(why)", fix: fix)
+            case let other: throw Self.surprised(other)
+            }
+        } catch {
+            connection.close()
+            throw error as? SessionError ?? SessionError("gateway: \(error)", fix: "see \(places.log)")
+        }
+    }
+
+    // MARK: Starting
+
+    /// Connects to the gateway; starts it where none answers, one starter at a time.
+    private func connect(starting: Bool) throws(SessionError) -> GatewayConnection {
+        if let found = try connected() { return found }
+        guard starting else {
+            throw SessionError("no gateway runs for \(state.path)", fix: "it runs while a session with a door does")
+        }
+        try telling("gateway") { () throws(SystemError) in try makeDirectory(places.directory, mode: 0o700) }
+        return try withLock(places.lock) { _ throws(SessionError) in
+            if let found = try connected() { return found }
+            let process = try start()
+            defer { Syscalls.close(process) }
+            let end = monotonicNanoseconds() + 20_000_000_000
+            while monotonicNanoseconds() < end {
+                if let found = try connected() { return found }
+                // Readable when the process has ended.
+                let ended = try telling("gateway") { () throws(SystemError) in
+                    try poll([(process, .readable)], timeout: 5)[0].contains(.readable)
+                }
+                if ended { throw SessionError("the gateway did not start: \(lastWords())", fix: "see \(places.log)") }
+            }
+            throw SessionError("the gateway does not answer", fix: "see \(places.log)")
+        }
+    }
+
+    /// `nil` where nobody listens.
+    private func connected() throws(SessionError) -> GatewayConnection? {
+        do throws(SystemError) {
+            return try GatewayConnection(to: places.control)
+        } catch {
+            if error.errno == .noSuchFileOrDirectory || error.errno == .connectionRefused { return nil }
+            let fix = error.errno == .notPermitted ? "whoever runs as another user listens at \(places.control)" : nil
+            throw SessionError("gateway: \(error)", fix: fix)
+        }
+    }
+
+    /// Starts the gateway as a process of nobody: a session of its own, no descriptor, terminal or directory of the
+    /// caller's, and no parent that would have to wait for it.
+    ///
+    /// - Returns: a descriptor of it.
+    private func start() throws(SessionError) -> FileDescriptor {
+        let program = try telling("gateway") { () throws(SystemError) in try programDirectory() + "/carrel-gateway" }
+        guard access(program, X_OK) == 0 else {
+            throw SessionError(
+                "the gateway \(program) is not there, or not executable", fix: "install it beside carrel: make install")
+        }
+        var words = ["carrel-gateway", "serve", "--state", state.path, "--idle-exit", "30s"]
+        if let configuration { words += ["--config", configuration] }
+        let arguments = CStringVector(words)
+        defer { arguments.free() }
+        return try telling("start of the gateway") { () throws(SystemError) in
+            let log = try open(places.log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_APPEND)
+            defer { close(log) }
+            let channel = try socketPair()
+            defer { close(channel.0) }
+            guard case .parent(let helper, let process) = try cloneProcess() else {
+                becomeGateway(program, arguments, log, channel.1)
+            }
+            close(channel.1)
+            close(process)
+            let answer = try receive(from: channel.0)
+            _ = try wait(for: helper)
+            guard let started = answer.descriptors.first else { throw SystemError("clone3", program, errno: .noChildProcess) }
+            return started
+        }
+    }
+
+    /// The configuration: `CARREL_GATEWAY_CONFIG`, the host's, or the state directory's, where there is one.
+    private var configuration: String? {
+        if let named = environmentVariable("CARREL_GATEWAY_CONFIG") { return named }
+        return ["/etc/carrel/gateway.yaml", state["gateway.yaml"]].first { exists($0) }
+    }
+
+    /// The helper between: makes the gateway, tells its descriptor, and ends, so that the gateway is init's child.
+    private func becomeGateway(
+        _ program: String, _ arguments: CStringVector, _ log: FileDescriptor, _ channel: FileDescriptor
+    ) -> Never {
+        do throws(SystemError) {
+            try checking("setsid") { setsid() }
+            if case .parent(_, let gateway) = try cloneProcess() {
+                try send([0], descriptors: [gateway], over: channel)
+                _exit(0)
+            }
+            let null = try open("/dev/null", O_RDWR)
+            for target: Int32 in 0...1 { try duplicate(null, as: target) }
+            try duplicate(log, as: 2)
+            try closeOnExec(from: 3)
+            _ = chdir("/")
+            umask(0o077)
+            try changeSignalMask(SIG_SETMASK, sigset_t())
+            // The caller's environment: the configuration may name variables of it that hold credentials.
+            let variables = try readFile("/proc/self/environ").split(separator: 0)
+            try execute(
+                program, arguments, environment: CStringVector(variables.map { String(decoding: $0, as: UTF8.self) }))
+        } catch {
+            try? writeAll("carrel-gateway: \(error)\n".utf8, to: log)
+            _exit(127)
+        }
+    }
+
+    /// The end of what the gateway wrote.
+    private func lastWords() -> String {
+        let text = (try? readText(places.log)) ?? ""
+        return text.split(separator: "\n").suffix(3).joined(separator: "; ")
+    }
+}
