@@ -77,7 +77,7 @@ let package = Package(
         tests(
             "Egress",
             ["EgressPolicy", "Metering", "Records", "Documents", .product(name: "NIOEmbedded", package: "swift-nio")]),
-        tests("Session", ["Documents", "Syscalls"]),
+        tests("Session", ["EgressPolicy", "Documents", "Syscalls"]),
         .testTarget(
             name: "CommandLineTests", dependencies: ["carrel", "Options", "Session", "Records", "Documents"],
             path: "Tests/CommandLine"),

@@ -69,7 +69,7 @@ extension ControlRequest {
             }
             if type == "hello" {
                 self = .hello(
-                    session: node["session"]?.string, policy: node["policy"].flatMap { $0.isNull ? nil : $0 })
+                    session: node["session"]?.string, policy: node["policy"].flatMap { $0.isNull ? Node?.none : $0 })
             } else {
                 self = .open(try OpenSession(node))
             }

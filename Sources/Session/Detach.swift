@@ -82,7 +82,9 @@ extension Carrel {
     {
         let state = try StateDirectory(path: statePath)
         let parts = descriptors.split(separator: ";", maxSplits: 1)
-        guard let parked = parts.first.flatMap({ ParkedDescriptors(String($0)) }), let record = LiveSessions(state: state).find(id) else {
+        guard let parked = parts.first.flatMap({ ParkedDescriptors(String($0)) }),
+            let record = LiveSessions(state: state).find(id)
+        else {
             throw SessionError("supervise: this is for carrel itself")
         }
         let supervisor: Supervisor

@@ -45,7 +45,9 @@ struct Door {
         if policy.rules.contains(where: { $0.host.matches(EgressPolicy.relayHost) }) {
             all.append((Listener(.relay, port: GatewayPlaces.relayPort), ContainerListener(.tcpLoopback, port: 8787)))
         }
-        func add(_ kind: ListenerKind, _ port: UInt16, _ v4: ContainerListener.Transport, _ v6: ContainerListener.Transport) {
+        func add(
+            _ kind: ListenerKind, _ port: UInt16, _ v4: ContainerListener.Transport, _ v6: ContainerListener.Transport
+        ) {
             all.append((Listener(kind, port: port), ContainerListener(v4, port: port)))
             if hasV6 { all.append((Listener(kind, port: port, isV6: true), ContainerListener(v6, port: port))) }
         }

@@ -135,7 +135,9 @@ struct Gateway {
             close(process)
             let answer = try receive(from: channel.0)
             _ = try wait(for: helper)
-            guard let started = answer.descriptors.first else { throw SystemError("clone3", program, errno: .noChildProcess) }
+            guard let started = answer.descriptors.first else {
+                throw SystemError("clone3", program, errno: .noChildProcess)
+            }
             return started
         }
     }

@@ -106,7 +106,9 @@ final class GatewayLink {
 
     /// The numbers and figures, for the command line of `carrel supervise`.
     var text: String {
-        let numbers: [Int64] = [Int64(connection?.descriptor.rawValue ?? -1), Int64(clamping: retry ?? 0), Int64(failures)]
+        let numbers: [Int64] = [
+            Int64(connection?.descriptor.rawValue ?? -1), Int64(clamping: retry ?? 0), Int64(failures),
+        ]
         let all = numbers + past.figures + current.figures + listeners.map { Int64($0.rawValue) }
         return all.map(String.init).joined(separator: ",")
     }
@@ -118,7 +120,9 @@ final class GatewayLink {
     ///   - text: what ``text`` said.
     init?(_ session: Node, _ text: Substring, in state: StateDirectory) {
         let numbers = text.split(separator: ",").compactMap { Int64($0) }
-        guard numbers.count >= 15, case .open(let open) = try? ControlRequest(line: session.json().utf8) else { return nil }
+        guard numbers.count >= 15, case .open(let open) = try? ControlRequest(line: session.json().utf8) else {
+            return nil
+        }
         self.state = state
         self.session = open
         connection =

@@ -36,7 +36,9 @@ extension Profile.Egress {
             reader.set("egress.\(entry.key)", at: entry.keyMark)
             return true
         }
-        members.sort { EgressPolicy.fields.firstIndex(of: $0.key) ?? 0 < EgressPolicy.fields.firstIndex(of: $1.key) ?? 0 }
+        members.sort {
+            EgressPolicy.fields.firstIndex(of: $0.key) ?? 0 < EgressPolicy.fields.firstIndex(of: $1.key) ?? 0
+        }
     }
 
     private static func content(_ file: String) throws(Problems) -> [UInt8] {

@@ -73,7 +73,8 @@ extension Profile {
                 guard found.file.isEmpty else { return found }
                 let name = found.field.split(separator: ".").dropFirst().first?.prefix { $0 != "[" } ?? "rules"
                 let told = problem("egress.\(name)", "", found.message)
-                return Problem(file: told.file, mark: found.mark ?? told.mark, field: found.field, message: found.message)
+                return Problem(
+                    file: told.file, mark: found.mark ?? told.mark, field: found.field, message: found.message)
             }
         }
         return egress.policy.environment.compactMap { variable in

@@ -88,7 +88,8 @@ extension ProfileReader {
     func target(_ node: Node, _ field: String) -> String? {
         guard let path = path(node, field) else { return nil }
         return path != "/" && !Self.kept.contains { path.isAtOrBelow($0) }
-            ? path : refuse(node, field, "a path outside /proc, /sys, /dev, /usr, /bin, /sbin, /lib* /etc and /run/carrel")
+            ? path
+            : refuse(node, field, "a path outside /proc, /sys, /dev, /usr, /bin, /sbin, /lib*, /etc and /run/carrel")
     }
 
     private static let kept = [

@@ -81,7 +81,8 @@ public struct SessionRecord: Sendable {
             "pidStarted": Node(.integer(Int64(pidStarted))), "supervisor": Node(.integer(Int64(supervisor))),
             "detached": Node(.bool(isDetached)), "cgroup": cgroup.map { Node(.string($0)) } ?? nil,
             "startedMonotonic": Node(.integer(Int64(startedMonotonic))), "filter": Node(.string(filter)),
-            "door": door, "report": reportPath.map { Node(.string($0)) } ?? nil, "logLimit": Node(.integer(Int64(logLimit))),
+            "door": door, "report": reportPath.map { Node(.string($0)) } ?? nil,
+            "logLimit": Node(.integer(Int64(logLimit))),
             "draft": draft, "spec": spec,
         ]
     }

@@ -279,7 +279,9 @@ final class Supervisor {
         }
         let program = try open("/proc/self/exe", O_PATH)
         let ours = try open(try carrelInitPath(), O_PATH)
-        for descriptor in descriptors.all(container, oom, log) + [program] + (link?.descriptors ?? []) { try setCloseOnExec(descriptor, false) }
+        for descriptor in descriptors.all(container, oom, log) + [program] + (link?.descriptors ?? []) {
+            try setCloseOnExec(descriptor, false)
+        }
         let words =
             ["carrel-init", "park", String(descriptors.epoll.rawValue), String(program.rawValue)]
             + ["carrel", "supervise", state.path, record.id]

@@ -13,7 +13,7 @@ final class ProfileFixture {
 
     init(_ profiles: [String: String] = [:]) throws {
         root = NSTemporaryDirectory() + "carrel-profiles-" + UUID().uuidString
-        for name in ["session", "seccomp"] {
+        for name in ["session", "seccomp", "egress"] {
             try FileManager.default.createDirectory(atPath: "\(root)/\(name)", withIntermediateDirectories: true)
             chmod("\(root)/\(name)", 0o755)
         }
@@ -26,6 +26,10 @@ final class ProfileFixture {
         let fixture = try ProfileFixture()
         for name in try FileManager.default.contentsOfDirectory(atPath: shipped) {
             try fixture.write(String(contentsOfFile: "\(shipped)/\(name)", encoding: .utf8), to: "session/\(name)")
+        }
+        let sets = shipped + "/../egress"
+        for name in try FileManager.default.contentsOfDirectory(atPath: sets) {
+            try fixture.write(String(contentsOfFile: "\(sets)/\(name)", encoding: .utf8), to: "egress/\(name)")
         }
         return fixture
     }

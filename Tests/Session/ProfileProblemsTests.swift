@@ -36,7 +36,7 @@ private struct Bad: CustomTestStringConvertible {
         Bad(
             "imagee: host\nimage: [host]",
             "p:2:1: imagee: unknown; the fields here are version, description, extends, image, user, environment, mounts, "
-                + "workdir, config, limits, seccomp, exec, scopes, network, controls, umask; did you mean image?",
+                + "workdir, config, limits, seccomp, exec, scopes, network, egress, controls, umask; did you mean image?",
             "p:3:8: image: expected a string, found a list"),
         Bad("image: ../x", "p:2:8: image: expected host, the name of an image, or an absolute path, found \"../x\""),
         Bad("image: /a/../b", "p:2:8: image: expected \(absolute), found \"/a/../b\""),

@@ -1,4 +1,5 @@
 import Documents
+import EgressPolicy
 import Foundation
 import Testing
 
@@ -75,7 +76,7 @@ private let names = ["claude-code", "default", "node", "python", "strict"]
         for (section, names) in [
             ("user", Profile.User.fields), ("environment", Profile.Environment.fields),
             ("workdir", Profile.Workdir.fields), ("config", Profile.Config.fields), ("limits", Profile.Limits.fields),
-            ("exec", Profile.Exec.fields),
+            ("exec", Profile.Exec.fields), ("egress", EgressPolicy.fields),
         ] {
             fields += names.map { "\(section).\($0)" }
         }

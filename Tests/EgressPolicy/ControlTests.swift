@@ -1,0 +1,92 @@
+import Documents
+import EgressPolicy
+import Foundation
+import Syscalls
+import SystemPackage
+import Testing
+
+@Suite struct ControlTests {
+    private static let open = OpenSession(
+        session: "s-1", tenant: "acme", profile: "p", policy: ["allow": []],
+        listeners: [Listener(.proxy, port: 3128), Listener(.dnsUDP, port: 53, isV6: true), Listener(.unix)])
+
+    @Test("requests are read back as they were written")
+    func requests() throws {
+        for request: ControlRequest in [
+            .hello(session: nil, policy: nil), .hello(session: "s", policy: ["allow": []]), .open(Self.open), .close,
+            .budget(session: "s"), .raise(session: "s", microdollars: 5, tokens: 7),
+            .closeMatching(session: nil, tenant: "t"), .status,
+        ] {
+            #expect(try ControlRequest(line: request.line.dropLast()) == request)
+            #expect(request.line.last == 10 && request.line.count { $0 == 10 } == 1)
+        }
+    }
+
+    @Test("events are read back as they were written")
+    func events() throws {
+        for event: ControlEvent in [
+            .hello(GatewayHello(ca: "/a", bundle: "/b", dummies: ["x": "y\nz"])), .ready(dummies: [:]),
+            .refused(why: "w", fix: nil), .refused(why: "w", fix: "f"), .activity,
+            .decision(GatewayDecision(.end, .tripwire, detail: "d")), .resume,
+            .usage(EgressUsage(requests: 1, denied: 2, bytesUp: 3, bytesDown: 4, microdollars: 5, tokens: 6)),
+            .answer(["a": 1]),
+        ] { #expect(try ControlEvent(line: event.line.dropLast()) == event) }
+    }
+
+    @Test(
+        "anything else is an error",
+        arguments: [
+            "", "{}", "[]", "{\"type\":\"open\"}", "{\"type\":\"hello\",\"version\":2}", "{\"type\":\"nothing\"}",
+            "{\"type\":\"open\",\"version\":1,\"session\":\"s\",\"tenant\":\"t\",\"profile\":\"p\",\"policy\":{},\"listeners\":[{\"kind\":\"x\",\"port\":1}]}",
+            "{\"type\":\"open\",\"version\":1,\"session\":\"s\",\"tenant\":\"t\",\"profile\":\"p\",\"policy\":{},\"listeners\":[{\"kind\":\"proxy\",\"port\":65536}]}",
+        ])
+    func errors(_ line: String) {
+        #expect(throws: ControlProtocolError.self) { try ControlRequest(line: line.utf8) }
+    }
+
+    @Test("descriptors arrive with the line that names them, and events in pieces")
+    func descriptors() throws {
+        let path = NSTemporaryDirectory() + "carrel-control-\(UUID().uuidString.prefix(8)).sock"
+        defer { unlink(path) }
+        let listener = try listenLocal(at: path, mode: 0o600)
+        defer { close(listener) }
+        var client = try GatewayConnection(to: path)
+        let accepted = FileDescriptor(rawValue: accept(listener.rawValue, nil, nil))
+        #expect(try peerCredentials(of: accepted).pid == getpid())
+        let (one, two) = try socketPair()
+        try client.send(.open(Self.open), descriptors: [one, two])
+        var bytes: [UInt8] = []
+        var received: [FileDescriptor] = []
+        while bytes.last != 10 {
+            let message = try receive(from: accepted, limit: 4096)
+            bytes += message.bytes
+            received += message.descriptors
+        }
+        #expect(received.count == 2)
+        #expect(try ControlRequest(line: bytes.dropLast()) == .open(Self.open))
+        let line = ControlEvent.ready(dummies: ["a": "b"]).line
+        try writeAll(line[..<5], to: accepted)
+        #expect(try client.events().events.isEmpty)
+        try writeAll(Array(line[5...]) + ControlEvent.activity.line, to: accepted)
+        #expect(try client.next(timeout: 1000) == .ready(dummies: ["a": "b"]))
+        close(accepted)
+        let rest = try client.events()
+        #expect(rest.events == [.activity] && !rest.isOpen)
+        client.close()
+        for descriptor in received + [one, two] { close(descriptor) }
+    }
+
+    @Test("who listens as another user is not believed", .enabled(if: geteuid() == 0, "needs root"))
+    func stranger() throws {
+        let path = NSTemporaryDirectory() + "carrel-control-\(UUID().uuidString.prefix(8)).sock"
+        defer { unlink(path) }
+        let script = "import socket,time;s=socket.socket(socket.AF_UNIX);s.bind('\(path)');s.listen();time.sleep(20)"
+        let stranger = Process()
+        stranger.executableURL = URL(filePath: "/usr/bin/setpriv")
+        stranger.arguments = ["--reuid", "65534", "--clear-groups", "--", "/usr/bin/python3", "-c", script]
+        try stranger.run()
+        defer { stranger.terminate() }
+        for _ in 0..<500 where !exists(path) { usleep(10_000) }
+        #expect { try GatewayConnection(to: path) } throws: { ($0 as? SystemError)?.errno == .notPermitted }
+    }
+}
