@@ -11,7 +11,7 @@ public struct EgressPolicy: Sendable, Equatable {
     /// What the session may spend; `nil`: whatever its tenant and its host may.
     public var budget: EgressBudget?
     /// How many requests the session may make in how long; `nil`: any number.
-    public var rate: RequestRate?
+    public var rate: EgressRate?
     /// Whether the request log holds bodies of the Messages API, credentials removed.
     public var logBodies = false
     /// What the session finds in its environment.
@@ -54,7 +54,7 @@ public struct EgressBudget: Sendable, Equatable {
 }
 
 /// A rate of requests.
-public struct RequestRate: Sendable, Equatable {
+public struct EgressRate: Sendable, Equatable {
     /// How many.
     public var requests: Int
     /// In how many nanoseconds.

@@ -88,8 +88,8 @@ extension EgressPolicy {
         reader.list(node, field) { EgressRule($0, $1, prefix, reader) }
     }
 
-    private static func rate(_ node: Node, _ field: String, _ reader: PolicyReader) -> RequestRate? {
-        var rate: RequestRate?
+    private static func rate(_ node: Node, _ field: String, _ reader: PolicyReader) -> EgressRate? {
+        var rate: EgressRate?
         reader.members(node, field, ["requests"]) { entry, field in
             guard entry.key == "requests" else { return false }
             rate = reader.rate(entry.value, field)

@@ -124,18 +124,18 @@ extension PolicyReader {
     ]
 
     /// `600/min`.
-    package func rate(_ node: Node, _ field: String) -> RequestRate? {
+    package func rate(_ node: Node, _ field: String) -> EgressRate? {
         let parts = (node.string ?? "").split(separator: "/", omittingEmptySubsequences: false)
         if parts.count == 2, let requests = Int(parts[0]), (1...1_000_000).contains(requests),
             let interval = Self.intervals.first(where: { $0.0 == parts[1] })
         {
-            return RequestRate(requests: requests, interval: interval.1)
+            return EgressRate(requests: requests, interval: interval.1)
         }
         refuse(node, field, "a rate such as 600/min, 10/s or 1000/h")
         return nil
     }
 
-    package static func text(_ rate: RequestRate) -> String {
+    package static func text(_ rate: EgressRate) -> String {
         "\(rate.requests)/\(intervals.first { $0.1 == rate.interval }?.0 ?? "s")"
     }
 

@@ -47,6 +47,8 @@ public struct AuditLog: Sendable {
         case pause
         /// Someone let a frozen session go on.
         case resume
+        /// Someone gave a session more to spend.
+        case budget
         /// Carrel removed what a dead supervisor had left.
         case sweep
         /// The log itself was not as its last writer should have left it.

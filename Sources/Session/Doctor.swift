@@ -62,6 +62,16 @@ extension Carrel {
         return facts
     }
 
+    private static func gatewayFact() -> Fact {
+        let program = (try? programDirectory()).map { $0 + "/carrel-gateway" } ?? "carrel-gateway"
+        let use = "what leaves sessions of profiles with rules under egress; without rules nothing does"
+        return access(program, X_OK) == 0
+            ? Fact("carrel-gateway", program, .ok, use: use)
+            : Fact(
+                "carrel-gateway", "\(program) is not there, or not executable", .degraded, use: use,
+                fix: "install it beside carrel: make install")
+    }
+
     private static func installationFacts() -> [Fact] {
         let program = (try? carrelInitPath()) ?? "carrel-init"
         let catalog = profileCatalog()
@@ -72,6 +82,7 @@ extension Carrel {
                 : Fact(
                     "carrel-init", "\(program) is not there, or not executable", .missing,
                     use: "PID 1 of every session", fix: "install it beside carrel: make install"),
+            gatewayFact(),
             names.contains("default")
                 ? Fact("profiles", names.joined(separator: " "), .ok, use: "--profile")
                 : Fact(

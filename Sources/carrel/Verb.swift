@@ -8,6 +8,7 @@ enum Verb: CaseIterable {
     case exec, pause, resume, kill, release
     case profileCheck, profileShow, profileList
     case tenantCheck, tenantShow
+    case egressCheck, egressLog, budgetShow, budgetRaise
     case doctor
     case auditVerify, auditLog
     case completions, man, supervise
@@ -44,6 +45,10 @@ enum Verb: CaseIterable {
         case .profileList: .profileList
         case .tenantCheck: .tenantCheck
         case .tenantShow: .tenantShow
+        case .egressCheck: .egressCheck
+        case .egressLog: .egressLog
+        case .budgetShow: .budgetShow
+        case .budgetRaise: .budgetRaise
         case .doctor: .doctor
         case .auditVerify: .auditVerify
         case .auditLog: .auditLog
@@ -73,6 +78,10 @@ enum Verb: CaseIterable {
         case .profileList: try listProfiles(words)
         case .tenantCheck: try checkTenants(words)
         case .tenantShow: try showTenant(words)
+        case .egressCheck: try checkEgress(words)
+        case .egressLog: try printRequests(words)
+        case .budgetShow: try showBudget(words)
+        case .budgetRaise: try raiseBudget(words)
         case .doctor: try examineHost(words)
         case .auditVerify: try verifyAudit(words)
         case .auditLog: try printAudit(words)

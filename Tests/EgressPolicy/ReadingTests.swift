@@ -16,7 +16,7 @@ import Testing
             """)
         #expect(read.budget?.microdollars == 5_250_000 && read.budget?.tokens == 2_000_000)
         #expect(read.budget?.softPercent == 75 && read.budget?.atLimit == .end)
-        #expect(read.rate == RequestRate(requests: 600, interval: 60_000_000_000))
+        #expect(read.rate == EgressRate(requests: 600, interval: 60_000_000_000))
         #expect(read.ports == [80, 443, 8443] && read.logBodies && read.credentials == ["anthropic"])
         #expect(
             read.environment == [

@@ -1,0 +1,148 @@
+import Documents
+import EgressPolicy
+import Glibc
+import Syscalls
+import SystemPackage
+
+/// What a profile's policy says of one request.
+public struct EgressVerdict: Sendable {
+    /// Whether it would go out.
+    public let isAllowed: Bool
+    /// The rule that decides; `nil` where none does.
+    public let rule: String?
+    /// What happens, in words.
+    public let reason: String
+    /// The credential that it would be given, by its name.
+    public let credential: String?
+    /// Each rule for the host, and what it says of the request; empty where there is none.
+    public let rules: [(id: String, says: String)]
+
+    /// The verdict as a document.
+    public var node: Node {
+        func text(_ value: String?) -> Node { value.map { Node(.string($0)) } ?? nil }
+        return [
+            "allowed": Node(.bool(isAllowed)), "rule": text(rule), "reason": text(reason),
+            "credential": text(credential),
+            "rules": Node(.sequence(rules.map { ["rule": text($0.id), "says": text($0.says)] })),
+        ]
+    }
+}
+
+extension Carrel {
+    /// Which rule of a profile decides about a request, and why. Nothing is asked of any gateway, nor any name resolved.
+    ///
+    /// - Parameters:
+    ///   - profile: the profile's name or file.
+    ///   - method: the method.
+    ///   - url: `https://HOST[:PORT][/PATH][?QUERY]`, or with `http`.
+    public static func checkEgress(
+        _ profile: String, method: String, url: String
+    ) throws(SessionError) -> EgressVerdict {
+        let loaded: Profile
+        do throws(Problems) {
+            loaded = try Profile.load(profile, from: profileCatalog())
+        } catch { throw SessionError(error.description) }
+        guard let policy = loaded.door else {
+            let why =
+                loaded.network == .gateway
+                ? "the profile has no rule under egress" : "the profile has network: \(loaded.network.rawValue)"
+            return EgressVerdict(
+                isAllowed: false, rule: nil, reason: "nothing leaves its sessions: \(why)", credential: nil, rules: [])
+        }
+        do throws(EgressPolicyError) {
+            return try verdict(policy, try RequestFacts(url: url, method: method))
+        } catch {
+            return EgressVerdict(
+                isAllowed: false, rule: nil, reason: error.message, credential: nil, rules: [])
+        }
+    }
+
+    private static func verdict(
+        _ policy: EgressPolicy, _ request: RequestFacts
+    ) throws(EgressPolicyError) -> EgressVerdict {
+        let rules = policy.explanations(of: request)
+        if case .splice(let rule) = policy.connection(to: request.host, port: request.port), request.scheme == .https {
+            return EgressVerdict(
+                isAllowed: true, rule: rule, reason: "allowed, passed on unseen", credential: nil, rules: rules)
+        }
+        switch policy.request(request) {
+        case .refuse(let reason):
+            return EgressVerdict(isAllowed: false, rule: nil, reason: reason, credential: nil, rules: rules)
+        case .allow(let allowed):
+            let note = allowed.isMessagesAPI ? "allowed, if its body asks for nothing more; metered" : "allowed"
+            return EgressVerdict(
+                isAllowed: true, rule: allowed.rule, reason: note, credential: allowed.credential, rules: rules)
+        }
+    }
+
+    // MARK: Budgets
+
+    /// What a session may spend and has spent, as the gateway knows it.
+    public func budget(of session: String) throws(SessionError) -> Node {
+        try answer(.budget(session: session))
+    }
+
+    /// Gives a session more to spend; one that its gateway has paused for it goes on.
+    ///
+    /// - Parameters:
+    ///   - microdollars: added to the limit, millionths of a US dollar.
+    ///   - tokens: added to the limit.
+    public func raiseBudget(
+        of session: String, microdollars: UInt64, tokens: UInt64
+    ) throws(SessionError) -> Node {
+        try Recorder(state).decided(
+            .budget,
+            [
+                "session": Node(.string(session)), "microdollars": Node(.integer(Int64(clamping: microdollars))),
+                "tokens": Node(.integer(Int64(clamping: tokens))), "by": caller().node,
+            ])
+        return try answer(.raise(session: session, microdollars: microdollars, tokens: tokens))
+    }
+
+    private func answer(_ request: ControlRequest) throws(SessionError) -> Node {
+        let event = try Gateway(state).ask(request, starting: false)
+        guard case .answer(let node) = event else { throw Gateway.surprised(event) }
+        return node
+    }
+
+    // MARK: The request log
+
+    /// Hands over the records of the request log, oldest first, as lines and as documents.
+    ///
+    /// - Parameters:
+    ///   - session: of this session alone; `nil`: of all.
+    ///   - following: whether to go on with what is written, for ever.
+    public func requestLog(
+        session: String?, following: Bool, _ body: (String, Node) throws -> Void
+    ) throws(SessionError) {
+        let path = GatewayPlaces(state: state.path).requests
+        do {
+            var file: FileDescriptor?
+            defer { if let file { close(file) } }
+            var rest: [UInt8] = []
+            while true {
+                if file == nil, exists(path) { file = try open(path, O_RDONLY | O_NOFOLLOW) }
+                while let file {
+                    var buffer = [UInt8](repeating: 0, count: 64 << 10)
+                    let count = try retrying("read", path) { read(file.rawValue, &buffer, buffer.count) }
+                    if count == 0 { break }
+                    rest += buffer[..<count]
+                    var start = rest.startIndex
+                    while let end = rest[start...].firstIndex(of: UInt8(ascii: "\n")) {
+                        let line = Array(rest[start..<end])
+                        start = end + 1
+                        guard let node = try? Node.parse(line, file: path) else { continue }
+                        if session == nil || node["session"]?.string == session {
+                            try body(String(decoding: line, as: UTF8.self), node)
+                        }
+                    }
+                    rest.removeFirst(start)
+                }
+                if !following { return }
+                usleep(200_000)
+            }
+        } catch {
+            throw error as? SessionError ?? SessionError("request log: \(error)")
+        }
+    }
+}

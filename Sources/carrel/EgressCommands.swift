@@ -1,0 +1,173 @@
+import Documents
+import Options
+import Session
+
+// Commands on what leaves sessions.
+
+private let doors: StaticString = "The door"
+private let aSession = Operand("SESSION", completing: sessionNames)
+
+extension Command {
+    static let egressCheck = Command(
+        "egress check", in: doors, operands: [Operand("PROFILE", completing: profileNames), Operand("URL")],
+        options: [.method, .json], "Tell which rule of a profile decides about a request, and why",
+        details: [
+            """
+            Nothing is sent and no name resolved. Ends with 0 where the request would go out, with 1 where it would not. \
+            Docs/Egress.md describes the rules.
+            """
+        ],
+        examples: [
+            Example("A package", "carrel egress check node https://registry.npmjs.org/left-pad"),
+            Example("A push", "carrel egress check agent --method POST https://github.com/acme/app/git-receive-pack"),
+        ])
+
+    static let egressLog = Command(
+        "egress log", in: doors, operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
+        options: [.follow, .json], "Print what left sessions, and what was refused",
+        details: [
+            """
+            The gateway's request log, the oldest first: of one session, or of all. A request has two lines: one when it \
+            was decided, one when it is over. With `--follow` it goes on until it is interrupted.
+            """
+        ])
+
+    static let budgetShow = Command(
+        "budget show", in: doors, operands: [aSession], options: [.json],
+        "Show what a live session may spend, and what it has spent")
+
+    static let budgetRaise = Command(
+        "budget raise", in: doors, operands: [aSession], options: [.dollars, .tokens, .json],
+        "Give a live session more to spend",
+        details: ["A session that was paused because its budget was spent goes on. Who did it is in the audit log."],
+        examples: [Example("Two dollars more", "carrel budget raise s-42 --dollars 2.00")])
+}
+
+extension Option {
+    static let method = Option(
+        "method", takes: "METHOD", completing: .words("GET HEAD POST PUT PATCH DELETE OPTIONS"),
+        "The request's method. Without it: `GET`")
+    static let dollars = Option("dollars", takes: "DOLLARS", "How much more, in US dollars: `2.50`")
+    static let tokens = Option("tokens", takes: "NUMBER", "How many tokens more")
+}
+
+extension Verb {
+    func checkEgress(_ words: Words) throws(SessionError) -> Int32 {
+        let verdict = try Carrel.checkEgress(
+            words.operands[0], method: words[.method] ?? "GET", url: words.operands[1])
+        if words.has(.json) {
+            try put(verdict.node)
+        } else {
+            let style = Style(for: 1)
+            var text = verdict.isAllowed ? style.green("allowed") : style.red("refused")
+            if let rule = verdict.rule { text += " by " + style.bold(printable(rule)) }
+            text += ": " + printable(verdict.reason)
+            if let credential = verdict.credential { text += ", with credential \(printable(credential))" }
+            text += "\n"
+            for rule in verdict.rules where rule.id != verdict.rule {
+                text += style.dim("  \(printable(rule.id)): \(printable(rule.says))") + "\n"
+            }
+            try put(text)
+        }
+        return verdict.isAllowed ? 0 : 1
+    }
+
+    func printRequests(_ words: Words) throws(SessionError) -> Int32 {
+        let isJSON = words.has(.json)
+        let style = Style(for: 1)
+        try Carrel().requestLog(session: words.operands.first, following: words.has(.follow)) { line, record in
+            try put(isJSON ? line + "\n" : requestLine(record, style))
+        }
+        return 0
+    }
+
+    func showBudget(_ words: Words) throws(SessionError) -> Int32 {
+        try printBudget(try Carrel().budget(of: words.operands[0]), words)
+    }
+
+    func raiseBudget(_ words: Words) throws(SessionError) -> Int32 {
+        let microdollars = try words[.dollars].map { (text) throws(SessionError) in
+            guard let amount = Self.microdollars(text) else {
+                throw SessionError("--dollars \(text): expected US dollars such as 2.50, at most six decimals")
+            }
+            return amount
+        }
+        let tokens = try words[.tokens].map { (text) throws(SessionError) in
+            guard let number = UInt64(text) else { throw SessionError("--tokens \(text): expected a whole number") }
+            return number
+        }
+        guard microdollars != nil || tokens != nil else {
+            throw SessionError("how much more?", fix: "give --dollars, --tokens or both")
+        }
+        let state = try Carrel().raiseBudget(
+            of: words.operands[0], microdollars: microdollars ?? 0, tokens: tokens ?? 0)
+        return try printBudget(state, words)
+    }
+
+    private func printBudget(_ state: Node, _ words: Words) throws(SessionError) -> Int32 {
+        if words.has(.json) {
+            try put(state)
+        } else {
+            try put(budgetText(state, Style(for: 1)))
+        }
+        return 0
+    }
+
+    /// `2.50` in millionths.
+    static func microdollars(_ text: String) -> UInt64? {
+        let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        let decimals = parts.count > 1 ? String(parts[1]) : ""
+        guard decimals.utf8.count <= 6, !parts[0].isEmpty, parts[0].utf8.count <= 9,
+            (parts[0] + decimals).utf8.allSatisfy({ (0x30...0x39).contains($0) })
+        else { return nil }
+        return UInt64(parts[0] + decimals + String(repeating: "0", count: 6 - decimals.utf8.count))
+    }
+}
+
+/// One record of the request log, for people.
+func requestLine(_ record: Node, _ style: Style) -> String {
+    func text(_ name: String) -> String? { record[name]?.string.map(printable) }
+    let refusal = text("refusal")
+    let time = text("time").map { String($0.prefix(19)) + "Z" } ?? ""
+    let port = record["port"]?.int.map { $0 == 443 ? "" : ":\($0)" } ?? ""
+    var line = style.dim(time) + "  \(text("session") ?? "-")  "
+    line += refusal != nil ? style.red("refused") : text("phase") == "response" ? "done   " : style.green("allowed")
+    line += "  \(text("method") ?? "-") \(text("host") ?? "-")\(port)\(text("path") ?? "")"
+    if let status = record["status"]?.int { line += "  \(status)" }
+    if let rule = text("rule") { line += "  " + style.dim(rule) }
+    if let cost = record["messages"]?["charge"]?["microdollars"]?.int ?? record["microdollars"]?.int {
+        line += "  \(dollars(cost))"
+    }
+    if let refusal { line += "  " + refusal }
+    return line + "\n"
+}
+
+/// `$0.412300`, or `$2.50`.
+func dollars(_ microdollars: Int64) -> String {
+    let fraction = String(microdollars.magnitude % 1_000_000)
+    var digits = String(repeating: "0", count: 6 - fraction.utf8.count) + fraction
+    while digits.utf8.count > 2, digits.utf8.last == UInt8(ascii: "0") { digits.removeLast() }
+    return "$\(microdollars / 1_000_000).\(digits)"
+}
+
+/// A budget for people: each figure of the gateway's answer on a line of its own.
+func budgetText(_ state: Node, _ style: Style) -> String {
+    var text = ""
+    func add(_ node: Node, _ indent: String) {
+        for entry in node.entries ?? [] {
+            if entry.value.entries != nil {
+                text += indent + style.bold(printable(entry.key)) + "\n"
+                add(entry.value, indent + "  ")
+            } else {
+                let isMoney = entry.key.lowercased().hasSuffix("microdollars")
+                let value =
+                    isMoney ? entry.value.int.map(dollars) ?? "none" : entry.value.string ?? entry.value.json()
+                let name = isMoney ? String(entry.key.dropLast(12)) : entry.key
+                text +=
+                    "\(indent)\(printable(name.isEmpty ? "dollars" : name)): \(printable(value == "null" ? "none" : value))\n"
+            }
+        }
+    }
+    add(state, "")
+    return text
+}
