@@ -100,26 +100,29 @@ extension EgressPolicy {
         guard !HostPattern.isOfTheHost(request.host) else {
             return .refuse(reason: "\(request.host) is a name of the host itself")
         }
-        var reason = "no rule allows \(request.host)"
+        // Told is what came nearest.
+        var nearest = (progress: -1, reason: "no rule allows \(request.host)")
         for rule in rules where rule.host.matches(request.host) {
             if let why = refusal(of: request, path, by: rule) {
-                reason = "\(rule.id): \(why)"
+                if why.progress > nearest.progress { nearest = (why.progress, "\(rule.id): \(why.text)") }
                 continue
             }
             return .allow(Self.allow(request, path, by: rule))
         }
-        return .refuse(reason: reason)
+        return .refuse(reason: nearest.reason)
     }
 
-    /// Why a rule for the request's host does not allow it; `nil` where it does.
-    func refusal(of request: RequestFacts, _ path: RequestPath, by rule: EgressRule) -> String? {
-        if !rule.ports.contains(request.port) { return "no port \(request.port)" }
-        if rule.scheme != request.scheme { return "\(rule.scheme.rawValue) alone" }
-        if rule.tls == .splice { return "passed on unseen: there is no request to allow" }
-        if !rule.paths.contains(where: { $0.matches(path) }) { return "no path \(path.text)" }
-        if !rule.methods.contains(request.method) { return "no method \(request.method)" }
-        if let query = rule.query, request.query != query { return "no query but \(query)" }
-        if request.isWebSocket && !rule.websocket { return "no WebSocket" }
+    /// Why a rule for the request's host does not allow it, and how far the request came; `nil` where it does.
+    func refusal(
+        of request: RequestFacts, _ path: RequestPath, by rule: EgressRule
+    ) -> (progress: Int, text: String)? {
+        if !rule.ports.contains(request.port) { return (0, "no port \(request.port)") }
+        if rule.scheme != request.scheme { return (1, "\(rule.scheme.rawValue) alone") }
+        if rule.tls == .splice { return (2, "passed on unseen: there is no request to allow") }
+        if !rule.paths.contains(where: { $0.matches(path) }) { return (3, "no path \(path.text)") }
+        if !rule.methods.contains(request.method) { return (4, "no method \(request.method)") }
+        if let query = rule.query, request.query != query { return (5, "no query but \(query)") }
+        if request.isWebSocket && !rule.websocket { return (6, "no WebSocket") }
         return nil
     }
 

@@ -6,7 +6,7 @@ extension EgressPolicy {
             path = try RequestPath(request.path)
         } catch { return [] }
         return rules.filter { $0.host.matches(request.host) }.map { rule in
-            (rule.id, refusal(of: request, path, by: rule) ?? "allows it")
+            (rule.id, refusal(of: request, path, by: rule)?.text ?? "allows it")
         }
     }
 }
