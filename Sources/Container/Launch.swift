@@ -53,9 +53,11 @@ public func launch(
         timeline.mark(.clone)
         defer { close(channel.0) }
         do {
-            let terminal = try guide(request, plan, timeline, pid: pid, child: channel.0, serving, meanwhile)
+            let (terminal, listener) = try guide(
+                request, plan, timeline, pid: pid, child: channel.0, serving, meanwhile)
             return RunningContainer(
-                pid: pid, process: process, status: status.reading, terminal: terminal, timeline: timeline.steps)
+                pid: pid, process: process, status: status.reading, terminal: terminal, listener: listener,
+                timeline: timeline.steps)
         } catch {
             kill(pid, SIGKILL)
             _ = try? wait(for: pid)
@@ -70,7 +72,7 @@ public func launch(
 private func guide(
     _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, pid: pid_t, child: FileDescriptor,
     _ serving: ([FileDescriptor]) throws -> Void, _ meanwhile: (pid_t) throws -> Void
-) throws -> FileDescriptor? {
+) throws -> (terminal: FileDescriptor?, listener: FileDescriptor?) {
     // The scheduler leaves a new process on its parent's processor, to run when that one sleeps. Sleeping now, until the
     // child says that it runs, gets the two onto two processors; without, all of what follows would come first.
     let first = try during(.clone) { () throws(SystemError) in try receive(from: child) }
@@ -95,9 +97,12 @@ private func guide(
     if !request.extensions.listeners.isEmpty { try serving(receiveListeners(request, from: child)) }
     try tell(child, .proceed)
 
-    // Now the child is alone: it tells what failed, sends its terminal, or closes the channel by executing the payload.
+    // Now the child is alone: it tells what failed, sends its terminal and its filter's listener, or closes the channel by
+    // executing the payload.
     var terminal: FileDescriptor?
+    var listener: FileDescriptor?
     while true {
+        if let listener { try attend(listener, until: child, request.answer) }
         let message = try during(.exec) { () throws(SystemError) in try receive(from: child) }
         switch message.bytes.first {
         case nil:
@@ -105,10 +110,27 @@ private func guide(
                 throw LaunchError(
                     timeline.steps.last?.step ?? .clone, nil, "the child was killed before it could start the payload")
             }
-            return terminal
+            return (terminal, listener)
         case Message.terminal.rawValue: terminal = message.descriptors.first
+        case Message.filterListener.rawValue: listener = message.descriptors.first
         default: throw LaunchError(bytes: Array(message.bytes.dropFirst()))
         }
+    }
+}
+
+/// Answers the launcher's own last calls, until there is something to read from the child.
+private func attend(
+    _ listener: FileDescriptor, until child: FileDescriptor, _ answer: (FileDescriptor) -> Void
+) throws(LaunchError) {
+    while true {
+        let ready = try during(.exec) { () throws(SystemError) in
+            try poll([(child, .readable), (listener, .readable)])
+        }
+        if !ready[0].isEmpty || !ready[1].contains(.readable) { return }
+        // The channel is closed before the payload's first call: what waits now, with the channel still open, is ours.
+        let late = try during(.exec) { () throws(SystemError) in try poll([(child, .readable)], timeout: 0) }
+        if !late[0].isEmpty { return }
+        answer(listener)
     }
 }
 
@@ -264,11 +286,17 @@ func bePayload(
                 try FilterProgram.refusing([SYS_memfd_create, SYS_memfd_secret]).install()
             }
         }
+        // Looked up before the filter, which then needs to let nothing of the launcher's through but execve(2).
+        let programs = try plan.findPayload()
         if let filter = request.filter {
-            _ = try during(.seccomp) { () throws(SystemError) in try filter.install() }
+            if filter.flags.contains(.listener) {
+                try installAsking(filter, over: parent)
+            } else {
+                _ = try during(.seccomp) { () throws(SystemError) in try filter.install() }
+            }
         }
         timeline.mark(.exec)
-        try plan.executePayload()
+        try plan.executePayload(programs)
     } catch {
         fail(parent, error)
     }
@@ -285,6 +313,7 @@ enum Message: UInt8 {
     case terminal
     case program
     case listeners
+    case filterListener
     case failure
 }
 

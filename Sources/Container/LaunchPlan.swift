@@ -252,22 +252,42 @@ struct LaunchPlan {
         }
     }
 
-    /// Executes the payload's program: by its path, or the first of that name in the `PATH` of its environment.
-    func executePayload() throws(LaunchError) -> Never {
+    /// Where the payload's program may be: its path, or the files of that name in the `PATH` of its environment.
+    func findPayload() throws(LaunchError) -> [String] {
         var failure = SystemError("execve", process.args[0], errno: .noSuchFileOrDirectory)
+        var found: [String] = []
         for candidate in candidates {
             do throws(SystemError) {
                 // Not by a magic link: until its execve(2) this process is the launcher, /proc/self/exe (CVE-2019-5736).
                 close(try open(candidate, O_PATH, in: .workingDirectory, .noMagicLinks))
-                try execute(candidate, arguments, environment: environment)
+                found.append(candidate)
             } catch {
-                // As execvp(3): a program that is there and cannot be executed is told before one that is not there.
-                let error = SystemError("execve", candidate, errno: error.errno)
-                if error.errno == .permissionDenied || failure.errno == .noSuchFileOrDirectory { failure = error }
-                if ![.permissionDenied, .noSuchFileOrDirectory, .notDirectory].contains(error.errno) { break }
+                if !note(candidate, error, &failure) { break }
+            }
+        }
+        if found.isEmpty { throw LaunchError(.exec, failure) }
+        return found
+    }
+
+    /// Executes the first of `programs` that can be executed.
+    func executePayload(_ programs: [String]) throws(LaunchError) -> Never {
+        var failure = SystemError("execve", process.args[0], errno: .noSuchFileOrDirectory)
+        for program in programs {
+            do throws(SystemError) {
+                try execute(program, arguments, environment: environment)
+            } catch {
+                if !note(program, error, &failure) { break }
             }
         }
         throw LaunchError(.exec, failure)
+    }
+
+    /// Keeps the failure that is told, and says whether the next place is tried, as execvp(3): a program that is there and
+    /// cannot be executed is told before one that is not there.
+    private func note(_ program: String, _ error: SystemError, _ failure: inout SystemError) -> Bool {
+        let error = SystemError("execve", program, errno: error.errno)
+        if error.errno == .permissionDenied || failure.errno == .noSuchFileOrDirectory { failure = error }
+        return [.permissionDenied, .noSuchFileOrDirectory, .notDirectory].contains(error.errno)
     }
 
     private static func candidates(_ program: String, _ environment: [String]) -> [String] {

@@ -22,6 +22,9 @@ public struct LaunchRequest {
     public var standardDescriptors: [FileDescriptor]?
     /// Further descriptors of the caller that the payload keeps, at their numbers.
     public var passedDescriptors: [FileDescriptor]
+    /// Where ``filter`` asks a listener: takes and answers one call that the launcher makes behind the filter, which is
+    /// execve(2). After the launch the listener is the caller's to attend.
+    public var answer: (FileDescriptor) -> Void = { _ in }
 
     /// Collects the parts.
     public init(
@@ -122,18 +125,21 @@ public struct RunningContainer: Sendable {
     public let status: FileDescriptor
     /// The controlling side of the payload's terminal, where the specification asked for one.
     public let terminal: FileDescriptor?
+    /// The listener of the payload's filter, where that asks one.
+    public let listener: FileDescriptor?
     /// When each step was done, on the monotonic clock, in nanoseconds.
     public let timeline: [(step: LaunchStep, end: UInt64)]
 
     /// Describes a container that is running already.
     public init(
         pid: pid_t, process: FileDescriptor, status: FileDescriptor, terminal: FileDescriptor?,
-        timeline: [(step: LaunchStep, end: UInt64)]
+        listener: FileDescriptor? = nil, timeline: [(step: LaunchStep, end: UInt64)]
     ) {
         self.pid = pid
         self.process = process
         self.status = status
         self.terminal = terminal
+        self.listener = listener
         self.timeline = timeline
     }
 }

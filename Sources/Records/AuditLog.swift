@@ -51,6 +51,8 @@ public struct AuditLog: Sendable {
         case budget
         /// Carrel removed what a dead supervisor had left.
         case sweep
+        /// A session's filter refused a call of a kind that it had not refused before.
+        case denial
         /// The log itself was not as its last writer should have left it.
         case repair
     }

@@ -43,6 +43,8 @@ public struct Report: Sendable, Equatable {
     public var egress: Egress?
     /// The steps of the launch in their order, each with the time it took.
     public var launch: [Phase]
+    /// What the system call filter refused, where that was explained (Docs/Seccomp.md); null elsewhere.
+    public var denials: Node
     /// What else a reader should know, in words.
     public var notes: [String]
 
@@ -51,7 +53,8 @@ public struct Report: Sendable, Equatable {
         session: String, tenant: String, host: Host, carrel: String, profile: Profile, image: String,
         command: [String], started: Timestamp, ended: Timestamp, exit: Exit, limitsAsked: Limits = Limits(),
         limitsInForce: Limits = Limits(), cgroups: String, absent: [Absence] = [], usage: Usage = Usage(),
-        pressure: Pressure? = nil, egress: Egress? = nil, launch: [Phase] = [], notes: [String] = []
+        pressure: Pressure? = nil, egress: Egress? = nil, launch: [Phase] = [], denials: Node = nil,
+        notes: [String] = []
     ) {
         self.session = session
         self.tenant = tenant
@@ -71,6 +74,7 @@ public struct Report: Sendable, Equatable {
         self.pressure = pressure
         self.egress = egress
         self.launch = launch
+        self.denials = denials
         self.notes = notes
     }
 }

@@ -25,6 +25,7 @@ extension Report {
             } ?? nil,
             "egress": egress?.node ?? nil,
             "launch": list(launch) { ["phase": text($0.name), "microseconds": integer($0.microseconds)] },
+            "denials": denials,
             "notes": list(notes, text),
         ]
     }
@@ -66,6 +67,7 @@ extension Report {
             launch: top.mappings("launch").map {
                 Phase($0.text("phase"), microseconds: $0.integer("microseconds"))
             },
+            denials: node["denials"] ?? nil,
             notes: top.list("notes", of: "a string") { $0.string })
         if !reader.problems.isEmpty { throw Problems(reader.problems) }
     }

@@ -60,7 +60,7 @@ extension Carrel {
             request.workdir = try request.workdir.map(absolute)
             request.report = try request.report.map(absolute)
             _ = chdir("/")
-            let status = try runHere(request, log: pipe) { id in
+            let status = try runHere(request, log: pipe, recorder: nil) { id in
                 try? send([0] + Array(id.utf8), over: channel)
                 close(channel)
             }

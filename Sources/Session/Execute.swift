@@ -31,6 +31,10 @@ extension Carrel {
     /// program's exit status.
     public func execute(_ request: ExecRequest) throws(SessionError) -> Int32 {
         let record = try find(request.session)
+        if record.isRecorded {
+            throw SessionError(
+                "session \(record.id) is being recorded: the launch of another program would be among its calls")
+        }
         guard !request.command.isEmpty else { throw SessionError("exec: there is no program to run") }
         for variable in request.environment {
             guard let equals = variable.utf8.firstIndex(of: 0x3d), equals != variable.startIndex else {

@@ -162,6 +162,8 @@ extension Profile {
         public var name: String
         /// The file that was found for it.
         public var path: String
+        /// Whether the supervisor answers what it refuses, and writes down what that was.
+        public var explain = false
     }
 
     /// What can be executed in a session.

@@ -20,7 +20,7 @@ extension Profile {
             case "workdir": workdir.read(entry.value, reader)
             case "config": Config.read(entry, &config, reader)
             case "limits": limits.read(entry.value, reader)
-            case "seccomp": reader.value(entry, "seccomp", &seccomp, reader.filter)
+            case "seccomp": seccomp.read(entry, reader)
             case "exec": exec.read(entry.value, reader)
             case "scopes": reader.list(entry, "scopes", &scopes, reader.choice)
             case "network": reader.value(entry, "network", &network, reader.choice)
@@ -39,6 +39,29 @@ extension Profile {
             reader.list(entry, "controls.optional", &optionalControls, reader.choice)
             return true
         }
+    }
+}
+
+extension Profile.Filter {
+    static let fields = ["file", "explain"]
+
+    /// Reads the filter's name alone, or a map with what else there is to say of it.
+    mutating func read(_ entry: Node.Entry, _ reader: ProfileReader) {
+        guard entry.value.entries != nil else { return readFile(entry, "seccomp", reader) }
+        reader.members(entry.value, "seccomp", Self.fields) { member in
+            switch member.key {
+            case "file": readFile(member, "seccomp.file", reader)
+            case "explain": reader.value(member, "seccomp.explain", &explain, reader.flag)
+            default: return false
+            }
+            return true
+        }
+    }
+
+    private mutating func readFile(_ entry: Node.Entry, _ field: String, _ reader: ProfileReader) {
+        guard let found = reader.filter(entry.value, field) else { return }
+        (name, path) = (found.name, found.path)
+        reader.set("seccomp", at: entry.keyMark)
     }
 }
 

@@ -25,6 +25,8 @@ public struct ProfileOverrides: Sendable, Equatable {
     public var grace: String?
     /// `--seccomp`: `seccomp`.
     public var seccomp: String?
+    /// `--explain`: `seccomp.explain`.
+    public var explain = false
     /// `--network`: `network`.
     public var network: String?
     /// `--env`: `NAME=value` for `environment.set`, `NAME` for `environment.pass`, beside what the profile has.
@@ -38,6 +40,7 @@ public struct ProfileOverrides: Sendable, Equatable {
         switch field {
         case "limits.openFiles": "--open-files"
         case "limits.wallClock": "--timeout"
+        case "seccomp.file": "--seccomp"
         case _ where field.hasPrefix("environment"): "--env"
         default: "--" + (field.split(separator: ".").last ?? "")
         }
@@ -46,9 +49,6 @@ public struct ProfileOverrides: Sendable, Equatable {
     /// The overrides as a profile of their own, merged last; `pass` is what the profile hands on already.
     func document(passing pass: [String]) -> Node {
         var members: [Node.Entry] = []
-        func add(_ name: String, _ value: Node?, to list: inout [Node.Entry]) {
-            if let value { list.append(Node.Entry(key: name, value: value)) }
-        }
         var limits: [Node.Entry] = []
         add("memory", memory.map(Self.text), to: &limits)
         add("swap", swap.map(Self.text), to: &limits)
@@ -60,11 +60,22 @@ public struct ProfileOverrides: Sendable, Equatable {
         add("idle", idle.map(Self.text), to: &limits)
         add("grace", grace.map(Self.text), to: &limits)
         add("image", image.map(Self.text), to: &members)
-        add("seccomp", seccomp.map(Self.text), to: &members)
+        add("seccomp", filter, to: &members)
         add("network", network.map(Self.text), to: &members)
         if !limits.isEmpty { add("limits", Node(.mapping(limits)), to: &members) }
         if !environment.isEmpty { add("environment", variables(passing: pass), to: &members) }
         return Node(.mapping(members))
+    }
+
+    private var filter: Node? {
+        guard explain else { return seccomp.map(Self.text) }
+        var entries = [Node.Entry(key: "explain", value: true)]
+        add("file", seccomp.map(Self.text), to: &entries)
+        return Node(.mapping(entries))
+    }
+
+    private func add(_ name: String, _ value: Node?, to list: inout [Node.Entry]) {
+        if let value { list.append(Node.Entry(key: name, value: value)) }
     }
 
     private func variables(passing pass: [String]) -> Node {

@@ -74,7 +74,8 @@ extension Profile {
             ],
             "config": config?.node ?? "none",
             "limits": limits.node(size: size),
-            "seccomp": Node(.string(seccomp.name)),
+            "seccomp": seccomp.explain
+                ? ["file": Node(.string(seccomp.name)), "explain": true] : Node(.string(seccomp.name)),
             "exec": [
                 "allow": exec.allow.map(Self.list) ?? "none", "from": Self.list(exec.from.map(\.rawValue)),
             ],
@@ -137,6 +138,7 @@ extension Profile {
     private func origin(_ field: String) -> ProfileOrigin {
         switch field {
         case "version": .builtIn
+        case "seccomp.file": trace.origin("seccomp")
         case "config.target", "config.variable":
             trace.age(field) >= 0 ? trace.origin(field) : trace.origin("config")
         // Each field of it is set whole.

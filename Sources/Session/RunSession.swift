@@ -30,7 +30,6 @@ public struct SessionRequest: Sendable {
     public var wantsTerminal = false
     /// Numbers of the caller's descriptors that the session keeps.
     public var passedDescriptors: [Int32] = []
-
     /// A request with everything else as usual.
     public init(command: [String]) { self.command = command }
 }
@@ -41,14 +40,16 @@ extension Carrel {
     /// - Throws: ``SessionError`` where it was not started: nothing of it is left then but the record of the refusal.
     public func run(_ request: SessionRequest) throws(SessionError) -> Int32 {
         if request.isDetached { return try detach(request) }
-        return try runHere(request, log: nil) { _ in }
+        return try runHere(request, log: nil, recorder: nil) { _ in }
     }
 
     /// The walk of one session (Docs/Architecture.md): each step one named call.
     ///
-    /// - Parameter started: called when the payload runs, with the session's name.
+    /// - Parameters:
+    ///   - recorder: records its calls.
+    ///   - started: called when the payload runs, with the session's name.
     func runHere(
-        _ request: SessionRequest, log: SessionLog.Pipe?, _ started: (String) -> Void
+        _ request: SessionRequest, log: SessionLog.Pipe?, recorder: SessionRecorder?, _ started: (String) -> Void
     ) throws(SessionError) -> Int32 {
         var clock = PhaseClock()
         sweepOrphans()
@@ -61,7 +62,7 @@ extension Carrel {
             let profile = try load(request.profile, request.overrides)
             clock.mark("profile")
             try refuseHeld(tenant: request.tenant, profile: profile.name)
-            supervisor = try prepare(request, id, profile, log, &clock)
+            supervisor = try prepare(request, id, profile, log, recorder, &clock)
         } catch {
             // A refusal is a decision too; that it cannot be written down is no reason to hide why it was made.
             try? Recorder(state).decided(
@@ -88,7 +89,7 @@ extension Carrel {
     /// Everything from the checked profile to the running payload. Whatever it has made is undone where it fails.
     private func prepare(
         _ request: SessionRequest, _ id: String, _ profile: Profile, _ log: SessionLog.Pipe?,
-        _ clock: inout PhaseClock
+        _ recorder: SessionRecorder?, _ clock: inout PhaseClock
     ) throws(SessionError) -> Supervisor {
         let live = LiveSessions(state: state)
         try live.claim(id)
@@ -107,10 +108,13 @@ extension Carrel {
                 door: door)
             var composed = try compose(parts, guarding: true)
             clock.mark("compose")
-            let filter = try loadFilter(profile)
+            var filter = try loadFilter(profile)
             clock.mark("filter")
             let cgroup = try makeCgroup(parts, &composed)
             made = cgroup
+            let listener = try callListener(recorder, parts)
+            if let listener { filter = try listener.begin(filter, cgroup) }
+            try Self.check(filter, of: profile, listener)
             let entry = try Self.entry(cgroup)
             defer { entry?.close() }
             clock.mark("limits")
@@ -120,6 +124,7 @@ extension Carrel {
                 spec: composed.spec, extensions: composed.extensions, cgroup: entry, filter: filter,
                 initPath: try telling("carrel-init") { () throws(SystemError) in try carrelInitPath() },
                 passedDescriptors: request.passedDescriptors.map { FileDescriptor(rawValue: $0) })
+            if let listener { launchRequest.answer = { listener.attend($0) } }
             if let log { launchRequest.standardDescriptors = [log.null, log.writing, log.writing] }
             var record: SessionRecord?
             var draft: Report?
@@ -137,7 +142,8 @@ extension Carrel {
                     workdir: parts.workdir, started: report.started, pid: pid, supervisor: getpid(),
                     isDetached: request.isDetached,
                     cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: report.node,
-                    spec: composed.spec.node, filter: profile.seccomp.path, door: session?.node ?? nil,
+                    spec: composed.spec.node, filter: profile.seccomp.path,
+                    isExplained: listener is DenialWatch, isRecorded: recorder != nil, door: session?.node ?? nil,
                     reportPath: try request.report.map(absolute), logLimit: profile.limits.log)
                 try live.write(written, isFirst: true)
                 record = written
@@ -150,10 +156,11 @@ extension Carrel {
                         "by": caller().node,
                     ])
             }
+            listener?.launched()
             guard let record, var draft else { throw SessionError("cannot start the session: no record was written") }
             draft.launch = clock.phases + Self.phases(container.timeline, since: startedMonotonic)
             return try telling("supervisor") { () throws(SystemError) in
-                try watch(record, container, profile.limits, cgroup, descriptors, log, draft, link)
+                try watch(record, container, profile.limits, cgroup, descriptors, log, draft, link, listener)
             }
         } catch {
             link?.abandon()
@@ -169,12 +176,14 @@ extension Carrel {
     /// Adds everything that can happen to the supervisor's epoll descriptor.
     private func watch(
         _ record: SessionRecord, _ container: RunningContainer, _ limits: Profile.Limits, _ cgroup: Cgroup?,
-        _ descriptors: SupervisorDescriptors, _ log: SessionLog.Pipe?, _ draft: Report, _ link: GatewayLink?
+        _ descriptors: SupervisorDescriptors, _ log: SessionLog.Pipe?, _ draft: Report, _ link: GatewayLink?,
+        _ listener: (any CallListener)?
     ) throws(SystemError) -> Supervisor {
         try descriptors.watch(.process, container.process)
         try descriptors.watch(.status, container.status)
         try descriptors.watch(.signals, descriptors.signals)
         try descriptors.watch(.timer, descriptors.timer)
+        if let asking = container.listener { try descriptors.watch(.listener, asking) }
         let oom = cgroup.flatMap { try? $0.watchOutOfMemory() }
         if let oom { try descriptors.watch(.outOfMemory, oom.descriptor, oom.readiness) }
         var sessionLog: SessionLog?
@@ -195,7 +204,7 @@ extension Carrel {
             since: now, cpu: 0, next: limits.idle.map { now + max(UInt64($0) / 4, 10_000_000) })
         if let connection = link?.connection { try descriptors.watch(.gateway, connection.descriptor) }
         return Supervisor(
-            record, state, container, limits, cgroup, oom, descriptors, relay, sessionLog, link, draft, idle)
+            record, state, container, limits, cgroup, oom, descriptors, relay, sessionLog, link, draft, idle, listener)
     }
 
     private static func launching(
@@ -219,6 +228,31 @@ extension Carrel {
         } catch {
             throw SessionError(error.description)
         }
+    }
+
+    /// Whoever looks on at the session's calls; `nil` for most sessions.
+    private func callListener(
+        _ recorder: SessionRecorder?, _ parts: SessionParts
+    ) throws(SessionError) -> (any CallListener)? {
+        if let recorder {
+            recorder.describe(parts.profile)
+            return recorder
+        }
+        guard parts.profile.seccomp.explain else { return nil }
+        return DenialWatch(
+            session: parts.id, tenant: parts.tenant.name, profile: try filterSource(parts.profile), in: state)
+    }
+
+    /// Refuses a filter that asks somebody who is not there: its calls would wait for an answer that never comes.
+    private static func check(
+        _ filter: FilterProgram, of profile: Profile, _ listener: (any CallListener)?
+    ) throws(SessionError) {
+        if listener != nil || !filter.flags.contains(.listener) { return }
+        throw SessionError(
+            "seccomp \(profile.seccomp.path): SCMP_ACT_NOTIFY asks a listener, and a session has none",
+            fix:
+                "refuse with SCMP_ACT_ERRNO, and have it explained: seccomp: {file: \(profile.seccomp.name), explain: true}"
+        )
     }
 
     private func loadFilter(_ profile: Profile) throws(SessionError) -> FilterProgram {

@@ -40,6 +40,10 @@ public struct SessionRecord: Sendable {
     let filter: String
     /// The request by which a gateway serves it (`ControlRequest.open`), without the descriptors; null without a door.
     let door: Node
+    /// Whether its supervisor answers and explains what the filter refuses.
+    let isExplained: Bool
+    /// Whether its calls are being recorded, so that no other program may enter.
+    let isRecorded: Bool
     /// Where `--report` wants a copy of the report.
     let reportPath: String?
     /// The most bytes that are kept of a detached session's output.
@@ -49,7 +53,8 @@ public struct SessionRecord: Sendable {
         id: String, tenant: String, profile: String, command: [String], workdir: String?,
         started: Timestamp, pid: Int32, supervisor: Int32, isDetached: Bool, cgroup: String?, startedMonotonic: UInt64,
         draft: Node, spec: Node,
-        filter: String, door: Node = nil, reportPath: String?, logLimit: Int
+        filter: String, isExplained: Bool = false, isRecorded: Bool = false, door: Node = nil, reportPath: String?,
+        logLimit: Int
     ) {
         self.id = id
         self.tenant = tenant
@@ -67,6 +72,8 @@ public struct SessionRecord: Sendable {
         self.spec = spec
         self.filter = filter
         self.door = door
+        self.isExplained = isExplained
+        self.isRecorded = isRecorded
         self.reportPath = reportPath
         self.logLimit = logLimit
     }
@@ -81,8 +88,8 @@ public struct SessionRecord: Sendable {
             "pidStarted": Node(.integer(Int64(pidStarted))), "supervisor": Node(.integer(Int64(supervisor))),
             "detached": Node(.bool(isDetached)), "cgroup": cgroup.map { Node(.string($0)) } ?? nil,
             "startedMonotonic": Node(.integer(Int64(startedMonotonic))), "filter": Node(.string(filter)),
-            "door": door, "report": reportPath.map { Node(.string($0)) } ?? nil,
-            "logLimit": Node(.integer(Int64(logLimit))),
+            "explained": Node(.bool(isExplained)), "recorded": Node(.bool(isRecorded)), "door": door,
+            "report": reportPath.map { Node(.string($0)) } ?? nil, "logLimit": Node(.integer(Int64(logLimit))),
             "draft": draft, "spec": spec,
         ]
     }
@@ -113,6 +120,8 @@ public struct SessionRecord: Sendable {
         self.spec = spec
         self.filter = filter
         door = node["door"] ?? nil
+        isExplained = node["explained"]?.bool ?? false
+        isRecorded = node["recorded"]?.bool ?? false
         reportPath = node["report"]?.string
         self.logLimit = Int(logLimit)
     }

@@ -10,6 +10,7 @@ import SystemPackage
 /// images/NAME           roots put together from the host    cache/seccomp      compiled filters
 /// logs/ID               output of detached sessions         workdirs/          what was made in users' trees
 /// holds/                levels at which no start is allowed
+/// denials/ID            what the filter refused a live session
 /// ledger.jsonl          all reports                         audit.jsonl        all decisions
 /// ```
 public struct StateDirectory: Sendable {
@@ -34,14 +35,14 @@ public struct StateDirectory: Sendable {
                 "the state directory \(found) must belong to the caller and be writable by nobody else",
                 fix: "chown it to uid \(geteuid()) and chmod go-w, or name another with CARREL_STATE")
         }
-        if !exists(found + "/holds") { try make(found) }
+        if !exists(found + "/denials") { try make(found) }
     }
 
     private func make(_ path: String) throws(SessionError) {
         do throws(SystemError) {
             // 0711: a session's root is looked up below it by ids of tenants; nothing in it can be listed.
             try makeDirectories(path, mode: 0o711)
-            for name in ["tenants", "sessions", "live", "images", "cache", "logs", "workdirs", "holds"] {
+            for name in ["tenants", "sessions", "live", "images", "cache", "logs", "workdirs", "holds", "denials"] {
                 try makeDirectory("\(path)/\(name)", mode: name == "images" ? 0o711 : 0o700)
             }
         } catch {

@@ -27,6 +27,7 @@ final class Supervisor {
     private let log: SessionLog?
     private let link: GatewayLink?
     private var draft: Report
+    private let listener: (any CallListener)?
 
     /// What the epoll descriptor tells of.
     enum Token: UInt64 {
@@ -39,12 +40,13 @@ final class Supervisor {
         case terminal
         case input
         case gateway
+        case listener
     }
 
     init(
         _ record: SessionRecord, _ state: StateDirectory, _ container: RunningContainer, _ limits: Profile.Limits,
         _ cgroup: Cgroup?, _ oom: OutOfMemoryWatch?, _ descriptors: SupervisorDescriptors, _ relay: TerminalRelay?,
-        _ log: SessionLog?, _ link: GatewayLink?, _ draft: Report, _ idle: IdleWatch
+        _ log: SessionLog?, _ link: GatewayLink?, _ draft: Report, _ idle: IdleWatch, _ listener: (any CallListener)?
     ) {
         self.record = record
         self.state = state
@@ -58,6 +60,7 @@ final class Supervisor {
         self.link = link
         self.draft = draft
         self.idle = idle
+        self.listener = listener
     }
 
     /// Waits until the session is over and gives what `carrel` exits with.
@@ -83,11 +86,18 @@ final class Supervisor {
                 case .terminal: relay?.fromSession { descriptors.unwatch($0) }
                 case .gateway: hearGateway()
                 case .input: relay?.fromCaller { descriptors.unwatch($0) }
+                case .listener: attendListener(event.events)
                 case nil: break
                 }
             }
             try arm()
         }
+    }
+
+    /// Calls that wait for an answer; or none of the session's processes is left that could ask.
+    private func attendListener(_ events: Readiness) {
+        guard let asking = container.listener else { return }
+        if events.contains(.readable) { listener?.attendAll(asking) } else { descriptors.unwatch(asking) }
     }
 
     // MARK: Time
@@ -234,6 +244,7 @@ final class Supervisor {
         report.usage = Report.Usage(usage)
         if let link { report.egress = Report.Egress(link.usage) }
         report.pressure = usage.flatMap { Report.Pressure($0) }
+        if let listener { report.denials = listener.finish() }
         let recorder = Recorder(state)
         recorder.ended(report, copy: record.reportPath)
         // The caller of an attached session is told what its program could not: that Carrel ended it.
@@ -277,6 +288,7 @@ final class Supervisor {
             record.draft = draft.node
             try? LiveSessions(state: state).write(record, isFirst: false)
         }
+        listener?.rest()
         let program = try open("/proc/self/exe", O_PATH)
         let ours = try open(try carrelInitPath(), O_PATH)
         for descriptor in descriptors.all(container, oom, log) + [program] + (link?.descriptors ?? []) {
@@ -338,12 +350,13 @@ extension Supervisor {
             try? Cgroup.open(CgroupHost.detect(), $0)
         }
         let container = RunningContainer(
-            pid: record.pid, process: parked.process, status: parked.status, terminal: nil, timeline: [])
+            pid: record.pid, process: parked.process, status: parked.status, terminal: nil,
+            listener: parked.listener, timeline: [])
         let log = parked.logPipe.map {
             SessionLog(pipe: $0, path: state["logs/\(record.id)"], limit: record.logLimit)
         }
         self.init(
             record, state, container, limits, cgroup, parked.oom, parked.descriptors, nil, log, link, draft,
-            parked.idle)
+            parked.idle, parked.listener.flatMap { _ in DenialWatch(resuming: record, in: state) })
     }
 }

@@ -39,7 +39,7 @@ struct SupervisorDescriptors {
     /// All that must come through execve(2) when the supervisor parks.
     func all(_ container: RunningContainer, _ oom: OutOfMemoryWatch?, _ log: SessionLog?) -> [FileDescriptor] {
         [epoll, signals, timer, container.process, container.status]
-            + [oom?.descriptor, log?.pipe].compactMap { $0 }
+            + [oom?.descriptor, log?.pipe, container.listener].compactMap { $0 }
     }
 
     /// The numbers, for the command line of `carrel supervise`.
@@ -47,10 +47,11 @@ struct SupervisorDescriptors {
         _ container: RunningContainer, _ oom: OutOfMemoryWatch?, _ log: SessionLog?, _ idle: IdleWatch
     ) -> String {
         let numbers: [Int64] =
-            all(container, nil, nil).map { Int64($0.rawValue) }
+            [epoll, signals, timer, container.process, container.status].map { Int64($0.rawValue) }
             + [
                 Int64(oom?.descriptor.rawValue ?? -1), Int64(oom?.readiness.rawValue ?? 0),
                 Int64(log?.pipe.rawValue ?? -1), Int64(idle.since), Int64(idle.cpu), Int64(idle.next ?? 0),
+                Int64(container.listener?.rawValue ?? -1),
             ]
         return numbers.map(String.init).joined(separator: ",")
     }
@@ -64,10 +65,11 @@ struct ParkedDescriptors {
     let oom: OutOfMemoryWatch?
     let logPipe: FileDescriptor?
     let idle: IdleWatch
+    let listener: FileDescriptor?
 
     init?(_ text: String) {
         let numbers = text.split(separator: ",").compactMap { Int64($0) }
-        guard numbers.count == 11 else { return nil }
+        guard numbers.count == 12 else { return nil }
         func descriptor(_ index: Int) -> FileDescriptor {
             FileDescriptor(rawValue: Int32(truncatingIfNeeded: numbers[index]))
         }
@@ -82,5 +84,6 @@ struct ParkedDescriptors {
         logPipe = numbers[7] < 0 ? nil : descriptor(7)
         idle = IdleWatch(
             since: UInt64(numbers[8]), cpu: UInt64(numbers[9]), next: numbers[10] == 0 ? nil : UInt64(numbers[10]))
+        listener = numbers[11] < 0 ? nil : descriptor(11)
     }
 }

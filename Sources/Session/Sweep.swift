@@ -53,8 +53,10 @@ extension Carrel {
             report.exit = Report.Exit(
                 how: .failed, status: 137, signal: 9, why: "the supervisor was killed, and the session with it")
             if let usage { report.usage = usage }
+            if record.isExplained { report.denials = DenialLog(id, in: state).node }
             recorder.ended(report, copy: record.reportPath)
         }
+        if record?.isExplained == true { DenialLog(id, in: state).remove() }
         live.remove(id: id, supervisor: supervisor)
     }
 

@@ -67,10 +67,42 @@ public func cloneProcess(
 ///
 /// - Parameter body: ends in execve(2) or `_exit`.
 public func spawnSharingMemory(_ body: @escaping () -> Never) throws(SystemError) -> pid_t {
-    final class Box {
-        let body: () -> Never
-        init(_ body: @escaping () -> Never) { self.body = body }
+    let (stack, box) = try spawnParts(body)
+    defer { box.release() }
+    return try checking("clone") {
+        carrel_clone(
+            { Unmanaged<SpawnBody>.fromOpaque($0!).takeUnretainedValue().run() }, stack,
+            CLONE_VM | CLONE_VFORK | SIGCHLD, box.toOpaque())
     }
+}
+
+/// Runs `body` beside the caller, in a process that shares its memory and its descriptors and is a child of the caller's
+/// parent, which waits for it (clone(2) with `CLONE_VM`, `CLONE_FILES` and `CLONE_PARENT`).
+///
+/// The two have one heap and one `errno`: the caller must make no call and allocate nothing until `body` has said, in
+/// memory, that it is done.
+///
+/// - Parameter body: ends in `_exit`.
+public func spawnSharingDescriptors(_ body: @escaping () -> Never) throws(SystemError) {
+    let (stack, box) = try spawnParts(body)
+    // The box is never given back: nobody waits for the end of the process that uses it.
+    try checking("clone") {
+        carrel_clone(
+            { Unmanaged<SpawnBody>.fromOpaque($0!).takeUnretainedValue().run() }, stack,
+            CLONE_VM | CLONE_FILES | CLONE_PARENT | SIGCHLD, box.toOpaque())
+    }
+}
+
+/// A closure that can go through a C pointer.
+private final class SpawnBody {
+    let run: () -> Never
+    init(_ run: @escaping () -> Never) { self.run = run }
+}
+
+/// The end of a stack, and what runs on it.
+private func spawnParts(
+    _ body: @escaping () -> Never
+) throws(SystemError) -> (stack: UnsafeMutableRawPointer, body: Unmanaged<SpawnBody>) {
     let size = 256 << 10
     // MAP_STACK | MAP_NORESERVE: a page is there when it is touched. It is never given back: the child may be on it still.
     guard
@@ -78,13 +110,7 @@ public func spawnSharingMemory(_ body: @escaping () -> Never) throws(SystemError
             nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0),
         stack != MAP_FAILED
     else { throw SystemError.last("mmap", "stack") }
-    let box = Unmanaged.passRetained(Box(body))
-    defer { box.release() }
-    return try checking("clone") {
-        carrel_clone(
-            { Unmanaged<Box>.fromOpaque($0!).takeUnretainedValue().body() }, stack + size,
-            CLONE_VM | CLONE_VFORK | SIGCHLD, box.toOpaque())
-    }
+    return (stack + size, Unmanaged.passRetained(SpawnBody(body)))
 }
 
 /// Makes a child that does nothing but sleep, in a new user namespace: something for a namespace to belong to until it is
@@ -104,7 +130,9 @@ public func cloneSleeperInUserNamespace() throws(SystemError) -> pid_t {
 }
 
 private let CLONE_VM: Int32 = 0x100
+private let CLONE_FILES: Int32 = 0x400
 private let CLONE_VFORK: Int32 = 0x4000
+private let CLONE_PARENT: Int32 = 0x8000
 
 /// Shows the process under another name and without its command line, in `/proc/PID/comm` and `/proc/PID/cmdline`
 /// (`PR_SET_NAME`, prctl(2)).

@@ -11,14 +11,14 @@ private let shell: StaticString = "Shell"
 private let aSession = Operand("SESSION", completing: sessionNames)
 private let selection: StaticString = "[OPTIONS] SESSION | --tenant TENANT | --profile PROFILE | --all"
 private let selectors: [Option] = [.allTenant, .allProfile, .all]
-private let sessionOptions: [Option] = [
+let runOptions: [Option] = [
     .profile, .tenant, .workdir, .session, .report, .detach, .tty, .passFD,
-    .image, .memory, .swap, .pids, .cpus, .openFiles, .tmp, .timeout, .idle, .grace, .seccomp, .network, .env,
+    .image, .memory, .swap, .pids, .cpus, .openFiles, .tmp, .timeout, .idle, .grace, .seccomp, .explain, .network, .env,
 ]
 
 extension Command {
     static let run = Command(
-        "run", in: running, takesProgram: true, options: sessionOptions, "Run a program in a session of its own",
+        "run", in: running, takesProgram: true, options: runOptions, "Run a program in a session of its own",
         details: [
             """
             Boxes a program as its profile says, gives it this command's standard input, output and error, waits for its \
@@ -41,7 +41,7 @@ extension Command {
         ])
 
     static let spec = Command(
-        "spec", in: running, takesProgram: true, options: sessionOptions, "Print the OCI configuration of a session",
+        "spec", in: running, takesProgram: true, options: runOptions, "Print the OCI configuration of a session",
         details: [
             """
             Prints what `carrel run` would start with these options, as the `config.json` of the OCI runtime \

@@ -55,6 +55,8 @@ extension Option {
     static let seccomp = Option(
         "seccomp", takes: "FILTER", completing: .file, under: controls,
         "The system call filter: a filter's name, or the path of an OCI seccomp file")
+    static let explain = Option(
+        "explain", under: controls, "Writes down every call that the filter refuses, for `carrel seccomp explain`")
     static let network = Option(
         "network", takes: "NETWORK", completing: .words("none gateway"), under: controls,
         "`none`, or `gateway`. No option opens the host's network")

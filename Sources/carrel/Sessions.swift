@@ -35,6 +35,7 @@ extension Verb {
         request.overrides.idle = words[.idle]
         request.overrides.grace = words[.grace]
         request.overrides.seccomp = words[.seccomp]
+        request.overrides.explain = words.has(.explain)
         request.overrides.network = words[.network]
         request.overrides.environment = words.all(.env)
         return request

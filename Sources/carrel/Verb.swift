@@ -11,6 +11,7 @@ enum Verb: CaseIterable {
     case egressCheck, egressLog, budgetShow, budgetRaise
     case doctor
     case auditVerify, auditLog
+    case seccompRecord, seccompExplain
     case completions, man, supervise
 
     /// The command of this name.
@@ -52,6 +53,8 @@ enum Verb: CaseIterable {
         case .doctor: .doctor
         case .auditVerify: .auditVerify
         case .auditLog: .auditLog
+        case .seccompRecord: .seccompRecord
+        case .seccompExplain: .seccompExplain
         case .completions: .completions
         case .man: .man
         case .supervise: .supervise
@@ -85,6 +88,8 @@ enum Verb: CaseIterable {
         case .doctor: try examineHost(words)
         case .auditVerify: try verifyAudit(words)
         case .auditLog: try printAudit(words)
+        case .seccompRecord: try recordCalls(words)
+        case .seccompExplain: try explainDenials(words)
         case .completions: try printCompletions(words)
         case .man: try printManual(words)
         case .supervise:

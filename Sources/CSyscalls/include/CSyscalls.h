@@ -7,3 +7,4 @@
 #include "Landlock.h"
 #include "Credentials.h"
 #include "Options.h"
+#include "Workshop.h"

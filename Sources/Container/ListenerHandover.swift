@@ -1,0 +1,48 @@
+import CSyscalls
+import Glibc
+import Seccomp
+import Syscalls
+import SystemPackage
+
+/// Installs a filter that asks a listener, and sends the listener to the parent.
+///
+/// Behind the filter the caller could not send anything: sendmsg(2) may itself be a call that waits for an answer. So a
+/// helper is made before, which shares memory and descriptors with the caller and stays outside the filter. Meanwhile the
+/// caller makes no call and allocates nothing, since they share one heap and one thread's state: it spins.
+///
+/// - Throws: `EBUSY` where a filter above has a listener already: a tree of tasks can have one.
+func installAsking(_ filter: FilterProgram, over parent: FileDescriptor) throws(LaunchError) {
+    // The listener's number, -1 as long as there is none, -2 where there will be none; then whether it was sent.
+    let words = UnsafeMutablePointer<Int32>.allocate(capacity: 2)
+    carrel_store(&words[0], -1)
+    carrel_store(&words[1], 0)
+    try during(.seccomp) { () throws(SystemError) in
+        try spawnSharingDescriptors {
+            while carrel_load(&words[0]) == -1 { sched_yield() }
+            let listener = FileDescriptor(rawValue: carrel_load(&words[0]))
+            if listener.rawValue >= 0 {
+                try? send([Message.filterListener.rawValue], descriptors: [listener], over: parent)
+            }
+            carrel_store(&words[1], 1)
+            _exit(0)
+        }
+    }
+    var listener: FileDescriptor?
+    var failure: SystemError?
+    do throws(SystemError) {
+        do throws(SystemError) {
+            // A call that was taken is not begun again for every signal (Linux 5.19).
+            listener = try filter.install(adding: .waitKillable)
+        } catch {
+            if error.errno != .invalidArgument { throw error }
+            listener = try filter.install()
+        }
+    } catch { failure = error }
+    carrel_store(&words[0], listener?.rawValue ?? -2)
+    while carrel_load(&words[1]) == 0 {}
+    guard let failure else { return }
+    let advice =
+        failure.errno == .resourceBusy
+        ? "the session's filter needs a listener, and a filter above this process has one already" : ""
+    throw LaunchError(.seccomp, failure, advice)
+}

@@ -1,0 +1,126 @@
+import Documents
+import Glibc
+import OCISpec
+import Records
+import Seccomp
+import Syscalls
+import SystemPackage
+import Workshop
+
+extension Carrel {
+    /// What the filter has refused a session, live or over.
+    ///
+    /// - Returns: `explained`, and then `count`, `calls` and `unexplained`; or `unseen`, why nothing is known.
+    /// - Throws: ``SessionError`` where there is no such session.
+    public func denials(of session: String) throws(SessionError) -> Node {
+        try checkName(session, of: "session")
+        if let record = live.find(session) {
+            return record.isExplained ? DenialLog(session, in: state).node : Self.unseen(record.filter)
+        }
+        let report = try report(session)
+        return report.denials.isNull ? Self.unseen(nil) : report.denials
+    }
+
+    /// Why nothing is known of what was refused.
+    private static func unseen(_ filter: String?) -> Node {
+        var reasons = [
+            "the session was started without `explain`: its filter refuses in the kernel, which tells nobody of it"
+        ]
+        let logged = (try? readText("/proc/sys/kernel/seccomp/actions_logged")) ?? ""
+        if !logged.split(whereSeparator: \.isWhitespace).contains("errno") {
+            reasons.append("kernel.seccomp.actions_logged leaves out errno, so that the audit log has none either")
+        } else {
+            reasons.append("the kernel's audit log has those of filters with SECCOMP_FILTER_FLAG_LOG alone")
+        }
+        return ["explained": false, "unseen": Node(.string(reasons.joined(separator: "; ")))]
+    }
+
+    /// Calls `body` with every refusal as it is first seen, and its session's name: of a live session until that is over, or
+    /// of all that are explained, for good.
+    public func followDenials(
+        of session: String?, _ body: (String, Node) throws(SessionError) -> Void
+    ) throws(SessionError) {
+        if let session {
+            guard try find(session).isExplained else {
+                throw SessionError(
+                    "session \(session) was started without explain",
+                    fix: "start it with `carrel run --explain`, or with `seccomp: {explain: true}` in its profile")
+            }
+        }
+        var files: [String: FollowedFile] = [:]
+        while true {
+            // Looked at before the files: what was written before an end is read in this round.
+            let isOver = session.map { live.find($0) == nil } ?? false
+            let names = session.map { [$0] } ?? (try? list(state["denials"])) ?? []
+            for name in names where files[name] == nil { files[name] = FollowedFile(DenialLog.path(name, in: state)) }
+            for (name, file) in files {
+                for node in file.news() where node["kind"] != nil { try body(name, node) }
+                // A session that is over has removed its file; another of its name makes another.
+                if file.isRemoved { files[name] = nil }
+            }
+            if isOver { return }
+            usleep(50_000)
+        }
+    }
+
+    /// The profile's filter with every refused call of a session allowed, as OCI JSON.
+    ///
+    /// - Throws: ``SessionError`` where nothing was explained, or a change does not fit the file that is there now.
+    public func amended(filter path: String, for session: String) throws(SessionError) -> Node {
+        let found = try denials(of: session)
+        guard let calls = found["calls"]?.elements else {
+            throw SessionError("session \(session): \(found["unseen"]?.string ?? "nothing was explained")")
+        }
+        let bytes = try telling("seccomp") { () throws(SystemError) in try readFile(path) }
+        do throws(Problems) {
+            var document = try Node.parse(bytes, file: path)
+            var done: Set<String> = []
+            for call in calls {
+                guard let name = call["call"]?.string else { continue }
+                var registers = (call["arguments"]?.elements ?? []).map { $0["value"]?.uint ?? 0 }
+                registers += [UInt64](repeating: 0, count: 6 - min(6, registers.count))
+                // One change after the other: each is worked out for what the last one has left.
+                let profile = try LinuxSeccomp(document, file: path)
+                guard let amendment = Amendment(allowing: name, registers, in: profile),
+                    done.insert(amendment.rule.node.json()).inserted
+                else { continue }
+                guard let changed = document.patched(by: amendment.patch) else {
+                    throw Problems([Problem(file: path, mark: nil, message: "the change for \(name) does not fit")])
+                }
+                document = changed
+            }
+            return document
+        } catch { throw SessionError("seccomp \(path): \(error)") }
+    }
+
+    /// The file of the filter that a live session was started with.
+    public func filterPath(of session: String) -> String? { live.find(session)?.filter }
+}
+
+/// A file of JSON Lines that another process appends to; it can be read to its end after it was removed.
+private final class FollowedFile {
+    private let descriptor: FileDescriptor
+    private let path: String
+    private var rest: [UInt8] = []
+
+    init?(_ path: String) {
+        guard let found = try? open(path, O_RDONLY | O_NOFOLLOW) else { return nil }
+        descriptor = found
+        self.path = path
+    }
+
+    deinit { close(descriptor) }
+
+    var isRemoved: Bool { (try? status(descriptor).st_nlink) == 0 }
+
+    /// The lines that were written since the last call.
+    func news() -> [Node] {
+        rest += (try? readAll(descriptor, limit: 1 << 26)) ?? []
+        var nodes: [Node] = []
+        while let end = rest.firstIndex(of: 0x0a) {
+            if let node = try? Node.parse(Array(rest[..<end]), file: path) { nodes.append(node) }
+            rest.removeSubrange(...end)
+        }
+        return nodes
+    }
+}

@@ -1,0 +1,160 @@
+import Cgroups
+import Documents
+import Glibc
+import Seccomp
+import Syscalls
+import SystemPackage
+import Workshop
+
+/// A session whose system calls are recorded.
+public struct RecordRequest: Sendable {
+    /// The session: not a detached one.
+    public var session: SessionRequest
+    /// The file of the recording.
+    public var output: String
+    /// What sees the calls; `nil`: eBPF where it is to be had, else a listener.
+    public var source: RecordingSource?
+
+    /// A session whose system calls are recorded.
+    public init(_ session: SessionRequest, output: String, source: RecordingSource? = nil) {
+        self.session = session
+        self.output = output
+        self.source = source
+    }
+}
+
+extension Carrel {
+    /// Runs a session to its end and writes down which calls it made.
+    ///
+    /// - Returns: the session's own status, but never 0 where calls were lost.
+    /// - Throws: ``SessionError`` where the session was not started, or the file cannot be written.
+    public func record(_ request: RecordRequest) throws(SessionError) -> Int32 {
+        if request.session.isDetached {
+            throw SessionError("--detach: a session is recorded by the command that started it")
+        }
+        let output = try absolute(request.output)
+        // A file that cannot be written is told before the run, not after it.
+        try telling("recording") { () throws(SystemError) in close(try open(output, O_WRONLY | O_CREAT)) }
+        let recorder = SessionRecorder(request.source)
+        let status: Int32
+        do throws(SessionError) {
+            status = try runHere(request.session, log: nil, recorder: recorder) { _ in }
+        } catch {
+            if (try? Syscalls.status(output).st_size) == 0 { try? Syscalls.remove(output) }
+            throw error
+        }
+        let recording = try recorder.finish(command: request.session.command)
+        try telling("recording") { () throws(SystemError) in
+            try replaceFile(output, with: recording.text.utf8, mode: 0o644)
+        }
+        let warn = Recorder(state).warn
+        let unlisted = recording.calls.reduce(0) { $0 + $1.unlisted }
+        if unlisted > 0 {
+            warn("recording \(request.output): the arguments of \(unlisted) calls were too many different ones to keep")
+        }
+        if recording.lost > 0 {
+            warn("recording \(request.output) is incomplete: \(recording.lost) calls were lost")
+        }
+        if status == 128 + SIGSYS {
+            warn("the filter killed the program: the call that it was killed for is not in the recording")
+        }
+        return status == 0 && recording.lost + unlisted > 0 ? 125 : status
+    }
+}
+
+/// Records the calls of one session.
+final class SessionRecorder: CallListener {
+    private let wanted: RecordingSource?
+    private var probe: CallProbe?
+    private var notified: NotifiedCalls?
+    private var environment = RecordedEnvironment.blank
+
+    init(_ source: RecordingSource?) { wanted = source }
+
+    func begin(_ filter: FilterProgram, _ cgroup: Cgroup?) throws(SessionError) -> FilterProgram {
+        if wanted != .notify {
+            do throws(SystemError) {
+                guard let cgroup else {
+                    throw SystemError("bpf", "a session without a cgroup", errno: .notSupported)
+                }
+                probe = try CallProbe(cgroup: UInt64(status(cgroup.directory).st_ino))
+                return filter
+            } catch {
+                if wanted == .ebpf {
+                    throw SessionError(
+                        "recording by eBPF: \(error)",
+                        fix: "run as root, or with CAP_BPF and CAP_PERFMON; or record with --by notify")
+                }
+            }
+        }
+        do throws(FilterInterpreter.BadProgram) {
+            notified = try NotifiedCalls(filter)
+        } catch { throw SessionError("recording by a listener: \(error)") }
+        return filter.asking(.everything)
+    }
+
+    func launched() { notified?.arm() }
+
+    func attend(_ listener: FileDescriptor) {
+        guard let call = try? receiveNotification(listener), let verdict = notified?.take(call, listener) else {
+            return
+        }
+        try? answer(call.id, verdict, on: listener)
+    }
+
+    func rest() {}
+    func finish() -> Node { nil }
+
+    /// Where the session runs.
+    func describe(_ profile: Profile) { environment = recordedEnvironment(profile) }
+
+    /// The recording, when the session is over.
+    func finish(command: [String]) throws(SessionError) -> Recording {
+        var recording = Recording(source: probe == nil ? .notify : .ebpf, environment: environment, command: command)
+        if let probe {
+            try telling("recording") { () throws(SystemError) in try probe.finish(into: &recording) }
+        }
+        notified?.finish(into: &recording)
+        return recording
+    }
+}
+
+/// The kernel, the C library and the image that a session of this profile runs with.
+func recordedEnvironment(_ profile: Profile) -> RecordedEnvironment {
+    var name = utsname()
+    uname(&name)
+    func text<Field>(_ field: Field) -> String {
+        withUnsafeBytes(of: field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+    let root =
+        switch profile.image {
+        case .directory(let path): path
+        case .host, .named: ""
+        }
+    return RecordedEnvironment(
+        kernel: text(name.release), libc: libraryVersion(root: root), architecture: text(name.machine))
+}
+
+/// The C library below `root`, for example `glibc 2.36`, by the words in its file; empty where none is found.
+private func libraryVersion(root: String) -> String {
+    for directory in ["x86_64-linux-gnu", "aarch64-linux-gnu", ".", "../lib64"] {
+        guard let bytes = try? readFile("\(root)/usr/lib/\(directory)/libc.so.6", limit: 8 << 20) else { continue }
+        // GNU C Library (Debian GLIBC 2.36-9+deb12u13) stable release version 2.36.
+        let words = Array("stable release version ".utf8)
+        if let start = find(words, in: bytes) {
+            let version = bytes[(start + words.count)...].prefix { $0 == 0x2e || 0x30...0x39 ~= $0 }
+            let text = String(decoding: version, as: UTF8.self)
+            return "glibc " + (text.hasSuffix(".") ? String(text.dropLast()) : text)
+        }
+    }
+    for machine in ["x86_64", "aarch64"] where exists("\(root)/lib/ld-musl-\(machine).so.1") { return "musl" }
+    return ""
+}
+
+private func find(_ words: [UInt8], in bytes: [UInt8]) -> Int? {
+    bytes.withUnsafeBufferPointer { bytes in
+        bytes.indices.dropLast(words.count).first {
+            bytes[$0] == words[0] && bytes[$0..<$0 + words.count].elementsEqual(words)
+        }
+    }
+}

@@ -1,0 +1,132 @@
+import Documents
+import OCISpec
+import Seccomp
+
+/// The change to a profile that allows one call: as narrow as its arguments let it be.
+public struct Amendment: Sendable, Equatable {
+    /// A JSON patch (RFC 6902) for the profile's document.
+    public let patch: Node
+    /// What is allowed.
+    public let rule: LinuxSyscall
+    /// What changes beside the call; empty for most.
+    public let note: String
+
+    /// Works out the change.
+    ///
+    /// Rules have no order and may not contradict each other, so a rule that refuses the call loses its name; other
+    /// arguments then come to the default action, which refuses too. Where one argument alone tells them apart, a rule
+    /// keeps the old answer for them.
+    ///
+    /// - Parameters:
+    ///   - profile: what the session's filter was made from.
+    ///   - arguments: the registers of the refused call.
+    /// - Returns: `nil` where the profile refuses nothing by default, so that no rule of this kind would help.
+    public init?(allowing call: String, _ arguments: [UInt64], in profile: LinuxSeccomp) {
+        let masks = Self.masks(of: call, in: profile)
+        let args = masks.sorted { $0.key < $1.key }.map { index, mask in
+            let width = CallTable.mask(of: call, argument: index)
+            let value = arguments[index] & mask
+            return mask == width
+                ? LinuxSeccompArg(index: UInt32(index), value: value, op: .equalTo)
+                : LinuxSeccompArg(index: UInt32(index), value: mask, valueTwo: value, op: .maskedEqual)
+        }
+        rule = LinuxSyscall(names: [call], action: .allow, args: args)
+        var operations: [Node] = []
+        var notes: [String] = []
+        var kept: LinuxSyscall?
+        for (place, entry) in profile.syscalls.enumerated().reversed() {
+            guard entry.action != .allow, let name = entry.names.firstIndex(of: call),
+                Self.holds(entry, call, arguments)
+            else { continue }
+            let path = entry.names.count == 1 ? "/syscalls/\(place)" : "/syscalls/\(place)/names/\(name)"
+            operations.append(["op": "remove", "path": Node(.string(path))])
+            if entry.args.isEmpty, args.count == 1, args[0].op == .equalTo {
+                kept = LinuxSyscall(
+                    names: [call], action: entry.action, errnoRet: entry.errnoRet,
+                    args: [LinuxSeccompArg(index: args[0].index, value: args[0].value, op: .notEqual)])
+            } else if !args.isEmpty {
+                notes.append("other arguments of \(call) get the filter's default answer")
+            }
+        }
+        for rule in [rule] + (kept.map { [$0] } ?? []) {
+            operations.append(["op": "add", "path": "/syscalls/-", "value": rule.node])
+        }
+        patch = Node(.sequence(operations))
+        note = notes.first ?? ""
+    }
+
+    /// Which bits of which arguments the new rule has to look at: those that are worth telling apart, and those that the
+    /// profile's rules for the call look at, so that it meets none of them that it need not.
+    private static func masks(of call: String, in profile: LinuxSeccomp) -> [Int: UInt64] {
+        var masks: [Int: UInt64] = [:]
+        for argument in EnumerableArguments.of(call) { masks[argument.index] = argument.mask }
+        for entry in profile.syscalls where entry.names.contains(call) {
+            for arg in entry.args where arg.index < 6 {
+                let width = CallTable.mask(of: call, argument: Int(arg.index))
+                masks[Int(arg.index), default: 0] |= (arg.op == .maskedEqual ? arg.value : .max) & width
+            }
+        }
+        return masks
+    }
+
+    /// Whether a rule's comparisons hold for a call.
+    private static func holds(_ entry: LinuxSyscall, _ call: String, _ arguments: [UInt64]) -> Bool {
+        entry.args.allSatisfy { arg in
+            guard arg.index < 6 else { return false }
+            let value = arguments[Int(arg.index)] & CallTable.mask(of: call, argument: Int(arg.index))
+            switch arg.op {
+            case .equalTo: return value == arg.value
+            case .notEqual: return value != arg.value
+            case .lessThan: return value < arg.value
+            case .lessOrEqual: return value <= arg.value
+            case .greaterThan: return value > arg.value
+            case .greaterOrEqual: return value >= arg.value
+            case .maskedEqual: return value & arg.value == arg.valueTwo ?? 0
+            }
+        }
+    }
+}
+
+extension Node {
+    /// The document after a patch of the operations `remove` and `add` (RFC 6902), as ``Amendment`` writes it.
+    ///
+    /// - Returns: `nil` where an operation is another, or its place is not there.
+    public func patched(by operations: Node) -> Node? {
+        var result = self
+        for operation in operations.elements ?? [] {
+            guard let path = operation["path"]?.string, let name = operation["op"]?.string,
+                let changed = result.patched(path.split(separator: "/")[...], name, operation["value"])
+            else { return nil }
+            result = changed
+        }
+        return result
+    }
+
+    private func patched(_ path: ArraySlice<Substring>, _ operation: String, _ value: Node?) -> Node? {
+        guard let step = path.first else { return nil }
+        let isLast = path.count == 1
+        switch content {
+        case .sequence(var elements):
+            if isLast, step == "-", operation == "add", let value {
+                elements.append(value)
+                return Node(.sequence(elements))
+            }
+            guard let index = Int(step), elements.indices.contains(index) else { return nil }
+            if isLast {
+                guard operation == "remove" else { return nil }
+                elements.remove(at: index)
+            } else {
+                guard let changed = elements[index].patched(path.dropFirst(), operation, value) else { return nil }
+                elements[index] = changed
+            }
+            return Node(.sequence(elements))
+        case .mapping(var entries):
+            guard !isLast, let index = entries.firstIndex(where: { $0.key == step }),
+                let changed = entries[index].value.patched(path.dropFirst(), operation, value)
+            else { return nil }
+            entries[index].value = changed
+            return Node(.mapping(entries))
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import Documents
+import Glibc
+import Options
+import Session
+import Syscalls
+
+/// What was refused, for people: the most frequent first.
+func denialsText(_ found: Node, _ style: Style) -> String {
+    guard let calls = found["calls"]?.elements else {
+        return "not explained: \(printable(found["unseen"]?.string ?? ""))\n"
+    }
+    var text = ""
+    for call in calls.sorted(by: { $0["count"]?.int ?? 0 > $1["count"]?.int ?? 0 }) { text += denialText(call, style) }
+    for entry in found["unexplained"]?.entries ?? [] {
+        text += "\(entry.value.int ?? 0) × \(printable(entry.key)): not looked at, there were too many\n"
+    }
+    return text.isEmpty ? "nothing was refused\n" : text
+}
+
+/// One kind of refused call, for people.
+func denialText(_ denial: Node, _ style: Style) -> String {
+    func word(_ name: String) -> String { printable(denial[name]?.string ?? "") }
+    let count = denial["count"]?.int.map { "\($0) × " } ?? ""
+    let errno = Int32(truncatingIfNeeded: denial["errno"]?.int ?? 0)
+    let name = errno == EPERM ? "EPERM" : errno == ENOSYS ? "ENOSYS" : String(cString: strerror(errno))
+    let command = (denial["command"]?.elements ?? []).compactMap(\.string).joined(separator: " ")
+    var text = "\(count)\(style.bold(word("text"))) = \(name)\n"
+    text +=
+        "    by      \(word("executable")) (\(word("comm")), process \(denial["process"]?.int ?? 0)): \(printable(command))\n"
+    if denial["path"]?.string != nil { text += "    path    \(word("path"))\n" }
+    let level = denial["risk"]?["level"]?.string ?? ""
+    let paint = level == "high" ? style.red : level == "medium" ? style.yellow : style.green
+    text += "    risk    \(paint(level)): \(printable(denial["risk"]?["reason"]?.string ?? ""))\n"
+    if let patch = denial["patch"], !patch.isNull { text += "    allow   \(patch.json())\n" }
+    let note = word("note")
+    if !note.isEmpty { text += "    note    \(note)\n" }
+    return text
+}
+
+/// Writes a file whole, in place of what is there.
+func writeFile(_ path: String, _ text: String) throws(SessionError) {
+    do throws(SystemError) { try replaceFile(path, with: text.utf8, mode: 0o644) } catch {
+        throw SessionError("\(error)")
+    }
+}

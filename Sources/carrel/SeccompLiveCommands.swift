@@ -1,0 +1,119 @@
+import Documents
+import Options
+import Session
+import Workshop
+
+// Commands of the seccomp workshop on live sessions.
+
+/// The heading of the commands of the family `seccomp`.
+let seccompGroup: StaticString = "System call filters"
+private let recording: StaticString = "Recording"
+
+extension Option {
+    static let recordingFile = Option(
+        "output", letter: "o", takes: "FILE", completing: .file, under: recording, "Where the recording goes")
+    static let recordingSource = Option(
+        "by", takes: "SOURCE", completing: .words("ebpf notify"), under: recording,
+        "What sees the calls: `ebpf`, or a listener of the filter, `notify`. Without it: `ebpf` where it is to be had")
+}
+
+extension Option {
+    static let followDenials = Option(
+        "follow", letter: "f",
+        "Tells of refusals as they happen, until the session is over; of all sessions without SESSION")
+    static let amend = Option(
+        "amend", takes: "FILE", completing: .file, "Prints this filter with all that was refused allowed, instead")
+    static let amended = Option("output", letter: "o", takes: "FILE", completing: .file, "Where `--amend` writes it")
+}
+
+extension Command {
+    static let seccompRecord = Command(
+        "seccomp record", in: seccompGroup, takesProgram: true,
+        options: [.recordingFile, .recordingSource] + runOptions.filter { $0.name.description != "detach" },
+        "Run a program in a session, and record its system calls",
+        details: [
+            """
+            Runs a session as `carrel run` does, and writes down every system call of its program and of all that this \
+            starts: how often, with which values of the arguments that a filter can tell apart, and which of them the \
+            filter refused. The launcher's own calls are not among them.
+            """,
+            """
+            eBPF counts in the kernel and needs root. A listener needs no privilege, takes some microseconds a call, and \
+            cannot be had where a filter above the session has one. Ends as the program did; where anything was lost, \
+            that is told, and the status is not 0.
+            """,
+        ],
+        examples: [
+            Example("One run of a test suite", "carrel seccomp record -P python -w . -o run1.rec -- python3 -m pytest")
+        ])
+}
+
+extension Command {
+    static let seccompExplain = Command(
+        "seccomp explain", in: seccompGroup,
+        operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
+        options: [.followDenials, .amend, .amended, .json], synopsis: "[OPTIONS] SESSION | --follow",
+        "Tell what the filter has refused a session, and the rule that would allow it",
+        details: [
+            """
+            Every kind of refused call once, with its count: the call and what its arguments mean, the program that made \
+            it, the path that it was about, the risk of allowing it, and the change to the filter's file that would (a \
+            JSON patch, RFC 6902). The session must have been started with `--explain`, or by a profile with \
+            `seccomp: {explain: true}`.
+            """,
+            """
+            What the arguments point to is what was in memory at that moment; nothing is decided by it. More than fifty \
+            refusals a second are answered and counted, and not looked at.
+            """,
+        ],
+        examples: [
+            Example("All that is refused, as it happens", "carrel seccomp explain --follow"),
+            Example(
+                "A filter that refuses none of it", "carrel seccomp explain s-42 --amend agent.json -o wider.json"),
+        ])
+}
+
+extension Verb {
+    func explainDenials(_ words: Words) throws(SessionError) -> Int32 {
+        let carrel = try Carrel()
+        let isJSON = words.has(.json)
+        if words.has(.followDenials) {
+            try carrel.followDenials(of: words.operands.first) { session, denial throws(SessionError) in
+                try put(isJSON ? denial.json() + "\n" : "\(session): " + denialText(denial, Style(for: 1)))
+            }
+            return 0
+        }
+        guard let session = words.operands.first else {
+            throw SessionError("seccomp explain: expected a session's name, or --follow")
+        }
+        if let filter = words[.amend] {
+            let text = try carrel.amended(filter: filter, for: session).json(pretty: true) + "\n"
+            guard let output = words[.amended] else {
+                try put(text)
+                return 0
+            }
+            try writeFile(output, text)
+            return 0
+        }
+        let found = try carrel.denials(of: session)
+        if isJSON {
+            try put(found)
+        } else {
+            try put(denialsText(found, Style(for: 1)))
+        }
+        return 0
+    }
+    func recordCalls(_ words: Words) throws(SessionError) -> Int32 {
+        guard let output = words[.recordingFile] else {
+            throw SessionError("seccomp record: expected --output FILE, where the recording goes")
+        }
+        var source: RecordingSource?
+        if let name = words[.recordingSource] {
+            guard let known = RecordingSource(rawValue: name), known == .ebpf || known == .notify else {
+                throw SessionError("--by \(name): expected ebpf or notify")
+            }
+            source = known
+        }
+        return try Carrel().record(RecordRequest(try request(words), output: output, source: source))
+    }
+}
