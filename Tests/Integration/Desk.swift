@@ -74,6 +74,7 @@ final class Desk {
     func clear() {
         let left = Self.list(state + "/sessions")
         if !left.isEmpty { _ = carrel(["kill", "--all", "--signal", "KILL"]) }
+        stopGateway()
         for place in delegated { Host.outside("find '\(place)' -depth -type d -exec rmdir {} + 2>/dev/null") }
         Host.outside("chmod -R u+rwX '\(path)' 2>/dev/null; rm -rf '\(path)'")
     }
@@ -187,8 +188,17 @@ final class Desk {
 
     // MARK: what is left
 
+    /// Ends the gateway of this desk, which would otherwise wait a while for further sessions.
+    func stopGateway() {
+        for pid in Host.processes(with: "carrel-gateway\0serve\0--state\0" + state) {
+            kill(pid, SIGTERM)
+            _ = eventually(within: 5) { kill(pid, 0) == -1 }
+        }
+    }
+
     /// Nothing of a session may outlive it: no record of a live one, no cgroup, no mount, no process.
     func checkNothingIsLeft(_ location: SourceLocation = #_sourceLocation) {
+        stopGateway()
         for name in ["sessions", "live", "workdirs"] {
             let left = Self.list("\(state)/\(name)")
             #expect(left.isEmpty, "state/\(name) still has something", sourceLocation: location)
