@@ -19,7 +19,7 @@ extension Command {
         ],
         examples: [
             Example("A package", "carrel egress check node https://registry.npmjs.org/left-pad"),
-            Example("A push", "carrel egress check agent --method POST https://github.com/acme/app/git-receive-pack"),
+            Example("A publication", "carrel egress check node --method PUT https://registry.npmjs.org/x"),
         ])
 
     static let egressLog = Command(
