@@ -86,6 +86,9 @@ public struct Node: Sendable, Equatable {
     }
 
     /// The whole number, if the node is one and `Int64` can hold it.
+    ///
+    /// Inlined into other modules, it crashes the optimizer of Swift 6.3.1 ("Found ownership error", CopyPropagation).
+    @inline(never)
     public var int: Int64? {
         if case .integer(let value) = content { value } else { nil }
     }

@@ -8,7 +8,7 @@ import SystemPackage
 /// then one with the counts.
 struct DenialLog {
     /// Kinds that are kept; what comes after is counted by the call's name.
-    static let mostKinds = 200
+    static let mostKinds = 256
 
     private let path: String
     private var numbers: [String: Int] = [:]
