@@ -21,7 +21,8 @@ EMBEDDED := -enable-experimental-feature Embedded -parse-as-library -wmo -Osize 
 
 build: build-packages bin/carrel-init
 	@$(SWIFT) build $(STATIC) --product carrel
-	@install -m 755 .build-static/release/carrel bin/carrel && strip bin/carrel
+	@$(SWIFT) build $(STATIC) --product carrel-oci
+	@for name in carrel carrel-oci; do install -m 755 .build-static/release/$$name bin/$$name && strip bin/$$name; done
 
 bin/carrel-init: Sources/carrel-init/main.swift Sources/Container/InitLoop.swift $(wildcard Sources/CSyscalls/include/*.h)
 	@mkdir -p bin
@@ -42,7 +43,7 @@ bench: build test-packages
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/carrel $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 bin/carrel bin/carrel-init $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/carrel bin/carrel-oci bin/carrel-init $(DESTDIR)$(PREFIX)/bin
 	bin/carrel man --into $(DESTDIR)$(PREFIX)/share/man/man1
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
@@ -52,7 +53,7 @@ install: build
 	cp -r Profiles/session Profiles/seccomp $(DESTDIR)$(PREFIX)/share/carrel
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/bin/carrel $(DESTDIR)$(PREFIX)/bin/carrel-init $(DESTDIR)$(PREFIX)/share/carrel \
+	rm -rf $(DESTDIR)$(PREFIX)/bin/carrel $(DESTDIR)$(PREFIX)/bin/carrel-oci $(DESTDIR)$(PREFIX)/bin/carrel-init $(DESTDIR)$(PREFIX)/share/carrel \
 		$(DESTDIR)$(PREFIX)/share/man/man1/carrel*.1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions/carrel \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carrel $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carrel.fish
 

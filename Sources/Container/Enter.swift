@@ -6,7 +6,8 @@ import SystemPackage
 
 /// A program that runs in a container beside its payload.
 public struct EnteredProcess: Sendable {
-    /// The helper that waits for the program in the host's PID namespace: its exit status is the program's.
+    /// The helper that waits for the program in the host's PID namespace: its exit status is the program's. That of a
+    /// container of the OCI runtime has ended: its program is the caller's own child.
     public let helper: pid_t
     /// A descriptor of the helper.
     public let process: FileDescriptor
@@ -23,7 +24,7 @@ public struct EnteredProcess: Sendable {
 ///   - container: a descriptor of its PID 1.
 /// - Throws: ``LaunchError``.
 public func enter(_ request: LaunchRequest, _ container: FileDescriptor) throws(LaunchError) -> EnteredProcess {
-    let plan = try LaunchPlan(request)
+    let plan = try LaunchPlan(request, entering: true)
     let timeline = try Timeline()
     defer { timeline.free() }
     try during(.prepare) { () throws(SystemError) in try closeOnExec(from: 3) }
@@ -71,26 +72,35 @@ private func join(
     parent: FileDescriptor
 ) -> Never {
     do throws(LaunchError) {
+        let affinity = plan.runtime == nil ? nil : plan.process.execCPUAffinity
+        try plan.setAffinity(affinity?.initial, "initial")
         try during(.cgroup) { () throws(SystemError) in try request.cgroup?.enter() }
+        try plan.setAffinity(affinity?.final, "final")
         request.cgroup?.close()
         try during(.privileges) { () throws(SystemError) in
-            try joinNewSessionKeyring()
+            if plan.runtime?.makesKeyring ?? true { try joinNewSessionKeyring() }
             try plan.setOwnOutOfMemoryScore()
             try setDumpable(false)
             try plan.limits.apply()
             try checking("setsid") { setsid() }
         }
+        if plan.runtime != nil { try plan.setProcessAttributes() }
         try during(.clone) { () throws(SystemError) in
-            try enterNamespaces([.user, .mount, .pid, .network, .ipc, .uts, .cgroup], of: container)
+            let session: Namespaces = [.user, .mount, .pid, .network, .ipc, .uts, .cgroup]
+            try enterNamespaces(plan.runtime == nil ? session : plan.namespaces, of: container)
         }
         close(container)
-        let program = try during(.exec) { () throws(SystemError) in try cloneProcess() }
+        // The runtime's callers wait for the program themselves, or have it as their own when the runtime is gone.
+        let program = try during(.exec) { () throws(SystemError) in
+            try cloneProcess(asSibling: plan.runtime != nil)
+        }
         switch program {
         case .child: beEntered(request, plan, timeline, parent: parent)
         case .parent(let pid, let descriptor):
             try during(.exec) { () throws(SystemError) in
                 try send([Message.program.rawValue], descriptors: [descriptor], over: parent)
             }
+            if plan.runtime != nil { _exit(0) }
             // Nothing of the caller's stays open here: what a pipe's reader waits for is the program alone.
             for number: Int32 in 0...2 { Glibc.close(number) }
             close(parent)
@@ -120,6 +130,10 @@ private func beEntered(
         try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
         try dropPrivileges(plan)
         try plan.enterWorkingDirectory()
+        if plan.runtime != nil {
+            try during(.exec) { () throws(SystemError) in try checking("setsid") { setsid() } }
+            beContained(request, plan, timeline, parent: parent, terminal: terminal?.payload, state: [])
+        }
         bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)
     } catch {
         fail(parent, error)

@@ -37,7 +37,8 @@ public func launch(
 
     let result: CloneResult
     do throws(SystemError) {
-        result = try cloneProcess(namespaces: plan.namespaces.subtracting(.cgroup), into: request.cgroup?.cloneInto)
+        result = try plan.joined.clone(
+            plan.namespaces.subtracting([.cgroup, .time]), into: request.cgroup?.cloneInto)
     } catch {
         for descriptor in [channel.0, channel.1, status.reading, status.writing] { close(descriptor) }
         throw LaunchError(.clone, error, plan.cloneAdvice(error.errno))
@@ -50,6 +51,7 @@ public func launch(
     case .parent(let pid, let process):
         close(channel.1)
         close(status.writing)
+        plan.joined.close()
         timeline.mark(.clone)
         defer { close(channel.0) }
         do {
@@ -80,7 +82,7 @@ private func guide(
         throw LaunchError(.clone, nil, "the child was killed at birth")
     }
     // The ids first: until then the child is nobody, and no file that it makes has an owner.
-    do throws(ControlError) { try plan.idMap.write(pid: pid) } catch { throw LaunchError(.idMap, nil, "\(error)") }
+    do throws(ControlError) { try plan.idMap?.write(pid: pid) } catch { throw LaunchError(.idMap, nil, "\(error)") }
     try plan.setOutOfMemoryScore(of: pid)
     timeline.mark(.idMap)
     try tell(child, .idMap)
@@ -95,9 +97,19 @@ private func guide(
     // Its root is the child's to build now; its payload waits for the caller's word.
     try meanwhile(pid)
     if !request.extensions.listeners.isEmpty { try serving(receiveListeners(request, from: child)) }
-    try tell(child, .proceed)
+    if plan.hasHooksBeforePivot {
+        guard try hear(child).first == Message.assembled.rawValue else {
+            throw LaunchError(.hooks, nil, "the child ended before its hooks")
+        }
+        let state = plan.state(.creating, pid)
+        try runHooks(plan.spec.hooks?.prestart ?? [], "prestart", state: state)
+        try runHooks(plan.spec.hooks?.createRuntime ?? [], "createRuntime", state: state)
+        try tell(child, .pivot, text: state)
+    }
+    try tell(child, .proceed, text: plan.state(.created, pid))
 
-    // Now the child is alone: it tells what failed, sends its terminal and its filter's listener, or closes the channel by
+    // Now the child is alone: it tells what failed, sends its terminal and its filter's listener, waits for a start, or
+    // closes the channel by
     // executing the payload.
     var terminal: FileDescriptor?
     var listener: FileDescriptor?
@@ -113,6 +125,7 @@ private func guide(
             return (terminal, listener)
         case Message.terminal.rawValue: terminal = message.descriptors.first
         case Message.filterListener.rawValue: listener = message.descriptors.first
+        case Message.waiting.rawValue: return (terminal, listener)
         default: throw LaunchError(bytes: Array(message.bytes.dropFirst()))
         }
     }
@@ -139,11 +152,14 @@ private func beInit(
     _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, parent: FileDescriptor, status: FileDescriptor
 ) -> Never {
     do throws(LaunchError) {
-        // Every signal waits until carrel-init looks for it; the payload gets an empty mask.
-        _ = try during(.clone) { () throws(SystemError) in
-            var all = sigset_t()
-            sigfillset(&all)
-            try changeSignalMask(SIG_SETMASK, all)
+        // Every signal waits until carrel-init looks for it; the payload gets an empty mask. A container that has not
+        // started can be ended by any.
+        if plan.runtime == nil {
+            _ = try during(.clone) { () throws(SystemError) in
+                var all = sigset_t()
+                sigfillset(&all)
+                try changeSignalMask(SIG_SETMASK, all)
+            }
         }
         try during(.clone) { () throws(SystemError) in try send([Message.running.rawValue], over: parent) }
         // Into its cgroups before anything else. Their namespace comes after, or its root would be the caller's place:
@@ -156,38 +172,46 @@ private func beInit(
         // A session of its own: no terminal of the caller's to inject input into (TIOCSTI, CVE-2017-5226).
         _ = try during(.privileges) { () throws(SystemError) in try checking("setsid") { setsid() } }
         try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
+        try plan.enterTimeNamespace()
         _ = try listen(parent, for: .idMap)
         // The host's trees as long as this is still the caller, who can reach them; a parent with more rights does it.
         let reached = plan.parentBinds ? nil : try plan.prepareBinds(container: nil)
         // While the caller still is the user: the keyring counts against whoever joins it, and a user's share of them is small.
-        try during(.privileges) { () throws(SystemError) in try joinNewSessionKeyring() }
+        if plan.runtime?.makesKeyring ?? true {
+            try during(.privileges) { () throws(SystemError) in try joinNewSessionKeyring() }
+        }
         // Root of the new user namespace: the owner of what is made below.
         if plan.mapsRoot { try during(.idMap) { () throws(SystemError) in try becomeNamespaceRoot() } }
+        try plan.secludeMounts()
         let own = try plan.makeFilesystems()
         timeline.mark(.filesystems)
 
         let received = try listen(parent, for: .binds)
-        let (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received)
+        let (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received.descriptors)
         timeline.mark(.mounts)
         try during(.devices) { () throws(SystemError) in
-            if plan.makesDevices { try root.makeDevices() }
+            try plan.makeDevices(in: root)
             try root.bindOntoItself(request.extensions.pinnedPaths, readOnly: false)
             try root.bindOntoItself(request.spec.linux?.readonlyPaths ?? [], readOnly: true)
             try root.mask(request.spec.linux?.maskedPaths ?? [])
         }
         timeline.mark(.devices)
-        try during(.pivot) { () throws(SystemError) in
-            try root.pivot(oldRootIsOurs: plan.namespaces.contains(.user))
-        }
-        timeline.mark(.pivot)
-
         if plan.namespaces.contains(.network) {
             try during(.network) { () throws(SystemError) in try bringLoopbackUp() }
             try openListeners(request.extensions.listeners, sendingTo: parent)
         }
         try plan.setKernelNames()
         timeline.mark(.network)
-        let terminal = try plan.openTerminal()
+        try plan.setProcessAttributes()
+        if plan.hasHooksBeforePivot {
+            try during(.hooks) { () throws(SystemError) in try send([Message.assembled.rawValue], over: parent) }
+            let state = try listen(parent, for: .pivot).text
+            try runHooks(plan.spec.hooks?.createContainer ?? [], "createContainer", state: state)
+        }
+        try plan.changeRoot(to: root)
+        timeline.mark(.pivot)
+
+        let terminal = try plan.openTerminal(in: root)
         if let terminal {
             try during(.terminal) { () throws(SystemError) in
                 try send([Message.terminal.rawValue], descriptors: [terminal.controller], over: parent)
@@ -202,7 +226,10 @@ private func beInit(
         try plan.enterWorkingDirectory()
         timeline.mark(.privileges)
 
-        _ = try listen(parent, for: .proceed)
+        let state = try listen(parent, for: .proceed).text
+        guard let initProgram else {
+            beContained(request, plan, timeline, parent: parent, terminal: terminal?.payload, state: state)
+        }
         try during(.exec) { () throws(SystemError) in
             try setParentDeathSignal(SIGKILL)
             // A parent that died before that call sends no signal: its end of the channel tells.
@@ -229,8 +256,8 @@ func dropPrivileges(_ plan: LaunchPlan) throws(LaunchError) {
     try during(.privileges) { () throws(SystemError) in
         try plan.capabilities.holdThroughIDs()
         try plan.identity.assume()
-        try plan.capabilities.apply()
-        try setNoNewPrivileges()
+        try plan.capabilities.apply(keepingAdmin: plan.keepsAdminForFilter)
+        if plan.runtime == nil || plan.process.noNewPrivileges { try setNoNewPrivileges() }
         // Not traceable by the payload, which has the same ids (CVE-2016-9962).
         try setDumpable(false)
     }
@@ -315,13 +342,19 @@ enum Message: UInt8 {
     case listeners
     case filterListener
     case failure
+    /// All is mounted; hooks can look at it.
+    case assembled
+    case pivot
+    /// The container is finished and waits for `start`.
+    case waiting
+    case start
 }
 
 private func tell(
-    _ child: FileDescriptor, _ message: Message, _ descriptors: [FileDescriptor] = []
+    _ child: FileDescriptor, _ message: Message, _ descriptors: [FileDescriptor] = [], text: [UInt8] = []
 ) throws(LaunchError) {
     do throws(SystemError) {
-        try send([message.rawValue], descriptors: descriptors, over: child)
+        try send([message.rawValue] + text, descriptors: descriptors, over: child)
     } catch {
         // A child that failed has told why before it closed its end.
         if let told = try? receive(from: child), told.bytes.first == Message.failure.rawValue {
@@ -345,11 +378,22 @@ private func receiveListeners(_ request: LaunchRequest, from child: FileDescript
     return message.descriptors
 }
 
-private func listen(_ parent: FileDescriptor, for expected: Message) throws(LaunchError) -> [FileDescriptor] {
-    let message = try during(.clone) { () throws(SystemError) in try receive(from: parent) }
+/// The next message of the child; what failed in it is thrown.
+private func hear(_ child: FileDescriptor) throws(LaunchError) -> [UInt8] {
+    let bytes = try during(.exec) { () throws(SystemError) in try receive(from: child).bytes }
+    if bytes.first == Message.failure.rawValue { throw LaunchError(bytes: Array(bytes.dropFirst())) }
+    return bytes
+}
+
+private func listen(
+    _ parent: FileDescriptor, for expected: Message
+) throws(LaunchError) -> (text: [UInt8], descriptors: [FileDescriptor]) {
+    // A state, with the annotations of its specification, is the one long message.
+    let limit = expected == .idMap || expected == .binds ? 4096 : stateLimit
+    let message = try during(.clone) { () throws(SystemError) in try receive(from: parent, limit: limit) }
     // No message: the parent is gone, and so is the reason to go on.
     guard message.bytes.first == expected.rawValue else { _exit(1) }
-    return message.descriptors
+    return (Array(message.bytes.dropFirst()), message.descriptors)
 }
 
 func fail(_ parent: FileDescriptor, _ error: LaunchError) -> Never {

@@ -50,6 +50,8 @@ public enum LaunchStep: String, Sendable, CaseIterable {
     case mounts
     /// The child: devices, masked and read-only paths.
     case devices
+    /// Programs that the specification has run beside a container's life.
+    case hooks
     /// The child: pivot_root(2).
     case pivot
     /// The child: host name, loopback, sysctls.

@@ -8,8 +8,12 @@ import SystemPackage
 /// The specification, taken apart and checked before anything is made: what can be refused is refused here.
 struct LaunchPlan {
     let spec: Spec
+    /// Those that the container gets new.
     let namespaces: Namespaces
-    let idMap: IDMap
+    /// Those that it joins.
+    let joined: JoinedNamespaces
+    /// The map of a new user namespace; `nil` without one.
+    let idMap: IDMap?
     let mounts: [MountPlan]
     let identity: Identity
     let capabilities: Capabilities
@@ -17,17 +21,21 @@ struct LaunchPlan {
     let landlock: LandlockPolicy?
     /// Whether the parent makes the bind mounts: it must, to map ids, and can only with the host's `CAP_SYS_ADMIN`.
     let parentBinds: Bool
+    /// For a container of the OCI runtime; `nil` for a session.
+    let runtime: RuntimeOptions?
 
-    private let process: OCISpec.Process
+    let process: OCISpec.Process
     private let initPath: String
     private let rootPath: String
-    private let rootReadOnly: Bool
-    private let arguments: CStringVector
+    let rootReadOnly: Bool
+    let arguments: CStringVector
     private let environment: CStringVector
-    private let candidates: [String]
+    let candidates: [String]
 
-    init(_ request: LaunchRequest) throws(LaunchError) {
+    /// - Parameter entering: whether the container is there already, so that its namespaces and mounts are not looked at.
+    init(_ request: LaunchRequest, entering: Bool = false) throws(LaunchError) {
         spec = request.spec
+        runtime = request.runtime
         guard let process = spec.process, let program = process.args.first else {
             throw LaunchError(.prepare, nil, "process.args: there is no program to run")
         }
@@ -37,48 +45,82 @@ struct LaunchPlan {
         rootPath = root.path
         rootReadOnly = root.readonly
         var namespaces: Namespaces = []
+        var joined = JoinedNamespaces()
         for namespace in spec.linux?.namespaces ?? [] {
-            if let path = namespace.path {
-                throw LaunchError(.prepare, nil, "linux.namespaces: joining \(path) is not supported")
-            }
-            switch namespace.type {
-            case .pid: namespaces.insert(.pid)
-            case .network: namespaces.insert(.network)
-            case .mount: namespaces.insert(.mount)
-            case .ipc: namespaces.insert(.ipc)
-            case .uts: namespaces.insert(.uts)
-            case .user: namespaces.insert(.user)
-            case .cgroup: namespaces.insert(.cgroup)
-            case .time: throw LaunchError(.prepare, nil, "linux.namespaces: time is not supported")
+            let kind = Namespaces(namespace.type)
+            if let path = namespace.path, !path.isEmpty, !entering {
+                guard runtime != nil else {
+                    throw LaunchError(.prepare, nil, "linux.namespaces: joining \(path) is not supported")
+                }
+                try joined.add(kind, path)
+            } else {
+                namespaces.insert(kind)
             }
         }
-        guard namespaces.isSuperset(of: [.pid, .mount, .user]) else {
-            throw LaunchError(.prepare, nil, "linux.namespaces: pid, mount and user are needed")
+        if runtime == nil {
+            guard namespaces.isSuperset(of: [.pid, .mount, .user]), !namespaces.contains(.time) else {
+                throw LaunchError(
+                    .prepare, nil, "linux.namespaces: pid, mount and user are needed, time is not supported")
+            }
+        } else if !namespaces.union(joined.kinds).contains(.mount), let field = Self.fieldOfMounts(spec) {
+            throw LaunchError(.prepare, nil, "\(field): without a mount namespace they would be the host's")
         }
         self.namespaces = namespaces
+        self.joined = joined
         // Anywhere else they would be the host's own.
         guard request.extensions.listeners.isEmpty || namespaces.contains(.network) else {
             throw LaunchError(.prepare, nil, "dev.carrel.listeners: a network namespace is needed")
         }
+        if runtime != nil {
+            try Self.refuseAbsent(spec)
+            for key in (spec.linux?.sysctl ?? [:]).keys {
+                let kind: Namespaces = key.hasPrefix("net") ? .network : key.hasSuffix("name") ? .uts : .ipc
+                let isHost = try during(.prepare) { () throws(SystemError) in try joined.isOwn(kind) }
+                if isHost { throw LaunchError(.prepare, nil, "linux.sysctl: \(key) would change the host") }
+            }
+        }
         do throws(ControlError) {
-            idMap = try IDMap(
-                users: IDExtents(spec.linux?.uidMappings ?? [], "linux.uidMappings"),
-                groups: IDExtents(spec.linux?.gidMappings ?? [], "linux.gidMappings"))
+            idMap =
+                namespaces.contains(.user)
+                ? try IDMap(
+                    users: IDExtents(spec.linux?.uidMappings ?? [], "linux.uidMappings"),
+                    groups: IDExtents(spec.linux?.gidMappings ?? [], "linux.gidMappings")) : nil
             identity = try Identity(process.user, map: idMap)
-            capabilities = try Capabilities(process.capabilities)
-            limits = try ResourceLimits(process.rlimits)
+            capabilities = try Capabilities(process.capabilities, clipping: runtime != nil)
+            limits = try ResourceLimits(process.rlimits, dumpsCores: runtime != nil)
             landlock = try request.extensions.landlockPolicy(environment: process.env)
             try landlock?.check()
         } catch {
             throw LaunchError(.prepare, nil, "\(error)")
         }
-        var mounts: [MountPlan] = []
-        for mount in spec.mounts { mounts.append(try MountPlan(mount)) }
-        self.mounts = mounts
+        mounts = entering ? [] : try Self.mounts(spec, namespaces, isRuntime: runtime != nil)
         parentBinds = geteuid() == 0
         arguments = CStringVector(process.args)
         environment = CStringVector(process.env)
         candidates = Self.candidates(program, process.env)
+    }
+
+    /// The field of a specification that needs a mount namespace.
+    private static func fieldOfMounts(_ spec: Spec) -> String? {
+        if !spec.mounts.isEmpty { return "mounts" }
+        if !(spec.linux?.maskedPaths.isEmpty ?? true) { return "linux.maskedPaths" }
+        if !(spec.linux?.readonlyPaths.isEmpty ?? true) { return "linux.readonlyPaths" }
+        return spec.root?.readonly == true ? "root.readonly" : nil
+    }
+
+    private static func mounts(
+        _ spec: Spec, _ namespaces: Namespaces, isRuntime: Bool
+    ) throws(LaunchError) -> [MountPlan] {
+        var mounts: [MountPlan] = []
+        for mount in spec.mounts {
+            if isRuntime && mount.type == "cgroup" {
+                mounts += try MountPlan.cgroups(
+                    mount, hasNamespace: namespaces.contains(.cgroup), path: spec.linux?.cgroupsPath ?? "")
+            } else {
+                mounts.append(try MountPlan(mount, recursing: !isRuntime))
+            }
+        }
+        return mounts
     }
 
     /// What to do about a clone3(2) that fails, by its errno (clone(2), user_namespaces(7)).
@@ -94,26 +136,32 @@ struct LaunchPlan {
     }
 
     /// Whether the session's user namespace has a root, who can be its builder.
-    var mapsRoot: Bool { idMap.users.holds(0) && idMap.groups.holds(0) }
+    var mapsRoot: Bool {
+        if let idMap { return idMap.users.holds(0) && idMap.groups.holds(0) }
+        return joined.kinds.contains(.user)
+    }
+
+    /// Whether the container has a user namespace that is not the caller's.
+    var hasUserNamespace: Bool { namespaces.union(joined.kinds).contains(.user) }
 
     // MARK: Mounts
 
     /// Whether /dev is a filesystem of the container's own, to be filled.
     var makesDevices: Bool { !mounts.contains { $0.destination == "/dev" && $0.isBind } }
 
-    /// The root, every bind mount in the specification's order, and last the program of PID 1: detached, with all
-    /// attributes, ids mapped.
+    /// The root, every bind mount in the specification's order, and for a session last the program of PID 1: detached, with
+    /// all attributes, ids mapped.
     ///
     /// - Parameter container: the process whose user namespace maps ids, or `nil` where the caller cannot map any.
     func prepareBinds(container: pid_t?) throws(LaunchError) -> [FileDescriptor] {
-        var maps = MapNamespaces(container: container)
+        var maps = MapNamespaces(container: hasUserNamespace ? container : nil, canMap: container != nil)
         defer { maps.free() }
         var binds: [FileDescriptor] = []
         do throws(LaunchError) {
             let root = try rootPlan
             binds.append(try prepare(root, &maps))
             for mount in mounts where mount.isBind { binds.append(try prepare(mount, &maps)) }
-            binds.append(try prepare(initPlan, &maps))
+            if runtime == nil { binds.append(try prepare(initPlan, &maps)) }
             return binds
         } catch {
             for bind in binds { close(bind) }
@@ -123,6 +171,12 @@ struct LaunchPlan {
 
     private var rootPlan: MountPlan {
         get throws(LaunchError) {
+            // A container's root is what the specification says: it becomes read-only when all mounts have found their
+            // places in it.
+            if runtime != nil {
+                return try MountPlan(
+                    Mount(destination: "/", type: "bind", source: rootPath, options: ["rbind"]), recursing: false)
+            }
             var options = ["rbind", "nosuid", "nodev", "idmap"]
             if rootReadOnly { options.append("ro") }
             return try MountPlan(Mount(destination: "/", type: "bind", source: rootPath, options: options))
@@ -137,13 +191,23 @@ struct LaunchPlan {
         }
     }
 
+    /// How mounts that say nothing of it get events from the host; a session's are in a new user namespace, for which the
+    /// kernel makes them slaves (mount_namespaces(7)).
+    var inheritedPropagation: MountPropagation? {
+        guard runtime != nil else { return nil }
+        return switch spec.linux?.rootfsPropagation {
+        case "private", "rprivate", "unbindable", "runbindable": .private
+        default: .slave
+        }
+    }
+
     private func prepare(_ mount: MountPlan, _ maps: inout MapNamespaces) throws(LaunchError) -> FileDescriptor {
         let namespace = try maps.namespace(for: mount)
         do throws(SystemError) {
-            return try mount.make(userNamespace: namespace)
+            return try mount.make(userNamespace: namespace, inherited: inheritedPropagation)
         } catch {
             // A filesystem without id-mapped mounts, or one that is id-mapped already (mount_setattr(2)).
-            if mount.wantsContainerIDs, namespace != nil,
+            if runtime == nil, mount.wantsContainerIDs, namespace != nil,
                 error.errno == .invalidArgument || error.errno == .notPermitted
             {
                 return try during(.binds, mount.destination) { () throws(SystemError) in
@@ -161,7 +225,7 @@ struct LaunchPlan {
     /// The container's own filesystems (proc, tmpfs, devpts, mqueue...), detached, in the specification's order.
     func makeFilesystems() throws(LaunchError) -> [FileDescriptor] {
         var made: [FileDescriptor] = []
-        for mount in mounts where !mount.isBind {
+        for mount in mounts where mount.isOwn {
             made.append(
                 try during(.filesystems, "mount \(mount.destination)") { () throws(SystemError) in
                     try mount.make(userNamespace: nil)
@@ -172,39 +236,56 @@ struct LaunchPlan {
 
     /// Attaches the root, then every mount to its place in it, in the specification's order.
     ///
-    /// - Returns: the root, and the program of PID 1.
+    /// - Returns: the root, and for a session the program of PID 1.
     func assemble(
         own: [FileDescriptor], binds: [FileDescriptor]
-    ) throws(LaunchError) -> (root: RootAssembly, initProgram: FileDescriptor) {
-        guard binds.count == mounts.count(where: { $0.isBind }) + 2 else {
+    ) throws(LaunchError) -> (root: RootAssembly, initProgram: FileDescriptor?) {
+        guard binds.count == mounts.count(where: { $0.isBind }) + (runtime == nil ? 2 : 1) else {
             throw LaunchError(.mounts, nil, "the parent sent \(binds.count) trees")
         }
-        let root = try during(.mounts) { () throws(SystemError) in try RootAssembly(tree: binds[0]) }
+        let root = try during(.mounts) { () throws(SystemError) in
+            if !hasMounts { return RootAssembly(root: try open(rootPath, O_PATH | O_DIRECTORY)) }
+            return try RootAssembly(tree: binds[0], over: namespaces.contains(.mount) ? "/" : rootPath)
+        }
         var own = own[...]
         var binds = binds[1...]
+        var finished: [(MountPlan, FileDescriptor)] = []
         for mount in mounts {
-            let tree = mount.isBind ? binds.removeFirst() : own.removeFirst()
             try during(.mounts, "mount \(mount.destination)") { () throws(SystemError) in
+                if case .remount = mount.source { return try root.remount(mount) }
+                let tree = mount.isBind ? binds.removeFirst() : own.removeFirst()
                 let mode = try Syscalls.status(tree).st_mode
                 let isDirectory = mode & S_IFMT == S_IFDIR
-                try root.attach(tree, at: mount.destination, isDirectory: isDirectory, followingLinks: mount.isBind)
+                if mount.copiesUp { try root.copyUp(mount.destination, to: tree) }
+                let followingLinks = mount.isBind || runtime != nil && !mount.isKernelView
+                try root.attach(
+                    tree, at: mount.destination, isDirectory: isDirectory, followingLinks: followingLinks)
+                if runtime != nil && mount.isOwn { finished.append((mount, tree)) } else { close(tree) }
             }
+        }
+        for (mount, tree) in finished {
+            try during(.mounts, "mount \(mount.destination)") { () throws(SystemError) in try mount.finish(tree) }
             close(tree)
         }
-        return (root, binds.removeFirst())
+        return (root, binds.popFirst())
     }
 
     // MARK: What the namespaces hold
 
-    /// The host name and the sysctls of the new namespaces.
+    /// The names and the sysctls of the container's namespaces.
     func setKernelNames() throws(LaunchError) {
         if let name = spec.hostname {
             try during(.network) { () throws(SystemError) in
                 try checking("sethostname", name) { sethostname(name, name.utf8.count) }
             }
         }
+        if let name = spec.domainname {
+            try during(.network) { () throws(SystemError) in
+                try checking("setdomainname", name) { setdomainname(name, name.utf8.count) }
+            }
+        }
         for (key, value) in spec.linux?.sysctl ?? [:] {
-            let path = "sys/" + key.split(separator: ".").joined(separator: "/")
+            let path = "sys/" + key.split(whereSeparator: { $0 == "." || $0 == "/" }).joined(separator: "/")
             try during(.network, "sysctl \(key)") { () throws(SystemError) in
                 try withProc { proc throws(SystemError) in
                     let file = try open(path, O_WRONLY, in: proc, [.beneath, .noSymlinks])
@@ -230,7 +311,7 @@ struct LaunchPlan {
         try withProc { proc throws(SystemError) in try setOOMScore(Int(score), proc: proc) }
     }
 
-    private func withProc(_ body: (FileDescriptor) throws(SystemError) -> Void) throws(SystemError) {
+    func withProc(_ body: (FileDescriptor) throws(SystemError) -> Void) throws(SystemError) {
         let proc = try open("/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW)
         defer { close(proc) }
         guard try filesystemType(proc) == PROC_SUPER_MAGIC else {
@@ -240,6 +321,15 @@ struct LaunchPlan {
     }
 
     // MARK: The payload
+
+    /// Whether parent and child meet before pivot_root(2), for hooks.
+    var hasHooksBeforePivot: Bool {
+        guard runtime != nil, let hooks = spec.hooks else { return false }
+        return !(hooks.prestart.isEmpty && hooks.createRuntime.isEmpty && hooks.createContainer.isEmpty)
+    }
+
+    /// What hooks are told of the container; nothing for a session.
+    func state(_ status: ContainerState, _ pid: pid_t) -> [UInt8] { runtime?.state.json(status, pid: pid) ?? [] }
 
     /// Changes to the payload's directory, and verifies that it lies in the root: a descriptor that leaked from the host
     /// would make it unreachable from there (CVE-2024-21626).
@@ -270,11 +360,13 @@ struct LaunchPlan {
     }
 
     /// Executes the first of `programs` that can be executed.
-    func executePayload(_ programs: [String]) throws(LaunchError) -> Never {
+    ///
+    /// - Parameter environment: another one than the specification's.
+    func executePayload(_ programs: [String], environment: CStringVector? = nil) throws(LaunchError) -> Never {
         var failure = SystemError("execve", process.args[0], errno: .noSuchFileOrDirectory)
         for program in programs {
             do throws(SystemError) {
-                try execute(program, arguments, environment: environment)
+                try execute(program, arguments, environment: environment ?? self.environment)
             } catch {
                 if !note(program, error, &failure) { break }
             }

@@ -11,7 +11,11 @@ import SystemPackage
 /// caller makes no call and allocates nothing, since they share one heap and one thread's state: it spins.
 ///
 /// - Throws: `EBUSY` where a filter above has a listener already: a tree of tasks can have one.
-func installAsking(_ filter: FilterProgram, over parent: FileDescriptor) throws(LaunchError) {
+///
+/// - Parameter message: what is sent with it.
+func installAsking(
+    _ filter: FilterProgram, over parent: FileDescriptor, message: [UInt8] = [Message.filterListener.rawValue]
+) throws(LaunchError) {
     // The listener's number, -1 as long as there is none, -2 where there will be none; then whether it was sent.
     let words = UnsafeMutablePointer<Int32>.allocate(capacity: 2)
     carrel_store(&words[0], -1)
@@ -21,7 +25,7 @@ func installAsking(_ filter: FilterProgram, over parent: FileDescriptor) throws(
             while carrel_load(&words[0]) == -1 { sched_yield() }
             let listener = FileDescriptor(rawValue: carrel_load(&words[0]))
             if listener.rawValue >= 0 {
-                try? send([Message.filterListener.rawValue], descriptors: [listener], over: parent)
+                try? send(message, descriptors: [listener], over: parent)
             }
             carrel_store(&words[1], 1)
             _exit(0)

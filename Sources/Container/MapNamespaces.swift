@@ -8,11 +8,17 @@ import SystemPackage
 /// one for each other map, made by a process that lives only until its namespace is open.
 struct MapNamespaces {
     private let container: pid_t?
+    private let canMap: Bool
     private var open: [(users: [LinuxIDMapping], groups: [LinuxIDMapping], descriptor: FileDescriptor)] = []
     private var own: FileDescriptor?
 
-    /// - Parameter container: a process in the container's user namespace; `nil` where the caller may not map ids at all.
-    init(container: pid_t?) { self.container = container }
+    /// - Parameters:
+    ///   - container: a process in the container's user namespace; `nil` where it has none.
+    ///   - canMap: whether the caller may map ids at all.
+    init(container: pid_t?, canMap: Bool) {
+        self.container = container
+        self.canMap = canMap
+    }
 
     /// The namespace that maps ids as `mount` asks for; `nil` where it asks for nothing.
     mutating func namespace(for mount: MountPlan) throws(LaunchError) -> FileDescriptor? {
@@ -27,7 +33,7 @@ struct MapNamespaces {
             }
             return own
         }
-        guard container != nil else {
+        guard canMap else {
             throw LaunchError(
                 .binds, nil, "mount \(mount.destination): id-mapped mounts need root of the host; run carrel as root")
         }

@@ -12,81 +12,124 @@ struct MountPlan {
         case bind(path: String, withSubmounts: Bool)
         /// A new instance of a filesystem.
         case filesystem(type: String, options: [(key: String, value: String?)])
+        /// What is mounted there already, with other attributes.
+        case remount
+    }
+
+    /// Attributes to give to a mount, and to take away.
+    struct Change: Equatable {
+        var setting: MountAttributes = []
+        var clearing: MountAttributes = []
+        var isEmpty: Bool { setting.isEmpty && clearing.isEmpty }
     }
 
     let destination: String
     let source: Source
-    let setting: MountAttributes
-    let clearing: MountAttributes
+    /// Of the mount itself.
+    let change: Change
+    /// Of the mount and all below it: the options that begin with `r`.
+    let changeOfAll: Change
     let propagation: MountPropagation?
+    /// Whether the propagation is that of all mounts below, too.
+    let propagatesAll: Bool
     let uidMappings: [LinuxIDMapping]
     let gidMappings: [LinuxIDMapping]
     /// The option `idmap` without mappings: the container's own, where the filesystem can; the ids of a read-only tree
     /// are for show, so a filesystem that cannot is no reason to refuse.
     let wantsContainerIDs: Bool
+    /// `ridmap`: mounts below are id-mapped, too.
+    let mapsAll: Bool
+    /// `tmpcopyup`: a tmpfs begins with what it hides.
+    let copiesUp: Bool
 
     var isBind: Bool { if case .bind = source { true } else { false } }
+    /// Whether the container makes it itself.
+    var isOwn: Bool { if case .filesystem = source { true } else { false } }
 
+    /// Whether it is the kernel's own view of itself, which an image must not be able to have put elsewhere.
+    var isKernelView: Bool {
+        if case .filesystem(let type, _) = source { type == "proc" || type == "sysfs" } else { false }
+    }
+
+    /// - Parameter recursing: whether each attribute is of all mounts below a recursive bind, as sessions are to have it;
+    ///   otherwise only those whose name says so, as OCI has it.
     /// - Throws: an option that is not known, so that none is dropped without a word.
-    init(_ mount: Mount) throws(LaunchError) {
-        var setting: MountAttributes = []
-        var clearing: MountAttributes = []
+    init(_ mount: Mount, recursing: Bool = true) throws(LaunchError) {
+        var here = Change()
+        var below = Change()
         var bind: Bool? = mount.type == "bind" ? true : nil
         var recursive = false
+        var remount = false
         var propagation: MountPropagation?
+        var propagatesAll = recursing
         var wantsContainerIDs = false
+        var mapsAll = false
+        var copiesUp = false
         var data: [(key: String, value: String?)] = []
         for option in mount.options {
+            if let attribute = Self.attributes[option] {
+                attribute.apply(to: &here)
+                continue
+            }
+            if option.utf8.first == UInt8(ascii: "r"), let attribute = Self.attributes[String(option.dropFirst())] {
+                attribute.apply(to: &below)
+                continue
+            }
             switch option {
-            case "defaults", "async", "nomand", "loud", "norelatime", "diratime": break
+            case "defaults", "async", "nomand", "loud", "norelatime", "nolazytime", "noiversion", "nostrictatime": break
             case "bind": bind = true
             case "rbind":
                 bind = true
                 recursive = true
-            case "ro", "rro": setting.insert(.readOnly)
-            case "rw", "rrw": setting.remove(.readOnly)
-            case "nosuid", "rnosuid": setting.insert(.noSetuid)
-            case "suid", "rsuid": setting.remove(.noSetuid)
-            case "nodev", "rnodev": setting.insert(.noDevices)
-            case "dev", "rdev": setting.remove(.noDevices)
-            case "noexec", "rnoexec": setting.insert(.noExec)
-            case "exec", "rexec": setting.remove(.noExec)
-            case "nosymfollow", "rnosymfollow": setting.insert(.noSymlinkFollow)
-            case "symfollow", "rsymfollow": setting.remove(.noSymlinkFollow)
-            case "nodiratime", "rnodiratime": setting.insert(.noDirectoryAccessTime)
-            case "noatime", "rnoatime":
-                clearing.insert(.accessTimeMask)
-                setting.insert(.noAccessTime)
-            case "strictatime", "rstrictatime":
-                clearing.insert(.accessTimeMask)
-                setting.insert(.strictAccessTime)
-            case "relatime", "rrelatime", "atime", "ratime":
-                clearing.insert(.accessTimeMask)
-                setting.subtract([.noAccessTime, .strictAccessTime])
+            case "remount": remount = true
             case "private", "rprivate": propagation = .private
             case "slave", "rslave": propagation = .slave
             case "shared", "rshared": propagation = .shared
             case "unbindable", "runbindable": propagation = .unbindable
-            case "idmap", "ridmap": wantsContainerIDs = mount.uidMappings.isEmpty
-            case "tmpcopyup", "remount", "mand":
-                throw LaunchError(.prepare, nil, "mount \(mount.destination): option \(option) is not supported")
+            case "idmap", "ridmap":
+                wantsContainerIDs = mount.uidMappings.isEmpty
+                mapsAll = option == "ridmap"
+            case "tmpcopyup": copiesUp = true
             default:
                 let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
                 data.append((String(parts[0]), parts.count == 2 ? String(parts[1]) : nil))
             }
+            if option.utf8.first == UInt8(ascii: "r"),
+                ["rprivate", "rslave", "rshared", "runbindable"].contains(option)
+            {
+                propagatesAll = true
+            }
+        }
+        if recursing {
+            below.setting.formUnion(here.setting)
+            below.clearing = here.clearing.union(below.clearing).intersection(.accessTimeMask)
+            here = Change()
         }
         destination = mount.destination
-        self.setting = setting
-        self.clearing = clearing
+        change = here
+        changeOfAll = below
         self.propagation = propagation
+        self.propagatesAll = propagatesAll
         uidMappings = mount.uidMappings
         gidMappings = mount.gidMappings
         self.wantsContainerIDs = wantsContainerIDs
-        if bind == true {
+        self.mapsAll = mapsAll || recursing
+        self.copiesUp = copiesUp
+        if copiesUp && (mount.type != "tmpfs" || recursing) {
+            throw LaunchError(.prepare, nil, "mount \(mount.destination): option tmpcopyup is for a tmpfs alone")
+        }
+        if remount {
+            guard !recursing else {
+                throw LaunchError(.prepare, nil, "mount \(mount.destination): option remount is not supported")
+            }
+            source = .remount
+        } else if bind == true {
             guard let path = mount.source else {
                 throw LaunchError(.prepare, nil, "mount \(mount.destination): a bind mount needs a source")
             }
-            if let unknown = data.first {
+            // Options of a superblock mean nothing to a bind mount, and mount(2) takes them without a word.
+            if let unknown = data.first(where: { !["sync", "dirsync", "lazytime", "mand", "silent"].contains($0.key) })
+            {
                 throw LaunchError(
                     .prepare, nil, "mount \(mount.destination): a bind mount has no option \(unknown.key)")
             }
@@ -98,36 +141,127 @@ struct MountPlan {
             guard mount.uidMappings.isEmpty, mount.gidMappings.isEmpty else {
                 throw LaunchError(.prepare, nil, "mount \(mount.destination): only bind mounts can be id-mapped here")
             }
+            // What /proc/mounts shows as its source.
+            if !recursing, let name = mount.source, !name.isEmpty { data.append(("source", name)) }
             // A cgroup namespace of the session's own makes this its own subtree (cgroup_namespaces(7)).
-            source = .filesystem(type: type == "cgroup" ? "cgroup2" : type, options: data)
+            source = .filesystem(type: type == "cgroup" && recursing ? "cgroup2" : type, options: data)
         }
     }
 
+    // MARK: Attributes by name
+
+    private enum Attribute {
+        case set(MountAttributes)
+        case clear(MountAttributes)
+        case time(MountAttributes)
+
+        func apply(to change: inout Change) {
+            switch self {
+            case .set(let attribute):
+                change.setting.insert(attribute)
+                change.clearing.remove(attribute)
+            case .clear(let attribute):
+                change.setting.remove(attribute)
+                change.clearing.insert(attribute)
+            case .time(let mode):
+                change.setting.subtract([.noAccessTime, .strictAccessTime])
+                change.clearing.insert(.accessTimeMask)
+                change.setting.insert(mode)
+            }
+        }
+    }
+
+    private static let attributes: [String: Attribute] = [
+        "ro": .set(.readOnly), "rw": .clear(.readOnly), "nosuid": .set(.noSetuid), "suid": .clear(.noSetuid),
+        "nodev": .set(.noDevices), "dev": .clear(.noDevices), "noexec": .set(.noExec), "exec": .clear(.noExec),
+        "nosymfollow": .set(.noSymlinkFollow), "symfollow": .clear(.noSymlinkFollow),
+        "nodiratime": .set(.noDirectoryAccessTime), "diratime": .clear(.noDirectoryAccessTime),
+        "noatime": .time(.noAccessTime), "strictatime": .time(.strictAccessTime), "relatime": .time([]),
+        "atime": .time([]),
+    ]
+
+    /// All options that are known, in order; what is no option here is one of the filesystem's own.
+    static var optionNames: [String] {
+        let others = [
+            "bind", "rbind", "remount", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable",
+            "runbindable", "idmap", "ridmap", "tmpcopyup", "defaults", "async", "sync", "dirsync", "lazytime",
+            "nolazytime", "mand", "nomand", "silent", "loud", "iversion", "noiversion", "norelatime", "nostrictatime",
+        ]
+        return (attributes.keys + attributes.keys.map { "r" + $0 } + others).sorted()
+    }
+
+    // MARK: Making it
+
+    /// What a new filesystem is made with at once; that it is read-only waits until other mounts have found a place in it.
+    var initialAttributes: MountAttributes {
+        let all = change.setting.union(changeOfAll.setting)
+        return finalAttributes.isEmpty ? all : all.subtracting(.readOnly)
+    }
+
+    /// What is left to set on a filesystem of the container's own once everything is mounted.
+    var finalAttributes: MountAttributes { isOwn ? change.setting.intersection(.readOnly) : [] }
+
     /// The mount, detached, with all its attributes: whoever holds the descriptor only has to attach it.
     ///
-    /// Locked flags stay, since only the named bits are touched. A recursive bind takes its attributes on every mount
-    /// in it, stricter than the specification's `ro`.
+    /// Locked flags stay, since only the named bits are touched.
     ///
-    /// - Parameter userNamespace: the map of an id-mapped mount.
-    func make(userNamespace: FileDescriptor?) throws(SystemError) -> FileDescriptor {
+    /// - Parameters:
+    ///   - userNamespace: the map of an id-mapped mount.
+    ///   - inherited: the propagation where the specification says nothing of it.
+    func make(
+        userNamespace: FileDescriptor?, inherited: MountPropagation? = nil
+    ) throws(SystemError) -> FileDescriptor {
         switch source {
+        case .remount: throw SystemError("mount", destination, errno: .invalidArgument)
         case .filesystem(let type, let options):
-            return try makeFilesystem(type, options: options, attributes: setting)
+            return try makeFilesystem(type, options: options, attributes: initialAttributes)
         case .bind(let path, let withSubmounts):
             let mount = try cloneMount(path, withSubmounts: withSubmounts)
-            var setting = setting
-            if userNamespace != nil { setting.insert(.idMap) }
-            if !setting.isEmpty || !clearing.isEmpty || propagation != nil {
-                do throws(SystemError) {
-                    try setMountAttributes(
-                        mount, setting: setting, clearing: clearing, propagation: propagation,
-                        userNamespace: userNamespace, withSubmounts: withSubmounts, named: path)
-                } catch {
-                    close(mount)
-                    throw error
-                }
+            do throws(SystemError) {
+                try apply(to: mount, userNamespace, inherited, withSubmounts: withSubmounts, named: path)
+            } catch {
+                close(mount)
+                throw error
             }
             return mount
         }
+    }
+
+    /// Sets the attributes on a mount: those of all below, and then its own.
+    private func apply(
+        to mount: FileDescriptor, _ userNamespace: FileDescriptor?, _ inherited: MountPropagation?,
+        withSubmounts: Bool, named name: String
+    ) throws(SystemError) {
+        var here = change
+        var all = changeOfAll
+        if userNamespace != nil {
+            if mapsAll { all.setting.insert(.idMap) } else { here.setting.insert(.idMap) }
+        }
+        let propagation = propagation ?? inherited
+        let propagatesAll = self.propagation == nil || self.propagatesAll
+        if !all.isEmpty || propagation != nil && propagatesAll {
+            try setMountAttributes(
+                mount, setting: all.setting, clearing: all.clearing, propagation: propagatesAll ? propagation : nil,
+                userNamespace: all.setting.contains(.idMap) ? userNamespace : nil, withSubmounts: withSubmounts,
+                named: name)
+        }
+        if !here.isEmpty || propagation != nil && !propagatesAll {
+            try setMountAttributes(
+                mount, setting: here.setting, clearing: here.clearing, propagation: propagatesAll ? nil : propagation,
+                userNamespace: here.setting.contains(.idMap) ? userNamespace : nil, withSubmounts: false, named: name)
+        }
+    }
+
+    /// Changes what is mounted at `target` (the option `remount`).
+    func remount(_ target: FileDescriptor) throws(SystemError) {
+        try apply(to: target, nil, nil, withSubmounts: true, named: destination)
+    }
+
+    /// Gives an attached filesystem what the specification has for it beyond its making: its propagation, and that it is
+    /// read-only.
+    func finish(_ mount: FileDescriptor) throws(SystemError) {
+        if finalAttributes.isEmpty && propagation == nil { return }
+        try setMountAttributes(
+            mount, setting: finalAttributes, propagation: propagation, withSubmounts: false, named: destination)
     }
 }

@@ -10,9 +10,14 @@ struct RootAssembly {
     /// The attached root.
     let root: FileDescriptor
 
+    /// A root that is a directory of the caller's own mounts.
+    init(root: FileDescriptor) { self.root = root }
+
     /// Attaches the detached tree `tree` over the current root and opens it.
-    init(tree: FileDescriptor) throws(SystemError) {
-        let here = try open("/", O_PATH | O_DIRECTORY)
+    ///
+    /// - Parameter path: attaches it there instead.
+    init(tree: FileDescriptor, over path: String = "/") throws(SystemError) {
+        let here = try open(path, O_PATH | O_DIRECTORY)
         defer { close(here) }
         try attachMount(tree, to: here, named: "root")
         root = tree
@@ -32,6 +37,22 @@ struct RootAssembly {
         defer { close(target) }
         try refuseProc(target, path)
         try attachMount(mount, to: target, named: path)
+    }
+
+    /// Changes the attributes of what is mounted at the place of `mount`.
+    func remount(_ mount: MountPlan) throws(SystemError) {
+        let target = try lookUp(mount.destination)
+        defer { close(target) }
+        try mount.remount(target)
+    }
+
+    /// Copies what is at `path` into a tmpfs that is to hide it; nothing, where nothing is there.
+    func copyUp(_ path: String, to tree: FileDescriptor) throws(SystemError) {
+        guard let hidden = try? open(path, O_RDONLY | O_DIRECTORY, in: root, [.inRoot, .noMagicLinks]) else { return }
+        defer { close(hidden) }
+        let top = try open(".", O_RDONLY | O_DIRECTORY, at: tree)
+        defer { close(top) }
+        try Container.copyUp(from: hidden, to: top)
     }
 
     /// Opens `path` inside the root with `O_PATH`; nothing leads out of it.

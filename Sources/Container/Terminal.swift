@@ -16,7 +16,9 @@ extension LaunchPlan {
     ///
     /// The ptmx is verified before it is used, and the peer opened by descriptor: an image or a racing mount could put
     /// something else in either's place (CVE-2025-52565).
-    func openTerminal() throws(LaunchError) -> Terminal? {
+    ///
+    /// - Parameter root: mounts it at /dev/console in there, by descriptor, as OCI has it.
+    func openTerminal(in root: RootAssembly? = nil) throws(LaunchError) -> Terminal? {
         guard wantsTerminal else { return nil }
         return try during(.terminal) { () throws(SystemError) in
             let directory = try open("/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW)
@@ -35,6 +37,11 @@ extension LaunchPlan {
             }
             // The peer belongs to who runs on it, as login(1) would have it.
             try checking("fchown", "terminal") { fchown(payload.rawValue, identity.uid, gid_t.max) }
+            if let root, runtime != nil {
+                let console = try cloneMount("", at: payload, withSubmounts: false)
+                defer { close(console) }
+                try root.attach(console, at: "/dev/console", isDirectory: false, followingLinks: false)
+            }
             return Terminal(controller: controller, payload: payload)
         }
     }

@@ -42,6 +42,7 @@ struct Timeline: @unchecked Sendable {
         case .landlock: 12
         case .seccomp: 13
         case .exec: 14
+        case .hooks: 15
         }
     }
 }

@@ -1,9 +1,9 @@
 import Documents
 
 /// The names that the kernel's own interfaces give a meaning.
-enum Known {
+package enum Known {
     /// capabilities(7), in the order of their numbers.
-    static let capabilities = [
+    package static let capabilities = [
         "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
         "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST",
         "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO",
@@ -47,7 +47,7 @@ enum Known {
     ]
 
     /// seccomp(2).
-    static let filterFlags = [
+    package static let filterFlags = [
         "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
         "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
     ]

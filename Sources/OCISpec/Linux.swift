@@ -32,6 +32,8 @@ public struct Linux: SpecObject {
     public var personality: LinuxPersonality?
     /// Offsets of the clocks `monotonic` and `boottime` in a new time namespace.
     public var timeOffsets: [String: LinuxTimeOffset]
+    /// Network devices of the host that move into the container (1.3).
+    public var netDevices: [String: LinuxNetDevice]
 
     /// Makes one from its members.
     public init(
@@ -40,7 +42,7 @@ public struct Linux: SpecObject {
         devices: [LinuxDevice] = [], seccomp: LinuxSeccomp? = nil, rootfsPropagation: String? = nil,
         maskedPaths: [String] = [], readonlyPaths: [String] = [], mountLabel: String? = nil,
         intelRdt: LinuxIntelRdt? = nil, personality: LinuxPersonality? = nil,
-        timeOffsets: [String: LinuxTimeOffset] = [:]
+        timeOffsets: [String: LinuxTimeOffset] = [:], netDevices: [String: LinuxNetDevice] = [:]
     ) {
         self.uidMappings = uidMappings
         self.gidMappings = gidMappings
@@ -57,6 +59,7 @@ public struct Linux: SpecObject {
         self.intelRdt = intelRdt
         self.personality = personality
         self.timeOffsets = timeOffsets
+        self.netDevices = netDevices
     }
 
     /// A value to read into.
@@ -79,7 +82,23 @@ public struct Linux: SpecObject {
         members("intelRdt", &intelRdt)
         members("personality", &personality)
         members("timeOffsets", &timeOffsets)
+        members("netDevices", &netDevices)
     }
+}
+
+/// A network device of the host that moves into the container.
+public struct LinuxNetDevice: SpecObject {
+    /// Its name inside; absent: as on the host.
+    public var name: String?
+
+    /// Makes one from its members.
+    public init(name: String? = nil) { self.name = name }
+
+    /// A value to read into.
+    public static var blank: Self { Self() }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) { members("name", &name) }
 }
 
 /// One namespace of the container (namespaces(7)).

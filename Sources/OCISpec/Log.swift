@@ -10,13 +10,16 @@ package final class Log {
     }
 
     package let file: String
+    /// Whether others than the kernel's own demands are passed over.
+    package let isLenient: Bool
     private var problems: [Problem] = []
     /// The document, if there is one, to find the places of what is wrong.
     private let document: Node?
     private var path: [Step] = []
 
-    package init(file: String, document: Node? = nil) {
+    package init(file: String, document: Node? = nil, isLenient: Bool = false) {
         self.file = file
+        self.isLenient = isLenient
         self.document = document
     }
 

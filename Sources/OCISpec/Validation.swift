@@ -7,9 +7,13 @@ extension Spec {
     /// - Parameters:
     ///   - file: the document's name, for the problems.
     ///   - document: the document that the configuration was read from, for the places of the problems.
+    ///   - lenient: for a runtime whose callers are used to others: capabilities that the kernel would not raise, and what
+    ///     contradicts itself in a filter, are left to where they are read.
     /// - Throws: everything that is wrong.
-    public func validate(file: String = "config.json", document: Node? = nil) throws(Problems) {
-        let log = Log(file: file, document: document)
+    public func validate(
+        file: String = "config.json", document: Node? = nil, lenient: Bool = false
+    ) throws(Problems) {
+        let log = Log(file: file, document: document, isLenient: lenient)
         check(log)
         try log.finish()
     }
@@ -121,6 +125,7 @@ extension LinuxCapabilities {
         for (name, set) in sets {
             log.each(name, set) { log.known($0, Known.capabilities, nil, "a capability of capabilities(7)") }
         }
+        if log.isLenient { return }
         // capset(2) and PR_CAP_AMBIENT_RAISE of prctl(2) refuse anything else with EPERM.
         log.each("effective", effective) { log.expect(permitted.contains($0), "\($0) in permitted too") }
         log.each("ambient", ambient) {

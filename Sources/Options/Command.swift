@@ -8,6 +8,8 @@ public struct Command: Sendable {
     public let operands: [Operand]
     /// Whether a program and its arguments follow: the first word that is none of this command's ends its options.
     public let takesProgram: Bool
+    /// Whether the program can be left out.
+    public let programIsOptional: Bool
     /// Its options, without `--help`.
     public let options: [Option]
     /// How to write it, where that is not plain from operands and options.
@@ -41,7 +43,7 @@ public struct Command: Sendable {
     /// A command.
     public init(
         _ name: StaticString, in group: StaticString = "", operands: [Operand] = [], takesProgram: Bool = false,
-        options: [Option] = [], synopsis: StaticString? = nil, _ summary: StaticString,
+        programIsOptional: Bool = false, options: [Option] = [], synopsis: StaticString? = nil, _ summary: StaticString,
         details: @autoclosure @escaping @Sendable () -> [StaticString] = [],
         examples: @autoclosure @escaping @Sendable () -> [Example] = [], isHidden: Bool = false
     ) {
@@ -49,6 +51,7 @@ public struct Command: Sendable {
         self.group = group
         self.operands = operands
         self.takesProgram = takesProgram
+        self.programIsOptional = programIsOptional
         self.options = options
         self.synopsis = synopsis
         self.summary = summary

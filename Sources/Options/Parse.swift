@@ -166,7 +166,7 @@ private struct Line {
             throw error(
                 "unexpected \(printable(words.operands[operands.count]))", "write it: \(program) \(command.usage)")
         }
-        if command.takesProgram && words.program.isEmpty {
+        if command.takesProgram && !command.programIsOptional && words.program.isEmpty {
             throw error("expected a program to run", "write it: \(program) \(command.usage)")
         }
     }

@@ -35,13 +35,21 @@ public struct Capabilities: Sendable, Equatable {
     /// - Throws: `ControlError` naming the set for a name that is no capability of this kernel, and for sets that no
     ///   process can have: effective beyond permitted, ambient beyond permitted or inheritable, inheritable beyond
     ///   bounding.
-    public init(_ sets: LinuxCapabilities?) throws(ControlError) {
+    ///
+    /// - Parameter clipping: leaves out what no process can have, instead.
+    public init(_ sets: LinuxCapabilities?, clipping: Bool = false) throws(ControlError) {
         guard let sets else { return }
         bounding = try Self.mask(sets.bounding, "bounding")
         effective = try Self.mask(sets.effective, "effective")
         permitted = try Self.mask(sets.permitted, "permitted")
         inheritable = try Self.mask(sets.inheritable, "inheritable")
         ambient = try Self.mask(sets.ambient, "ambient")
+        if clipping {
+            effective &= permitted
+            inheritable &= bounding
+            ambient &= permitted & inheritable
+            return
+        }
         try Self.within("effective", effective, "permitted", permitted)
         try Self.within("ambient", ambient, "permitted", permitted)
         try Self.within("ambient", ambient, "inheritable", inheritable)
@@ -67,11 +75,15 @@ public struct Capabilities: Sendable, Equatable {
     }
 
     /// Replaces the effective, permitted, inheritable and ambient sets of the calling thread.
-    public func apply() throws(SystemError) {
+    ///
+    /// - Parameter keepingAdmin: leaves `CAP_SYS_ADMIN` permitted and effective until it is called again without: a filter
+    ///   needs it where `no_new_privs` is not set (seccomp(2)).
+    public func apply(keepingAdmin: Bool = false) throws(SystemError) {
+        let admin: UInt64 = keepingAdmin ? 1 << 21 : 0
         guard let sets = cap_init() else { throw SystemError.last("capset") }
         defer { cap_free(UnsafeMutableRawPointer(sets)) }
         for (flag, mask) in [
-            (CAP_EFFECTIVE, effective), (CAP_PERMITTED, permitted), (CAP_INHERITABLE, inheritable),
+            (CAP_EFFECTIVE, effective | admin), (CAP_PERMITTED, permitted | admin), (CAP_INHERITABLE, inheritable),
         ] where mask != 0 {
             let values = Self.values(mask)
             try checking("cap_set_flag") { cap_set_flag(sets, flag, Int32(values.count), values, CAP_SET) }

@@ -19,8 +19,9 @@ public struct ResourceLimits: Sendable, Equatable {
     /// kernel ignores a limit of zero and hands that program the dump; a limit of exactly 1 stops both kinds (core(5),
     /// `fs/coredump.c`).
     ///
+    /// - Parameter dumpsCores: leaves the limit of core dumps as it is.
     /// - Throws: `ControlError` for a name that is no resource, one given twice, a soft limit above the hard one.
-    public init(_ rlimits: [POSIXRlimit]) throws(ControlError) {
+    public init(_ rlimits: [POSIXRlimit], dumpsCores: Bool = false) throws(ControlError) {
         for limit in rlimits {
             guard let index = Self.names.firstIndex(of: limit.type) else {
                 throw ControlError("process.rlimits", "\(limit.type) is no resource of setrlimit(2)")
@@ -35,7 +36,7 @@ public struct ResourceLimits: Sendable, Equatable {
             }
             limits.append(Limit(name: limit.type, resource: Int32(index), soft: limit.soft, hard: limit.hard))
         }
-        dumpsCores = limits.contains { $0.name == "RLIMIT_CORE" }
+        self.dumpsCores = dumpsCores || limits.contains { $0.name == "RLIMIT_CORE" }
     }
 
     /// Sets the limits of process `pid`, 0 being the caller.

@@ -228,13 +228,6 @@ struct LiveSessions {
     }
 }
 
-/// When the kernel started process `pid`, in clock ticks since boot (proc_pid_stat(5), field 22).
-func startTime(of pid: Int32) -> UInt64? {
-    guard let text = try? readText("/proc/\(pid)/stat"), let end = text.utf8.lastIndex(of: 0x29) else { return nil }
-    let fields = text[end...].split(separator: " ")
-    return fields.count > 20 ? UInt64(fields[20]) : nil
-}
-
 /// Who makes this call, for reports and the audit log.
 func caller() -> Report.Actor { actor(getppid(), uid: getuid()) }
 

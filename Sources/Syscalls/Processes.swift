@@ -23,6 +23,8 @@ public struct Namespaces: OptionSet, Sendable, Hashable {
     public static let pid = Namespaces(rawValue: 0x2000_0000)
     /// Devices, addresses, routes, ports and abstract sockets (network_namespaces(7)).
     public static let network = Namespaces(rawValue: 0x4000_0000)
+    /// Offsets of the monotonic and the boot-time clock (time_namespaces(7)); of unshare(2), those of the children.
+    public static let time = Namespaces(rawValue: 0x80)
 }
 
 /// Which of the two processes returns from ``cloneProcess(namespaces:into:)``.
@@ -37,16 +39,19 @@ public enum CloneResult: Sendable {
 ///
 /// The caller must have one thread: only the calling one exists in the child.
 ///
-/// - Parameter cgroup: a cgroup v2 directory, joined before the child's first instruction (`CLONE_INTO_CGROUP`).
+/// - Parameters:
+///   - cgroup: a cgroup v2 directory, joined before the child's first instruction (`CLONE_INTO_CGROUP`).
+///   - asSibling: the child is one of the caller's parent, who waits for it (`CLONE_PARENT`).
 public func cloneProcess(
-    namespaces: Namespaces = [], into cgroup: FileDescriptor? = nil
+    namespaces: Namespaces = [], into cgroup: FileDescriptor? = nil, asSibling: Bool = false
 ) throws(SystemError) -> CloneResult {
     let clonePidFD: UInt64 = 0x1000
+    let cloneParent: UInt64 = 0x8000
     let cloneIntoCgroup: UInt64 = 0x2_0000_0000
     var descriptor: Int32 = -1
     var arguments = carrel_clone_args()
     arguments.flags = namespaces.rawValue | clonePidFD | (cgroup == nil ? 0 : cloneIntoCgroup)
-    arguments.exit_signal = UInt64(SIGCHLD)
+    if asSibling { arguments.flags |= cloneParent } else { arguments.exit_signal = UInt64(SIGCHLD) }
     arguments.cgroup = UInt64(cgroup?.rawValue ?? 0)
     let result = withUnsafeMutablePointer(to: &descriptor) { descriptor in
         arguments.pidfd = UInt64(UInt(bitPattern: descriptor))
@@ -204,6 +209,20 @@ public func closeOnExec(from first: Int32) throws(SystemError) {
     try checking("close_range") { carrel_syscall(Int(SYS_close_range), Int(first), Int(UInt32.max), 4, 0, 0, 0) }
 }
 
+/// Closes every descriptor from `first` up but those in `kept` (close_range(2)).
+public func closeAll(from first: Int32, but kept: [FileDescriptor]) throws(SystemError) {
+    var start = first
+    for number in kept.map(\.rawValue).sorted() where number >= start {
+        if number > start {
+            try checking("close_range") {
+                carrel_syscall(Int(SYS_close_range), Int(start), Int(number) - 1, 0, 0, 0, 0)
+            }
+        }
+        start = number + 1
+    }
+    try checking("close_range") { carrel_syscall(Int(SYS_close_range), Int(start), Int(UInt32.max), 0, 0, 0, 0) }
+}
+
 /// Lets `descriptor` through execve(2), or not.
 public func setCloseOnExec(_ descriptor: FileDescriptor, _ on: Bool) throws(SystemError) {
     try checking("fcntl") { fcntl(descriptor.rawValue, F_SETFD, on ? FD_CLOEXEC : 0) }
@@ -245,4 +264,11 @@ public func usableProcessors() -> Int {
         carrel_syscall(Int(SYS_sched_getaffinity), 0, $0.count, Int(bitPattern: $0.baseAddress), 0, 0, 0)
     }
     return bytes <= 0 ? 1 : mask.reduce(0) { $0 + $1.nonzeroBitCount }
+}
+
+/// When the kernel started process `pid`, in clock ticks since boot (proc_pid_stat(5), field 22).
+public func startTime(of pid: pid_t) -> UInt64? {
+    guard let text = try? readText("/proc/\(pid)/stat"), let end = text.utf8.lastIndex(of: 0x29) else { return nil }
+    let fields = text[end...].split(separator: " ")
+    return fields.count > 20 ? UInt64(fields[20]) : nil
 }

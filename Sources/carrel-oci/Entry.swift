@@ -1,4 +1,66 @@
-@main
-struct Entry {
-    static func main() {}
+import Container
+import Glibc
+import Options
+
+/// C strings, as main(3) gets them.
+typealias Arguments = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+
+/// Reads the options that stand before the command, finds the command, does it, and gives the exit status.
+func perform(_ arguments: Arguments, _ count: Int32) throws(RuntimeError) -> Int32 {
+    let split = commandIndex(arguments, count)
+    let words = try parse(.root, arguments, split)
+    Journal.configure(words)
+    if words.has(.version) {
+        print("carrel-oci version \(Program.version)\nspec: 1.2.0")
+        return 0
+    }
+    guard split < count, let name = arguments[Int(split)].map({ String(cString: $0) }) else {
+        if words.has(.help) {
+            print(Program.carrelOCI.help())
+            return 0
+        }
+        throw RuntimeError("expected a command; carrel-oci --help lists them")
+    }
+    guard let verb = Verb(rawValue: name) else {
+        throw RuntimeError("unknown command \(name); carrel-oci --help lists the commands")
+    }
+    let own = try parse(verb.definition, arguments + Int(split), count - split)
+    if own.has(.help) {
+        print(Program.carrelOCI.help(verb.definition))
+        return 0
+    }
+    return try verb.perform(Call(words: own, global: words))
+}
+
+/// Where the command is: the first word that is neither an option nor the value of one.
+private func commandIndex(_ arguments: Arguments, _ count: Int32) -> Int32 {
+    let options = Command.root.options
+    var index: Int32 = 1
+    while index < count, let word = arguments[Int(index)], word[0] == CChar(UInt8(ascii: "-")) {
+        let text = String(cString: word)
+        let takesValue = options.contains { $0.value != nil && "--\($0.name)" == text }
+        index += takesValue ? 2 : 1
+    }
+    return min(index, count)
+}
+
+private func parse(_ command: Command, _ arguments: Arguments, _ count: Int32) throws(RuntimeError) -> Words {
+    do throws(UsageError) {
+        return try command.parse(arguments, count: count, of: "carrel-oci")
+    } catch {
+        throw RuntimeError("\(error.message); \(error.fix)")
+    }
+}
+
+/// A command's words, and those before it.
+struct Call {
+    let words: Words
+    let global: Words
+
+    var root: RuntimeRoot { global[.root].map { RuntimeRoot($0) } ?? .usual }
+    var id: String { words.operands[0] }
+
+    func container(locking: Bool = false) throws(RuntimeError) -> RuntimeContainer {
+        try RuntimeContainer.find(id, in: root, locking: locking)
+    }
 }

@@ -42,8 +42,8 @@ import Testing
             Mount(
                 destination: "/tmp", type: "tmpfs", source: "tmpfs",
                 options: ["nosuid", "nodev", "noexec", "exec", "ro", "size=64k", "mode=1777", "noatime"]))
-        #expect(plan.setting == [.noSetuid, .noDevices, .readOnly, .noAccessTime])
-        #expect(plan.clearing == .accessTimeMask)
+        #expect(plan.changeOfAll.setting == [.noSetuid, .noDevices, .readOnly, .noAccessTime])
+        #expect(plan.changeOfAll.clearing == .accessTimeMask)
         guard case .filesystem(let type, let options) = plan.source else {
             Issue.record("a tmpfs is no bind mount")
             return

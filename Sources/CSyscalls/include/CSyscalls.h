@@ -8,3 +8,4 @@
 #include "Credentials.h"
 #include "Options.h"
 #include "Workshop.h"
+#include "Scheduling.h"

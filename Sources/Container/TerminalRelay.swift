@@ -2,17 +2,19 @@ import Glibc
 import Syscalls
 import SystemPackage
 
-/// Carries bytes and window sizes between the caller's terminal and the session's own (`--tty`). The caller's is raw
-/// meanwhile: ^C is the session's to interpret.
-final class TerminalRelay {
+/// Carries bytes and window sizes between the caller's terminal and the container's own (`--tty`). The caller's is raw
+/// meanwhile: ^C is the container's to interpret.
+public final class TerminalRelay {
     private let controller: FileDescriptor
     private let input = FileDescriptor(rawValue: 0)
     private let output = FileDescriptor(rawValue: 1)
     private var saved: termios?
     private var buffer = [UInt8](repeating: 0, count: 16_384)
 
+    /// Makes the caller's terminal raw.
+    ///
     /// - Parameter controller: the controlling side of the session's terminal.
-    init(controller: FileDescriptor) {
+    public init(controller: FileDescriptor) {
         self.controller = controller
         var settings = termios()
         if tcgetattr(0, &settings) == 0 {
@@ -24,16 +26,18 @@ final class TerminalRelay {
     }
 
     /// Gives the session's terminal the size of the caller's.
-    func resize() {
+    public func resize() {
         if let size = try? windowSize(of: input) { try? setWindowSize(of: controller, to: size) }
     }
 
-    func fromSession(_ ended: (FileDescriptor) -> Void) {
+    /// Shows what the container's side has; calls `ended` where that is over.
+    public func fromSession(_ ended: (FileDescriptor) -> Void) {
         // EIO: the last holder of the session's side is gone (pty(7)).
         if !copy(from: controller, to: output) { ended(controller) }
     }
 
-    func fromCaller(_ ended: (FileDescriptor) -> Void) {
+    /// Hands on what the caller types; calls `ended` at its end.
+    public func fromCaller(_ ended: (FileDescriptor) -> Void) {
         if copy(from: input, to: controller) { return }
         ended(input)
         // The end of what was piped in: what ^D would be to the session.
@@ -47,7 +51,7 @@ final class TerminalRelay {
     }
 
     /// Shows what is left and gives the caller's terminal back as it was.
-    func finish() {
+    public func finish() {
         _ = fcntl(controller.rawValue, F_SETFL, O_NONBLOCK)
         while true {
             let count = read(controller.rawValue, &buffer, buffer.count)

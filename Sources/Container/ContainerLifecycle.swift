@@ -1,0 +1,130 @@
+import Cgroups
+import Glibc
+import OCISpec
+import Syscalls
+import SystemPackage
+
+// What is done to a container that is there: start, kill, delete, pause, resume.
+
+extension RuntimeContainer {
+    /// Has the payload of a created container executed, and returns when that is done.
+    public func start() throws(RuntimeError) {
+        let (state, _) = status()
+        guard state == .created else {
+            throw RuntimeError(
+                state == .stopped
+                    ? "cannot start a container that has stopped" : "cannot start an already running container")
+        }
+        let spec = try spec()
+        let answer = try telling("container \(id)") { () throws(SystemError) in
+            let gate = try connectLocally(ContainerDirectory.gate, in: directory.descriptor)
+            defer { Syscalls.close(gate) }
+            try send([Message.start.rawValue] + hookState(.created, pid: record.pid), over: gate)
+            // Closed by execve(2); before that it has told what failed.
+            return try receive(from: gate).bytes
+        }
+        if answer.first == Message.failure.rawValue {
+            throw RuntimeError("container \(id): \(LaunchError(bytes: Array(answer.dropFirst())))")
+        }
+        try telling("container \(id)") { () throws(SystemError) in
+            try remove(ContainerDirectory.gate, at: directory.descriptor)
+        }
+        hasStarted(spec)
+    }
+
+    /// Runs the hooks that follow a start.
+    func hasStarted(_ spec: Spec) {
+        warnOfHooks { () throws(LaunchError) in
+            try runHooks(
+                spec.hooks?.poststart ?? [], "poststart", state: hookState(.running, pid: record.pid))
+        }
+    }
+
+    /// Sends a signal to the container's process, or to all processes of the container.
+    public func kill(_ signal: Int32, all: Bool = false) throws(RuntimeError) {
+        let process = openProcess()
+        defer { if let process { Syscalls.close(process) } }
+        // Without a PID namespace of its own the rest lives on when the first process is killed.
+        let everything = all || signal == SIGKILL && !hasOwnProcessIDs
+        guard let process else {
+            if everything, let left = try? cgroup()?.processes(), !left.isEmpty {
+                return try signalAll(signal)
+            }
+            throw RuntimeError("container not running")
+        }
+        if everything { return try signalAll(signal) }
+        do throws(SystemError) {
+            try pidfdSendSignal(process, signal)
+        } catch {
+            if error.errno == .noSuchProcess { throw RuntimeError("container not running") }
+            throw RuntimeError("container \(id): \(error)")
+        }
+    }
+
+    private var hasOwnProcessIDs: Bool {
+        guard let namespaces = try? spec().linux?.namespaces else { return true }
+        return namespaces.contains { $0.type == .pid && ($0.path ?? "").isEmpty }
+    }
+
+    private func signalAll(_ signal: Int32) throws(RuntimeError) {
+        try telling("container \(id)") { () throws(CgroupError) in
+            guard let cgroup = try cgroup() else { return }
+            if signal == SIGKILL { return try cgroup.kill() }
+            for pid in try cgroup.processes() where pid > 0 {
+                // Whatever has the number by then is signalled only if it is still in the container.
+                guard let process = try? pidfdOpen(pid) else { continue }
+                defer { Syscalls.close(process) }
+                if try cgroup.processes().contains(pid) { try? pidfdSendSignal(process, signal) }
+            }
+        }
+    }
+
+    /// Holds all processes of the container still.
+    public func pause() throws(RuntimeError) {
+        let (state, isPaused) = status()
+        guard state == .running || state == .created, !isPaused else {
+            throw RuntimeError("container not running or created: \(isPaused ? "paused" : state.rawValue)")
+        }
+        try telling("container \(id)") { () throws(CgroupError) in try cgroup()?.freeze() }
+    }
+
+    /// Lets them go on.
+    public func resume() throws(RuntimeError) {
+        guard status().isPaused else { throw RuntimeError("container not paused") }
+        try telling("container \(id)") { () throws(CgroupError) in try cgroup()?.thaw() }
+    }
+
+    /// Takes a container away that has stopped, or was never started: its cgroup, its directory; then its hooks run.
+    ///
+    /// - Parameter force: ends it first, whatever it does.
+    public func delete(force: Bool) throws(RuntimeError) {
+        let (state, isPaused) = status()
+        switch state {
+        case .running where !force, .creating where !force:
+            throw RuntimeError(
+                "cannot delete container \(id) that is not stopped: \(isPaused ? "paused" : state.rawValue)")
+        case .running, .creating, .created: try end()
+        case .stopped: break
+        }
+        let spec = try? spec()
+        try telling("container \(id)") { () throws(CgroupError) in try removeCgroup() }
+        try directory.remove()
+        warnOfHooks { () throws(LaunchError) in
+            try runHooks(spec?.hooks?.poststop ?? [], "poststop", state: hookState(.stopped, pid: nil))
+        }
+    }
+
+    /// Kills the container's process, and waits until it is gone.
+    private func end() throws(RuntimeError) {
+        guard let process = openProcess() else { return }
+        defer { Syscalls.close(process) }
+        try telling("container \(id)") { () throws(SystemError) in
+            try? pidfdSendSignal(process, SIGKILL)
+            // A frozen process of v1 dies only once it is thawed.
+            try? cgroup()?.thaw()
+            guard try poll([(process, .readable)], timeout: 10_000)[0].contains(.readable) else {
+                throw SystemError("kill", String(record.pid), errno: .timedOut)
+            }
+        }
+    }
+}

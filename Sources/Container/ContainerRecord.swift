@@ -1,0 +1,96 @@
+import Cgroups
+import Documents
+import Glibc
+import OCISpec
+import Syscalls
+import SystemPackage
+
+/// What the runtime keeps of a container beside its configuration: one JSON file, replaced as a whole.
+struct ContainerRecord {
+    let id: String
+    let bundle: String
+    let rootfs: String
+    /// RFC 3339.
+    let created: String
+    /// The user who made it.
+    let owner: uid_t
+    let annotations: [String: String]
+    /// The container's path in the cgroup hierarchies; `nil` without one.
+    var cgroup: String?
+    /// Its PID 1, and when that was started; 0 as long as there is none.
+    var pid: pid_t = 0
+    var pidStarted: UInt64 = 0
+
+    init(id: String, bundle: String, rootfs: String, annotations: [String: String]) {
+        self.id = id
+        self.bundle = bundle
+        self.rootfs = rootfs
+        self.annotations = annotations
+        created = now()
+        owner = getuid()
+    }
+
+    init?(_ node: Node) {
+        guard let id = node["id"]?.string, let bundle = node["bundle"]?.string, let rootfs = node["rootfs"]?.string,
+            let pid = node["pid"]?.int, let started = node["pidStarted"]?.uint, let created = node["created"]?.string
+        else { return nil }
+        self.id = id
+        self.bundle = bundle
+        self.rootfs = rootfs
+        self.created = created
+        owner = uid_t(truncatingIfNeeded: node["owner"]?.int ?? 0)
+        annotations = (node["annotations"]?.entries ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.string }
+        cgroup = node["cgroup"]?.string
+        self.pid = pid_t(truncatingIfNeeded: pid)
+        pidStarted = started
+    }
+
+    private var node: Node {
+        [
+            "ociVersion": Node(.string(Spec().ociVersion)), "id": Node(.string(id)), "bundle": Node(.string(bundle)),
+            "rootfs": Node(.string(rootfs)), "created": Node(.string(created)), "owner": Node(.integer(Int64(owner))),
+            "pid": Node(.integer(Int64(pid))), "pidStarted": Node(.unsigned(pidStarted)),
+            "cgroup": cgroup.map { Node(.string($0)) } ?? nil,
+            "annotations": Node(
+                .mapping(
+                    annotations.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: Node(.string($0.value))) })),
+        ]
+    }
+
+    static func read(_ directory: ContainerDirectory) throws(RuntimeError) -> ContainerRecord {
+        let name = ContainerDirectory.record
+        let bytes = try telling("container \(directory.id)") { () throws(SystemError) in
+            try readFile(name, at: directory.descriptor)
+        }
+        let node = try telling("") { () throws(Problems) in
+            try Node.parse(bytes, file: "\(directory.root.path)/\(directory.id)/\(name)")
+        }
+        guard let record = ContainerRecord(node) else {
+            throw RuntimeError("\(directory.root.path)/\(directory.id)/\(name): it is not a record of a container")
+        }
+        return record
+    }
+
+    func write(_ directory: ContainerDirectory) throws(RuntimeError) {
+        try telling("container \(id)") { () throws(SystemError) in
+            try replaceFile(
+                ContainerDirectory.record, with: Array(node.json().utf8), at: directory.descriptor)
+        }
+    }
+}
+
+/// The time as RFC 3339 in UTC, to the nanosecond.
+private func now() -> String {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    var parts = tm()
+    gmtime_r(&time.tv_sec, &parts)
+    func digits(_ value: Int, _ count: Int) -> String {
+        let text = String(value)
+        return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
+    }
+    return
+        "\(digits(Int(parts.tm_year) + 1900, 4))-\(digits(Int(parts.tm_mon) + 1, 2))-\(digits(Int(parts.tm_mday), 2))"
+        + "T\(digits(Int(parts.tm_hour), 2)):\(digits(Int(parts.tm_min), 2)):\(digits(Int(parts.tm_sec), 2))"
+        + ".\(digits(time.tv_nsec, 9))Z"
+}

@@ -1,0 +1,228 @@
+import Cgroups
+import Documents
+import Glibc
+import OCISpec
+import Seccomp
+import Syscalls
+import SystemPackage
+
+/// What `create` and `run` are asked for.
+public struct CreateRequest: Sendable {
+    /// The container's name.
+    public var id: String
+    /// The directory of `config.json`.
+    public var bundle = "."
+    /// A file that gets the number of the container's process.
+    public var pidFile: String?
+    /// A Unix socket that gets the terminal.
+    public var consoleSocket: String?
+    /// How many descriptors beyond the standard three the payload keeps.
+    public var preservedDescriptors: Int32 = 0
+    /// Whether the root is changed by pivot_root(2).
+    public var pivots = true
+    /// Whether the container has a session keyring of its own.
+    public var makesKeyring = true
+    /// Whether the container waits for `start`; otherwise its payload runs when this returns.
+    public var waits = true
+    /// Whether the caller gets the terminal, where there is no `consoleSocket`.
+    public var takesTerminal = false
+
+    /// A request for the container `id`.
+    public init(id: String) { self.id = id }
+}
+
+extension RuntimeRoot {
+    /// Makes a container from a bundle: everything but the start of its payload.
+    ///
+    /// When it throws, nothing is left. When its process is killed, the container's process ends itself, and what is left
+    /// is a directory that `delete` takes away with all that the record names.
+    ///
+    /// - Returns: the container, with its terminal where `takesTerminal` asks for it.
+    public func create(
+        _ request: CreateRequest
+    ) throws(RuntimeError) -> (container: RuntimeContainer, process: FileDescriptor, terminal: FileDescriptor?) {
+        let bundle = try Bundle(request.bundle)
+        let spec = bundle.spec
+        try Self.check(request, spec.process?.terminal ?? false)
+        let filter = try spec.linux?.seccomp.map { seccomp throws(RuntimeError) in try bundle.filter(seccomp) }
+        let directory = try claim(request.id)
+        var container = RuntimeContainer(
+            directory: directory,
+            record: ContainerRecord(
+                id: request.id, bundle: bundle.path, rootfs: spec.root?.path ?? "", annotations: spec.annotations))
+        do throws(RuntimeError) {
+            container.record.cgroup = container.cgroupPath(spec)
+            try container.record.write(directory)
+            try telling("container \(request.id)") { () throws(SystemError) in
+                try replaceFile(ContainerDirectory.configuration, with: bundle.bytes, at: directory.descriptor)
+            }
+            let cgroup = try container.makeCgroup(spec)
+            let running = try container.launch(request, bundle, filter, cgroup)
+            return (container, running.process, running.terminal)
+        } catch {
+            container.abandon(spec)
+            throw error
+        }
+    }
+
+    private static func check(_ request: CreateRequest, _ wantsTerminal: Bool) throws(RuntimeError) {
+        if wantsTerminal && request.consoleSocket == nil && !request.takesTerminal {
+            throw RuntimeError("cannot allocate tty if carrel-oci will detach without setting console socket")
+        }
+        if !wantsTerminal && request.consoleSocket != nil {
+            throw RuntimeError("cannot use console socket if carrel-oci will not detach or allocate tty")
+        }
+        for number in 0..<request.preservedDescriptors where fcntl(3 + number, F_GETFD) < 0 {
+            throw RuntimeError("--preserve-fds \(request.preservedDescriptors): descriptor \(3 + number) is not open")
+        }
+    }
+}
+
+/// A directory with a configuration, read and checked.
+private struct Bundle {
+    let path: String
+    let bytes: [UInt8]
+    let node: Node
+    let spec: Spec
+
+    init(_ directory: String) throws(RuntimeError) {
+        guard let real = realpath(directory, nil) else {
+            throw RuntimeError("bundle \(directory): \(String(cString: strerror(errno)))")
+        }
+        defer { free(real) }
+        let path = String(cString: real)
+        let file = "\(path)/config.json"
+        let bytes = try telling("") { () throws(SystemError) in try readFile(file, limit: 8 << 20) }
+        let node = try telling("") { () throws(Problems) in try Node.parse(bytes, file: file) }
+        var spec = try telling("") { () throws(Problems) in
+            let spec = try Spec(node, file: file)
+            try spec.validate(file: file, document: node, lenient: true)
+            return spec
+        }
+        if let root = spec.root?.path, !root.hasPrefix("/") { spec.root?.path = "\(path)/\(root)" }
+        for index in spec.mounts.indices {
+            // Relative to the bundle, as config.md has it; a name such as `tmpfs` stays.
+            let mount = spec.mounts[index]
+            guard let source = mount.source, !source.hasPrefix("/"),
+                mount.type == "bind" || mount.options.contains(where: { $0 == "bind" || $0 == "rbind" })
+            else { continue }
+            spec.mounts[index].source = "\(path)/\(source)"
+        }
+        self.path = path
+        self.bytes = bytes
+        self.node = node
+        self.spec = spec
+    }
+
+    func filter(_ seccomp: LinuxSeccomp) throws(RuntimeError) -> FilterProgram {
+        try filterProgram(of: seccomp, node["linux"]?["seccomp"])
+    }
+}
+
+/// The filter of a specification, out of the cache where it was compiled before.
+func filterProgram(of seccomp: LinuxSeccomp, _ node: Node?) throws(RuntimeError) -> FilterProgram {
+    let source = Array((node ?? seccomp.node).json().utf8)
+    return try telling("linux.seccomp") { () throws(FilterError) in
+        try FilterCache(directory: filterCacheDirectory).program(
+            for: source, file: "linux.seccomp", reading: .runtime
+        ).program
+    }
+}
+
+private var filterCacheDirectory: String {
+    if geteuid() == 0 { return "/run/carrel/seccomp" }
+    let runtime = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) } ?? "/run/user/\(geteuid())"
+    return "\(runtime)/carrel/seccomp"
+}
+
+extension RuntimeContainer {
+    /// Starts the container's process, and returns when that waits for its start, or runs.
+    fileprivate mutating func launch(
+        _ request: CreateRequest, _ bundle: Bundle, _ filter: FilterProgram?, _ cgroup: Cgroup?
+    ) throws(RuntimeError) -> RunningContainer {
+        var spec = bundle.spec
+        spec.linux?.cgroupsPath = record.cgroup
+        let console = try request.consoleSocket.map { path throws(RuntimeError) in
+            try telling("--console-socket") { () throws(SystemError) in try connectStream(path) }
+        }
+        let gate =
+            request.waits
+            ? try telling("container \(id)") { () throws(SystemError) in
+                try listenLocally(ContainerDirectory.gate, in: directory.descriptor, backlog: 16)
+            } : nil
+        let state = State(
+            ociVersion: spec.ociVersion, id: id, status: .creating, bundle: bundle.path, annotations: spec.annotations)
+        var options = RuntimeOptions(gate: gate, state: state)
+        options.pivots = request.pivots
+        options.makesKeyring = request.makesKeyring
+        if let path = spec.linux?.seccomp?.listenerPath, !path.isEmpty {
+            options.listener = try telling("linux.seccomp.listenerPath") { () throws(SystemError) in
+                try connectStream(path)
+            }
+        }
+        let entry = try telling("cgroup") { () throws(CgroupError) in try cgroup?.entry() }
+        var launch = LaunchRequest(
+            spec: spec, extensions: Extensions(annotations: spec.annotations), cgroup: entry, filter: filter,
+            initPath: "",
+            passedDescriptors: (0..<request.preservedDescriptors).map { FileDescriptor(rawValue: 3 + $0) })
+        launch.runtime = options
+        var record = record
+        let place = directory
+        let running: RunningContainer
+        do {
+            running = try Container.launch(
+                launch,
+                meanwhile: { pid in
+                    record.pid = pid
+                    record.pidStarted = startTime(of: pid) ?? 0
+                    try record.write(place)
+                    if let file = request.pidFile {
+                        try telling("--pid-file") { () throws(SystemError) in
+                            try replaceFile(file, with: Array(String(pid).utf8), mode: 0o644)
+                        }
+                    }
+                })
+        } catch let error as RuntimeError {
+            throw error
+        } catch let error as LaunchError {
+            throw RuntimeError("container \(id): \(error)")
+        } catch {
+            throw RuntimeError("container \(id): \(error)")
+        }
+        self.record = record
+        entry?.close()
+        if let console, let terminal = running.terminal {
+            do throws(SystemError) {
+                try send(Array("/dev/ptmx".utf8), descriptors: [terminal], over: console)
+            } catch {
+                try? pidfdSendSignal(running.process, SIGKILL)
+                throw RuntimeError("--console-socket: \(error)")
+            }
+        }
+        for descriptor in [console, gate, options.listener].compactMap({ $0 }) { Syscalls.close(descriptor) }
+        return running
+    }
+
+    /// Takes away what a failed `create` made, and runs the hooks that follow a container's end.
+    fileprivate func abandon(_ spec: Spec) {
+        try? removeCgroup()
+        try? directory.remove()
+        directory.close()
+        warnOfHooks { () throws(LaunchError) in
+            try runHooks(spec.hooks?.poststop ?? [], "poststop", state: hookState(.stopped, pid: nil))
+        }
+    }
+
+    /// The state that hooks are told.
+    func hookState(_ status: ContainerState, pid: pid_t?) -> [UInt8] {
+        State(id: id, status: status, bundle: record.bundle, annotations: record.annotations).json(status, pid: pid)
+    }
+}
+
+/// Runs hooks whose failure is to be told and changes nothing (runtime.md, "Lifecycle").
+func warnOfHooks(_ body: () throws(LaunchError) -> Void) {
+    do throws(LaunchError) { try body() } catch {
+        let message = "carrel-oci: warning: \(error)\n"
+        _ = message.withCString { write(2, $0, strlen($0)) }
+    }
+}

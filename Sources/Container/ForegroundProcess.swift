@@ -1,0 +1,93 @@
+import Glibc
+import Syscalls
+import SystemPackage
+
+/// A process that the caller stays for: its signals and its terminal are handed on until it has ended.
+struct ForegroundProcess {
+    private enum Token: UInt64 { case process, signals, terminal, input }
+
+    private let epoll: FileDescriptor
+    private let signals: FileDescriptor
+
+    /// Blocks every signal, so that none is lost between the start of the process and `attend`.
+    init() throws(SystemError) {
+        var all = sigset_t()
+        sigfillset(&all)
+        sigdelset(&all, SIGCHLD)
+        try changeSignalMask(SIG_BLOCK, all)
+        epoll = try epollCreate()
+        signals = try signalFD(all)
+    }
+
+    /// Waits for the caller's child `pid`, and gives its exit status as a shell would have it.
+    func attend(_ process: FileDescriptor, pid: pid_t, terminal: FileDescriptor?) throws(SystemError) -> Int32 {
+        var relay: TerminalRelay?
+        try epollControl(epoll, .add, process, token: Token.process.rawValue)
+        try epollControl(epoll, .add, signals, token: Token.signals.rawValue)
+        if let terminal {
+            relay = TerminalRelay(controller: terminal)
+            try epollControl(epoll, .add, terminal, token: Token.terminal.rawValue)
+            // A regular file as input is always readable, and none of epoll's.
+            try? epollControl(epoll, .add, FileDescriptor(rawValue: 0), token: Token.input.rawValue)
+        }
+        func unwatch(_ descriptor: FileDescriptor) { try? epollControl(epoll, .delete, descriptor) }
+        while true {
+            for event in try epollWait(epoll) {
+                switch Token(rawValue: event.token) {
+                case .process:
+                    relay?.finish()
+                    switch try wait(for: pid) {
+                    case .exited(let code): return code
+                    case .signaled(let signal): return 128 + signal
+                    }
+                case .signals:
+                    while let signal = try readSignal(signals) {
+                        if signal.signal == SIGWINCH {
+                            relay?.resize()
+                        } else {
+                            try? pidfdSendSignal(process, signal.signal)
+                        }
+                    }
+                case .terminal: relay?.fromSession(unwatch)
+                case .input: relay?.fromCaller(unwatch)
+                case nil: break
+                }
+            }
+        }
+    }
+}
+
+extension RuntimeRoot {
+    /// Makes a container, starts it, and stays until it has ended, to take it away; or leaves it to itself.
+    ///
+    /// - Parameter detached: returns when the payload runs.
+    /// - Returns: the payload's exit status, or 0.
+    public func run(
+        _ request: CreateRequest, detached: Bool, keepsRecord: Bool = false
+    ) throws(RuntimeError) -> Int32 {
+        var request = request
+        request.waits = false
+        request.takesTerminal = !detached
+        let foreground = detached ? nil : try telling("run") { () throws(SystemError) in try ForegroundProcess() }
+        let (container, process, terminal) = try create(request)
+        container.hasStarted(try container.spec())
+        guard let foreground else {
+            container.close()
+            return 0
+        }
+        // The lock goes: whoever wants to kill or delete it meanwhile can.
+        _ = flock(container.directory.descriptor.rawValue, LOCK_UN)
+        let status = try telling("run") { () throws(SystemError) in
+            try foreground.attend(
+                process, pid: container.record.pid, terminal: request.consoleSocket == nil ? terminal : nil)
+        }
+        if !keepsRecord {
+            container.close()
+            guard let directory = try find(request.id, locking: true) else { return status }
+            let left = RuntimeContainer(directory: directory, record: try ContainerRecord.read(directory))
+            try left.delete(force: true)
+            left.close()
+        }
+        return status
+    }
+}

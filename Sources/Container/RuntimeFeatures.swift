@@ -1,0 +1,42 @@
+import Documents
+import OCISpec
+import Privileges
+import Syscalls
+
+/// What this runtime can do on this host, for `features` (features.md of the specification).
+public enum RuntimeFeatures {
+    /// The document.
+    public static var node: Node {
+        func list(_ names: [String]) -> Node { Node(.sequence(names.map { Node(.string($0)) })) }
+        let isUnified = (try? fileSystemKind("/sys/fs/cgroup")) == .cgroup2
+        let hasAppArmor = (try? readText("/sys/module/apparmor/parameters/enabled"))?.hasPrefix("Y") ?? false
+        return [
+            "ociVersionMin": "1.0.0", "ociVersionMax": "1.2.0",
+            "hooks": list([
+                "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
+            ]),
+            "mountOptions": list(MountPlan.optionNames),
+            "linux": [
+                "namespaces": list(LinuxNamespaceType.allCases.map(\.rawValue).sorted()),
+                "capabilities": list(Known.capabilities),
+                "cgroup": [
+                    "v1": Node(.bool(!isUnified)), "v2": true, "systemd": false, "systemdUser": false,
+                    "rdma": Node(.bool(exists("/sys/fs/cgroup/rdma"))),
+                ],
+                "seccomp": [
+                    "enabled": true, "actions": list(LinuxSeccompAction.allCases.map(\.rawValue)),
+                    "operators": list(LinuxSeccompOperator.allCases.map(\.rawValue)),
+                    "archs": list(["SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X32"]),
+                    "knownFlags": list(Known.filterFlags), "supportedFlags": list(Known.filterFlags),
+                ],
+                "apparmor": ["enabled": Node(.bool(hasAppArmor))],
+                "selinux": ["enabled": Node(.bool(LaunchPlan.hasSELinux))],
+                "intelRdt": ["enabled": false],
+                "mountExtensions": ["idmap": ["enabled": true]],
+                "netDevices": ["enabled": false],
+            ],
+            "annotations": ["dev.carrel.exec": "", "dev.carrel.scopes": "", "dev.carrel.pinnedPaths": ""],
+            "potentiallyUnsafeConfigAnnotations": ["dev.carrel."],
+        ]
+    }
+}

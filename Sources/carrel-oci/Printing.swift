@@ -1,0 +1,68 @@
+import Container
+import Documents
+import Glibc
+import Options
+
+func printList(_ call: Call) throws(RuntimeError) {
+    let root = call.root
+    if call.words.has(.quiet) {
+        for name in try root.names() { print(name) }
+        return
+    }
+    // One that is deleted meanwhile is none.
+    var reports: [Node] = []
+    for name in try root.names() {
+        guard let container = try? RuntimeContainer.find(name, in: root) else { continue }
+        reports.append(container.report)
+        container.close()
+    }
+    if call.words[.format] == "json" {
+        print(Node(.sequence(reports)).json())
+        return
+    }
+    let rows =
+        [["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]]
+        + reports.map { report in
+            ["id", "pid", "status", "bundle", "created", "owner"].map { key in
+                report[key]?.string ?? report[key]?.int.map { String($0) } ?? ""
+            }
+        }
+    let widths = rows[0].indices.map { column in rows.map { $0[column].utf8.count }.max() ?? 0 }
+    for row in rows {
+        var line = ""
+        for (cell, width) in zip(row, widths) {
+            line += cell + String(repeating: " ", count: width - cell.utf8.count + 3)
+        }
+        print(line)
+    }
+}
+
+func printProcesses(_ call: Call) throws(RuntimeError) -> Int32 {
+    let processes = try call.container().processes()
+    if call.words[.format] == "json" {
+        print("[" + processes.map { String($0) }.joined(separator: ",") + "]")
+        return 0
+    }
+    let list = processes.map { String($0) }.joined(separator: ",")
+    let options = call.words.program.isEmpty ? ["-f"] : call.words.program.filter { $0 != "-e" && $0 != "-ef" } + ["-f"]
+    let words = ["ps"] + options + ["-p", list.isEmpty ? "0" : list]
+    var arguments = words.map { strdup($0) } + [nil]
+    execvp("ps", &arguments)
+    throw RuntimeError("ps: \(String(cString: strerror(errno)))")
+}
+
+func printEvents(_ call: Call) throws(RuntimeError) {
+    let container = try call.container()
+    if call.words.has(.stats) {
+        print(try container.statistics().json())
+        return
+    }
+    let interval = call.words[.interval].map { $0.hasSuffix("s") ? String($0.dropLast()) : $0 }
+    guard let seconds = Int(interval ?? "5"), (1...86_400).contains(seconds) else {
+        throw RuntimeError("--interval \(interval ?? ""): expected seconds from 1 to 86400")
+    }
+    try container.follow(interval: seconds) { event in
+        print(event.json())
+        fflush(nil)
+    }
+}
