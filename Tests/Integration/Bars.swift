@@ -26,7 +26,7 @@ extension Integration {
 
         @Test(arguments: [
             ["resident", "--sessions", "100"], ["flat", "--sessions", "60", "--runs", "90"],
-            ["leaks", "--sessions", "100"],
+            ["leaks", "--sessions", "100"], ["record", "--runs", "9"],
         ])
         func isKept(arguments: [String]) {
             // A machine that others use is slower now and then: what is missed three times in a row is missed.
