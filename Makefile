@@ -5,7 +5,7 @@ DESTDIR ?=
 SWIFT ?= swift
 
 BUILD_PACKAGES := libseccomp-dev libcap-dev libyaml-dev libmd-dev libpsl-dev libidn2-dev \
-	libunistring-dev pkg-config binutils
+	libunistring-dev zlib1g-dev libbrotli-dev libzstd-dev pkg-config binutils
 DEMO_PACKAGES := python3 busybox-static
 TEST_PACKAGES := $(DEMO_PACKAGES) bubblewrap crun hyperfine uidmap gcc libc6-dev git strace util-linux procps \
 	iproute2 man-db mandoc zsh fish python3-pip golang-github-containers-common

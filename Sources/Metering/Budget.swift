@@ -1,4 +1,5 @@
 import Documents
+import EgressPolicy
 
 /// How much may be spent in one scope; a member that is `nil` is not limited.
 public struct BudgetLimits: Sendable, Equatable {
@@ -26,63 +27,23 @@ public struct BudgetLimits: Sendable, Equatable {
         self.period = period
     }
 
+    /// A session's limits.
+    init(_ budget: EgressBudget?) {
+        self.init(nanodollars: budget?.microdollars.map { $0.saturatingMultiply(1000) }, tokens: budget?.tokens)
+    }
+
     /// Reads limits of a tenant or the host: `{dollars: 50.00, tokens: 20000000, per: day}`.
-    public init(_ node: Node, file: String) throws(Problems) {
-        let reader = DocumentReader(file: file)
-        reader.check(node, "", members: ["dollars", "tokens", "per"])
-        self.init(node, reader)
-        period = reader.oneOf(node, "per", "") ?? .forever
-        if !reader.problems.isEmpty { throw Problems(reader.problems) }
-    }
-
-    fileprivate init(_ node: Node, _ reader: DocumentReader) {
-        nanodollars = node["dollars"] == nil ? nil : reader.millionths(node, "dollars", "").map { $0 * 1000 }
-        tokens = node["tokens"] == nil ? nil : reader.count(node, "tokens", "")
-        period = .forever
-    }
-}
-
-/// A session's budget: `{dollars: 5.00, tokens: 2000000, soft: 60%, at-limit: pause}`.
-public struct SessionBudget: Sendable, Equatable {
-    /// What happens to a session whose budget is spent.
-    public enum AtLimit: String, Sendable, CaseIterable {
-        /// It is frozen until its budget is raised.
-        case pause
-        /// It ends, with reason `budget`.
-        case end
-    }
-
-    /// How much it may spend.
-    public var limits: BudgetLimits
-    /// The soft mark, in percent of the limits, 1 to 100.
-    public var soft: UInt64
-    /// What happens at the limit.
-    public var atLimit: AtLimit
-
-    /// A budget; unlimited by default.
-    public init(limits: BudgetLimits = BudgetLimits(), soft: UInt64 = 60, atLimit: AtLimit = .pause) {
-        self.limits = limits
-        self.soft = soft
-        self.atLimit = atLimit
-    }
-
-    /// Reads a policy's `budget`; a missing or `null` node stands for none.
-    public init(_ node: Node?, file: String) throws(Problems) {
+    package init(_ node: Node, _ field: String, _ reader: PolicyReader) {
         self.init()
-        guard let node, !node.isNull else { return }
-        let reader = DocumentReader(file: file)
-        reader.check(node, "", members: ["dollars", "tokens", "soft", "at-limit"])
-        limits = BudgetLimits(node, reader)
-        atLimit = reader.oneOf(node, "at-limit", "") ?? .pause
-        if let found = node["soft"] {
-            let text = found.string ?? ""
-            if let percent = UInt64(text.dropLast()), text.hasSuffix("%"), 1...100 ~= percent {
-                soft = percent
-            } else {
-                reader.report(found, "soft", "expected a share from 1% to 100%, such as 60%")
+        reader.members(node, field, ["dollars", "tokens", "per"]) { entry, field in
+            switch entry.key {
+            case "dollars": nanodollars = reader.dollars(entry.value, field).map { $0 * 1000 }
+            case "tokens": tokens = reader.whole(entry.value, field, 0...(1 << 53))
+            case "per": period = reader.choice(entry.value, field) ?? .forever
+            default: return false
             }
+            return true
         }
-        if !reader.problems.isEmpty { throw Problems(reader.problems) }
     }
 }
 
@@ -119,7 +80,7 @@ public struct BudgetRefusal: Error, Sendable, Equatable, CustomStringConvertible
     /// The limit, raises included.
     public var limit: UInt64
     /// What is to happen to the session.
-    public var atLimit: SessionBudget.AtLimit
+    public var atLimit: EgressBudget.AtLimit
 
     /// Whether the request would fit once the running ones are settled at nothing: worth trying again, and no reason
     /// to pause or end the session.

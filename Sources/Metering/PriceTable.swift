@@ -1,4 +1,5 @@
 import Documents
+import EgressPolicy
 import Records
 
 /// The prices of a provider's models at a date, from a file such as `Profiles/prices/anthropic.json`.
@@ -32,6 +33,8 @@ public struct PriceTable: Sendable, Equatable {
     private let table: [String: Rates]
     /// The highest of everything, for a model that is not in the table.
     let ceiling: Rates
+    /// The greatest factor for fast output, for a model of which the table does not tell it.
+    let ceilingFast: Factor
     let geo: Factor
     let batch: Factor
     /// Picodollars a search.
@@ -47,33 +50,42 @@ public struct PriceTable: Sendable, Equatable {
     ///
     /// - Throws: everything that is wrong with it; a `digest` that is not that of the rest is wrong too.
     public init(_ node: Node, file: String) throws(Problems) {
-        let reader = DocumentReader(file: file)
-        date = reader.text(node, "date")
-        source = reader.text(node, "source")
+        let reader = PolicyReader(file: file)
+        date = reader.text(node["date"] ?? nil, "date") ?? ""
+        source = reader.text(node["source"] ?? nil, "source") ?? ""
         var table: [String: Rates] = [:]
-        for entry in reader.mapping(node, "models") {
-            table[entry.key] = reader.rates(entry.value, "models.\(entry.key)")
+        reader.members(node["models"] ?? nil, "models", []) { entry, field in
+            table[entry.key] = reader.rates(entry.value, field)
+            return true
         }
-        let modifiers = node["modifiers"] ?? [:]
-        geo = Factor(millionths: reader.millionths(modifiers, "geo-us", "modifiers.") ?? 0)
-        batch = Factor(millionths: reader.millionths(modifiers, "batch", "modifiers.") ?? 0)
-        webSearch = (reader.millionths(modifiers, "web-search", "modifiers.") ?? 0) * 1_000_000
-        let bounds = node["bounds"] ?? [:]
-        imageTokens = reader.count(bounds, "image-tokens", "bounds.")
-        contextTokens = reader.count(bounds, "context-tokens", "bounds.")
-        overheadTokens = reader.count(bounds, "overhead-tokens", "bounds.")
+        func member(_ group: String, _ name: String) -> (Node, String) {
+            (node[group]?[name] ?? nil, "\(group).\(name)")
+        }
+        func millionths(_ name: String) -> UInt64 {
+            let (node, field) = member("modifiers", name)
+            return reader.dollars(node, field) ?? 0
+        }
+        func bound(_ name: String) -> UInt64 {
+            let (node, field) = member("bounds", name)
+            return reader.whole(node, field, 1...(1 << 32)) ?? 0
+        }
+        geo = Factor(millionths: millionths("geo-us"))
+        batch = Factor(millionths: millionths("batch"))
+        webSearch = millionths("web-search") * 1_000_000
+        imageTokens = bound("image-tokens")
+        contextTokens = bound("context-tokens")
+        overheadTokens = bound("overhead-tokens")
         let rest = (node.entries ?? []).filter { $0.key != "digest" }
         digest = sha256(Array(Node(.mapping(rest)).json().utf8))
         if let told = node["digest"], told.string != digest {
-            reader.report(told, "digest", "expected \(digest), the SHA-256 of the rest, for these prices")
+            reader.note(told.mark, "digest", "expected \(digest), the SHA-256 of the rest, for these prices")
         }
-        if table.isEmpty { reader.report(node, "models", "expected at least one model") }
+        if node.entries != nil, table.isEmpty { reader.note(node.mark, "models", "expected at least one model") }
         guard reader.problems.isEmpty, let first = table.values.first else { throw Problems(reader.problems) }
         self.table = table
-        ceiling = table.values.reduce(first) { highest, rates in
-            let tier = (highest.tiers + rates.tiers).reduce(rates.tiers[0]) { $0.ceiling($1) }
-            return Rates(tiers: [tier], fast: max(highest.fast, rates.fast))
-        }
+        let tier = table.values.flatMap(\.tiers).reduce(first.tiers[0]) { $0.ceiling($1) }
+        ceilingFast = table.values.compactMap(\.fast).max() ?? .one
+        ceiling = Rates(tiers: [tier], fast: ceilingFast)
     }
 
     /// What a model costs: under its own name, or under its name without a date (`-20251101`) or `-latest`.
@@ -86,24 +98,21 @@ public struct PriceTable: Sendable, Equatable {
     }
 }
 
-extension DocumentReader {
-    fileprivate func rates(_ node: Node, _ path: String) -> Rates {
-        check(
-            node, path, members: ["input", "output", "cache-write-5m", "cache-write-1h", "cache-read", "fast", "tiers"])
-        var tiers = [tier(node, path, above: 0)]
+extension PolicyReader {
+    fileprivate func rates(_ node: Node, _ field: String) -> Rates {
+        var tiers = [tier(node, field, above: 0)]
         for (index, element) in (node["tiers"]?.elements ?? []).enumerated() {
-            let path = "\(path).tiers[\(index)]"
-            tiers.append(tier(element, path, above: count(element, "above", path + ".")))
+            let field = "\(field).tiers[\(index)]"
+            let above = whole(element["above"] ?? nil, field + ".above", 1...UInt64(1 << 32)) ?? 0
+            if above <= tiers[index].above { refuse(element, field + ".above", "more than the tier before") }
+            tiers.append(tier(element, field, above: above))
         }
-        for (lower, upper) in zip(tiers, tiers.dropFirst()) where upper.above <= lower.above {
-            report(node, path + ".tiers", "expected ascending numbers of `above`")
-        }
-        let fast = node["fast"] == nil ? nil : millionths(node, "fast", path + ".")
-        return Rates(tiers: tiers, fast: fast.map { Factor(millionths: $0) } ?? .one)
+        return Rates(tiers: tiers, fast: node["fast"].flatMap { dollars($0, field + ".fast") }.map(Factor.init))
     }
 
-    private func tier(_ node: Node, _ path: String, above: UInt64) -> Rates.Tier {
-        func price(_ name: String) -> UInt64 { millionths(node, name, path + ".") ?? 0 }
+    /// Dollars per million tokens are picodollars a token when they are counted in millionths.
+    private func tier(_ node: Node, _ field: String, above: UInt64) -> Rates.Tier {
+        func price(_ name: String) -> UInt64 { dollars(node[name] ?? nil, "\(field).\(name)") ?? 0 }
         return Rates.Tier(
             above: above, input: price("input"), output: price("output"), cacheWrite5m: price("cache-write-5m"),
             cacheWrite1h: price("cache-write-1h"), cacheRead: price("cache-read"))

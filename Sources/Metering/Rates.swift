@@ -22,18 +22,18 @@ public struct Rates: Sendable, Hashable {
 
     /// In ascending order of `above`; the first holds from 0 on.
     var tiers: [Tier]
-    /// What fast output multiplies the price by.
-    var fast: Factor
+    /// What fast output multiplies the price by, if the table says so for this model.
+    var fast: Factor?
 
-    /// What a sampling costs, in picodollars, without searches.
-    func cost(of usage: Usage, fast isFast: Bool = false, _ factors: [Factor] = []) -> UInt128 {
+    /// What a sampling costs, in picodollars, without searches; the factors are applied in order.
+    func cost(of usage: Usage, _ factors: [Factor] = []) -> UInt128 {
         let prompt = usage.prompt
         let tier = tiers.last { $0.above < prompt } ?? tiers[0]
         let sum =
             price(usage.input, tier.input) + price(usage.output, tier.output)
             + price(usage.cacheWrite5m, tier.cacheWrite5m) + price(usage.cacheWrite1h, tier.cacheWrite1h)
             + price(usage.cacheRead, tier.cacheRead)
-        return factors.reduce(isFast ? fast.of(sum) : sum) { $1.of($0) }
+        return factors.reduce(sum) { $1.of($0) }
     }
 
     /// The highest prices that a prompt of at most so many tokens can have.

@@ -74,12 +74,95 @@ public final class RequestLog: Sendable {
     /// Where the log is.
     public var path: String { log.path }
     private let log: AuditLog
+    private let bodies: String
 
     /// The log at `path`, bodies in the directory `bodies` (made when it is needed), each named by its SHA-256.
-    public init(_ path: String, bodies: String) { log = AuditLog(path) }
+    public init(_ path: String, bodies: String) {
+        log = AuditLog(path)
+        self.bodies = bodies
+    }
 
-    /// Writes entries, all or none.
+    /// Writes entries, all or none, in one write.
     ///
-    /// - Parameter secrets: what is never to stand in a body, such as the credentials in use.
-    public func append(_ entries: [RequestEntry], secrets: [[UInt8]] = []) throws(SystemError) {}
+    /// Bodies are written first, without what looks like a credential (`Redaction`), and named in the entry by the digest
+    /// of what was written: the chain proves them too.
+    ///
+    /// - Parameter secrets: what is never to stand in a body: the credentials in use.
+    public func append(_ entries: [RequestEntry], secrets: [[UInt8]] = []) throws(SystemError) {
+        if entries.isEmpty { return }
+        var events: [(AuditLog.Event, Node)] = []
+        for entry in entries {
+            var members = entry.members
+            for (name, body) in [("requestBody", entry.requestBody), ("responseBody", entry.responseBody)] {
+                guard let body else { continue }
+                let (text, count) = Redaction.redact(body, secrets)
+                members.append(.init(key: name, value: try store(text, redactions: count)))
+            }
+            events.append((entry.phase == .request ? .request : .response, Node(.mapping(members))))
+        }
+        try log.append(events)
+    }
+
+    private func store(_ body: [UInt8], redactions: Int) throws(SystemError) -> Node {
+        let digest = sha256(body)
+        let path = bodies + "/" + digest
+        if !exists(path) {
+            try makeDirectories(bodies, mode: 0o700)
+            try replaceFile(path, with: body)
+        }
+        return ["sha256": Node(.string(digest)), "redactions": Node(.integer(Int64(redactions)))]
+    }
+}
+
+extension RequestEntry {
+    fileprivate var members: [Node.Entry] {
+        var members: [Node.Entry] = []
+        func put(_ key: String, _ value: Node?) {
+            if let value { members.append(.init(key: key, value: value)) }
+        }
+        func text(_ value: String?) -> Node? { value.map { Node(.string($0)) } }
+        put("id", text(id))
+        put("session", text(session))
+        put("tenant", text(tenant))
+        put("rule", text(rule))
+        put("decision", text(refusal == nil ? "allow" : "refuse"))
+        put("why", text(refusal))
+        put("method", text(method))
+        put("host", text(host))
+        put("port", Node(.integer(Int64(port))))
+        put("path", text(path))
+        put("credential", text(credential))
+        put("status", status.map { Node(.integer(Int64($0))) })
+        if phase == .response {
+            put("bytesUp", Node(.unsigned(bytesUp)))
+            put("bytesDown", Node(.unsigned(bytesDown)))
+        }
+        if !timings.isEmpty {
+            put("nanoseconds", Node(.mapping(timings.map { .init(key: $0.0, value: Node(.unsigned($0.1))) })))
+        }
+        put("messages", messages?.node)
+        return members
+    }
+}
+
+extension MessagesOutcome {
+    /// As it stands in the log.
+    var node: Node {
+        let usage = charge.usage
+        func number(_ value: UInt64) -> Node { Node(.unsigned(value)) }
+        func text(_ value: String?) -> Node { value.map { Node(.string($0)) } ?? nil }
+        return [
+            "model": text(model), "stopReason": text(stopReason), "error": text(errorType),
+            "complete": Node(.bool(isComplete)),
+            "tools": Node(
+                .sequence(toolCalls.map { ["name": text($0.name), "inputSHA256": text($0.inputDigest)] })),
+            "usage": [
+                "input": number(usage.input), "output": number(usage.output),
+                "cacheWrite5m": number(usage.cacheWrite5m), "cacheWrite1h": number(usage.cacheWrite1h),
+                "cacheRead": number(usage.cacheRead), "webSearches": number(usage.webSearches),
+            ],
+            "tokens": number(charge.tokens), "nanodollars": number(charge.nanodollars),
+            "estimated": Node(.bool(charge.isEstimated)), "prices": text(charge.priceDigest),
+        ]
+    }
 }

@@ -53,6 +53,10 @@ public struct AuditLog: Sendable {
         case sweep
         /// A session's filter refused a call of a kind that it had not refused before.
         case denial
+        /// A session's request was decided on: let out, or refused. In the gateway's log of requests.
+        case request
+        /// A request that was let out is over. In the gateway's log of requests.
+        case response
         /// The log itself was not as its last writer should have left it.
         case repair
     }
@@ -68,6 +72,14 @@ public struct AuditLog: Sendable {
     public func append(
         _ event: Event, _ fields: Node = [:], at time: Timestamp = .now, synchronise: Bool = false
     ) throws(SystemError) -> AuditHead {
+        try append([(event, fields)], at: time, synchronise: synchronise)
+    }
+
+    /// Appends several events in one write, all or none; otherwise as one event.
+    @discardableResult
+    public func append(
+        _ events: [(Event, Node)], at time: Timestamp = .now, synchronise: Bool = false
+    ) throws(SystemError) -> AuditHead {
         try LineFile.with(path, for: .appending) { log throws(SystemError) in
             try withOpen(path + ".head", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK) { head throws(SystemError) in
                 let known = try HeadFile.read(head, named: path)
@@ -79,7 +91,9 @@ public struct AuditLog: Sendable {
                     let fields: Node = ["found": Node(.sequence(repairs.map { Node(.string($0)) }))]
                     place = AuditRecord.write(Event.repair.rawValue, fields, at: time, after: place, to: &lines)
                 }
-                place = AuditRecord.write(event.rawValue, fields, at: time, after: place, to: &lines)
+                for (event, fields) in events {
+                    place = AuditRecord.write(event.rawValue, fields, at: time, after: place, to: &lines)
+                }
                 let before = log.end
                 try log.append(lines)
                 do throws(SystemError) {

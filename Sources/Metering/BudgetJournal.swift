@@ -1,0 +1,115 @@
+import Documents
+import Glibc
+import Syscalls
+import SystemPackage
+
+/// The file of the budget book: one JSON line for each change, appended before the change is made.
+///
+/// A line survives the death of the process at once, and the loss of power when `synchronise` was called after it. What a
+/// killed writer left unfinished is cut off when the file is opened: the change that it would have told of was never made.
+struct BudgetJournal: ~Copyable {
+    private let path: String
+    /// Held for as long as the process lives: two gateways would each see half of what is spent.
+    private let lock: FileDescriptor
+    private var file: FileDescriptor
+    private(set) var size: Int
+
+    deinit {
+        close(file)
+        close(lock)
+    }
+
+    private init(path: String, lock: FileDescriptor, file: FileDescriptor) {
+        self.path = path
+        self.lock = lock
+        self.file = file
+        size = 0
+    }
+
+    /// Opens the book and hands each of its entries to `body`.
+    static func open(directory: String, _ body: (BudgetEntry) -> Void) throws(BudgetFailure) -> BudgetJournal {
+        let path = directory + "/book.jsonl"
+        let lock: FileDescriptor
+        let file: FileDescriptor
+        do throws(SystemError) {
+            try makeDirectories(directory, mode: 0o700)
+            lock = try Syscalls.open(directory + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW)
+            do throws(SystemError) {
+                try Syscalls.lock(lock, LOCK_EX | LOCK_NB, named: directory + "/lock")
+                file = try Syscalls.open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW)
+            } catch {
+                close(lock)
+                throw error
+            }
+        } catch {
+            throw .notWritten(error)
+        }
+        var journal = BudgetJournal(path: path, lock: lock, file: file)
+        journal.size = try replay(file, path, body)
+        return journal
+    }
+
+    private static func replay(
+        _ file: FileDescriptor, _ path: String, _ body: (BudgetEntry) -> Void
+    ) throws(BudgetFailure) -> Int {
+        let bytes: [UInt8]
+        let end: Int
+        do throws(SystemError) {
+            bytes = try readAll(file, limit: 1 << 30, named: path)
+            end = (bytes.lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
+            if end < bytes.count { try truncate(file, to: end, named: path) }
+        } catch {
+            throw .notWritten(error)
+        }
+        var number = 0
+        for line in bytes[..<end].split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast() {
+            number += 1
+            do throws(Problems) {
+                guard let entry = BudgetEntry(try Node.parse(Array(line), file: path)) else {
+                    throw Problems([Problem(file: path, mark: nil, message: "expected an entry of the budget book")])
+                }
+                body(entry)
+            } catch {
+                throw .damaged(path: path, line: number, why: error.description)
+            }
+        }
+        return end
+    }
+
+    /// Appends entries, all or none.
+    mutating func append(_ entries: [BudgetEntry]) throws(BudgetFailure) {
+        let lines = entries.flatMap(\.line)
+        do throws(SystemError) {
+            try writeAll(lines, to: file, named: path)
+        } catch {
+            // A part may be there, as on a full disk: it must not become the head of the next line.
+            try? truncate(file, to: size, named: path)
+            throw .notWritten(error)
+        }
+        size += lines.count
+    }
+
+    /// Writes the book anew in one step: on a crash there is the old book or the new one.
+    mutating func replace(with entries: [BudgetEntry]) throws(BudgetFailure) {
+        let lines = entries.flatMap(\.line)
+        let new = path + ".new"
+        do throws(SystemError) {
+            let file = try Syscalls.open(new, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW)
+            do throws(SystemError) {
+                try writeAll(lines, to: file, named: new)
+                try Syscalls.synchronise(file, named: new)
+                try rename(new, to: path, flags: 0)
+            } catch {
+                close(file)
+                throw error
+            }
+            close(self.file)
+            self.file = file
+        } catch {
+            throw .notWritten(error)
+        }
+        size = lines.count
+    }
+
+    func synchronise() throws(SystemError) { try Syscalls.synchronise(file, named: path) }
+}
