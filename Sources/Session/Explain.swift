@@ -30,7 +30,8 @@ extension Carrel {
         if !logged.split(whereSeparator: \.isWhitespace).contains("errno") {
             reasons.append("kernel.seccomp.actions_logged leaves out errno, so that the audit log has none either")
         } else {
-            reasons.append("the kernel's audit log has those of filters with SECCOMP_FILTER_FLAG_LOG alone")
+            reasons.append(
+                "the kernel's audit log has those of filters with SECCOMP_FILTER_FLAG_LOG alone; `--follow` reads it")
         }
         return ["explained": false, "unseen": Node(.string(reasons.joined(separator: "; ")))]
     }
@@ -41,11 +42,8 @@ extension Carrel {
         of session: String?, _ body: (String, Node) throws(SessionError) -> Void
     ) throws(SessionError) {
         if let session {
-            guard try find(session).isExplained else {
-                throw SessionError(
-                    "session \(session) was started without explain",
-                    fix: "start it with `carrel run --explain`, or with `seccomp: {explain: true}` in its profile")
-            }
+            let record = try find(session)
+            if !record.isExplained { return try followAudited(record, body) }
         }
         var files: [String: FollowedFile] = [:]
         while true {
@@ -60,6 +58,20 @@ extension Carrel {
             }
             if isOver { return }
             usleep(50_000)
+        }
+    }
+
+    /// The same of a session that is not explained, as far as the audit log has it.
+    private func followAudited(
+        _ record: SessionRecord, _ body: (String, Node) throws(SessionError) -> Void
+    ) throws(SessionError) {
+        let audited = try AuditedDenials(record, in: state)
+        defer { audited.close() }
+        while true {
+            let isOver = live.find(record.id) == nil
+            for denial in try audited.news() { try body(record.id, denial) }
+            if isOver { return }
+            audited.wait(milliseconds: 100)
         }
     }
 

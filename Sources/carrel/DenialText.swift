@@ -22,7 +22,9 @@ func denialText(_ denial: Node, _ style: Style) -> String {
     func word(_ name: String) -> String { printable(denial[name]?.string ?? "") }
     let count = denial["count"]?.int.map { "\($0) × " } ?? ""
     let errno = Int32(truncatingIfNeeded: denial["errno"]?.int ?? 0)
-    let name = errno == EPERM ? "EPERM" : errno == ENOSYS ? "ENOSYS" : String(cString: strerror(errno))
+    let name =
+        errno == 0
+        ? "refused" : errno == EPERM ? "EPERM" : errno == ENOSYS ? "ENOSYS" : String(cString: strerror(errno))
     let command = (denial["command"]?.elements ?? []).compactMap(\.string).joined(separator: " ")
     var text = "\(count)\(style.bold(word("text"))) = \(name)\n"
     text +=

@@ -1,0 +1,112 @@
+import Glibc
+import Testing
+
+@testable import Seccomp
+@testable import Syscalls
+@testable import Workshop
+
+@Suite("what the arguments of a call mean") struct DecodingTests {
+    private func decode(_ name: String, _ registers: [UInt64]) -> (arguments: [DecodedArgument], path: String?) {
+        CallDecoder(getpid()).decode(name, registers + [UInt64](repeating: 0, count: 6 - registers.count))
+    }
+
+    private func texts(_ name: String, _ registers: [UInt64]) -> [String] {
+        decode(name, registers).arguments.map(\.text)
+    }
+
+    @Test("flags are named, and what has no name is a number")
+    func flags() {
+        #expect(texts("unshare", [0x1002_0000]) == ["CLONE_NEWNS|CLONE_NEWUSER"])
+        #expect(texts("socket", [40, 0x80801, 3]) == ["AF_VSOCK", "SOCK_STREAM|SOCK_NONBLOCK|SOCK_CLOEXEC", "3"])
+        #expect(texts("socket", [0xffff_ffff_0000_0026, 5, 0])[0] == "AF_ALG")
+        #expect(texts("umount2", [0, 0x42]) == ["NULL", "MNT_DETACH|0x40"])
+        #expect(texts("personality", [0xffff_ffff]).joined().contains("READ_IMPLIES_EXEC"))
+        #expect(texts("bpf", [1 << 20, 0, 0])[0] == "0x100000")
+    }
+
+    @Test("strings, addresses and descriptors are read")
+    func memory() throws {
+        let path = strdup("some/where")
+        defer { free(path) }
+        let pointer = UInt64(UInt(bitPattern: path))
+        let here = String(cString: getcwd(nil, 0))
+        let open = decode("openat", [UInt64(bitPattern: -100), pointer, 0o102, 0o644])
+        #expect(open.arguments.map(\.text) == ["AT_FDCWD", "\"some/where\"", "O_RDWR|O_CREAT", "0644"])
+        #expect(open.path == here + "/some/where")
+        var address: [UInt8] = [2, 0, 0x1f, 0x90, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+        let shown = address.withUnsafeMutableBytes {
+            texts("connect", [0, UInt64(UInt(bitPattern: $0.baseAddress)), 16])
+        }
+        #expect(shown[1] == "127.0.0.1:8080")
+    }
+
+    @Test("an address that is not there, an endless string and a length that lies are no trouble")
+    func hostileMemory() throws {
+        #expect(texts("chroot", [8]) == ["0x8"])
+        #expect(texts("chroot", [.max]) == ["0xffffffffffffffff"])
+        let page = try #require(mmap(nil, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
+        defer { munmap(page, 8192) }
+        memset(page, 0x41, 8192)
+        #expect(texts("chroot", [UInt64(UInt(bitPattern: page))])[0].hasPrefix("0x"))
+        mprotect(page + 4096, 4096, PROT_NONE)
+        #expect(texts("chroot", [UInt64(UInt(bitPattern: page + 4000))])[0].hasPrefix("0x"))
+        #expect(texts("connect", [0, UInt64(UInt(bitPattern: page)), .max])[1] != "")
+        #expect(readMemory(of: getpid(), at: UInt64(UInt(bitPattern: page + 4000)), count: 4096).count == 96)
+        #expect(readMemory(of: getpid(), at: .max - 10, count: 4096).isEmpty)
+    }
+
+    @Test("every call of this machine has its parameters' names")
+    func signatures() {
+        let silent = ["rseq_slice_yield", "uretprobe", "uprobe"]
+        for name in CallTable.names() where !silent.contains(name) && CallSignatures.of(name) == nil {
+            Issue.record("\(name) has no signature")
+        }
+    }
+
+    @Test("calls that containers were escaped by are of high risk")
+    func risks() {
+        for name in [
+            "mount", "setns", "bpf", "keyctl", "userfaultfd", "io_uring_setup", "kexec_load", "open_by_handle_at",
+        ] {
+            #expect(CallRisk.of(name).level == .high)
+        }
+        #expect(CallRisk.of("socket", [40, 1, 0]).level == .high && CallRisk.of("socket", [2, 1, 0]).level == .low)
+        #expect(CallRisk.of("clone", [0x1000_0011]).level == .high && CallRisk.of("clone", [17]).level == .low)
+    }
+}
+
+@Suite("programs for the kernel") struct KernelProgramTests {
+    @Test("instructions and jumps are encoded as the kernel's documentation says")
+    func encoding() {
+        var program = KernelProgram()
+        let end = program.label()
+        program.set(.r1, 7)
+        program.jump(to: end, if: .r1, .notEqual, 7)
+        program.load(.r2, .r1, -8)
+        program.put(end)
+        program.exit()
+        let expected: [UInt8] = [
+            0xb7, 0x01, 0, 0, 7, 0, 0, 0,  // r1 = 7
+            0x55, 0x01, 1, 0, 7, 0, 0, 0,  // if r1 != 7 goto +1
+            0x79, 0x12, 0xf8, 0xff, 0, 0, 0, 0,  // r2 = *(u64 *)(r1 - 8)
+            0xb7, 0x00, 0, 0, 0, 0, 0, 0,  // r0 = 0
+            0x95, 0x00, 0, 0, 0, 0, 0, 0,  // exit
+        ]
+        #expect(program.instructions() == expected)
+    }
+
+    @Test(
+        "the kernel's verifier takes the probe, and it gives everything back",
+        .enabled(if: geteuid() == 0, "needs root"))
+    func verifier() throws {
+        let before = try list("/proc/self/fd").count
+        let probe: CallProbe
+        do {
+            probe = try CallProbe(cgroup: 1 << 60)
+        } catch let error as SystemError where error.errno == .notPermitted { return }
+        var recording = Recording(source: .ebpf, environment: .blank)
+        try probe.finish(into: &recording)
+        #expect(recording.calls.isEmpty && recording.lost == 0)
+        #expect(try list("/proc/self/fd").count == before)
+    }
+}
