@@ -163,7 +163,7 @@ struct Gateway {
             try duplicate(log, as: 2)
             try closeOnExec(from: 3)
             _ = chdir("/")
-            umask(0o077)
+            umask(0o022)
             try changeSignalMask(SIG_SETMASK, sigset_t())
             // The caller's environment: the configuration may name variables of it that hold credentials.
             let variables = try readFile("/proc/self/environ").split(separator: 0)

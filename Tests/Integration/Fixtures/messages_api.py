@@ -202,4 +202,5 @@ def main():
         thread.join()
 
 
-main()
+if __name__ == "__main__":
+    main()
