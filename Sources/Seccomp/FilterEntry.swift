@@ -11,7 +11,7 @@ import Syscalls
 ///     96  checksum of the first 96 bytes and the instructions
 ///
 /// The checksum is against torn writes and bad disks, not against people: those are kept out by owner and mode.
-struct FilterEntry {
+package struct FilterEntry {
     let program: FilterProgram
     /// The SHA-256 of the profile's text, in hexadecimal.
     let digest: String
@@ -81,7 +81,7 @@ struct FilterEntry {
     }
 
     /// SHA-256 (libmd), in hexadecimal.
-    static func digest(of bytes: [UInt8]) -> String {
+    package static func digest(of bytes: [UInt8]) -> String {
         var context = SHA2_CTX()
         SHA256Init(&context)
         SHA256Update(&context, bytes, bytes.count)

@@ -6,6 +6,12 @@ package struct FilterRule: Sendable, Equatable {
     /// At most one comparison an argument; none: the rule always holds.
     package let tests: [ArgumentTest]
 
+    package init(call: UInt32, action: UInt32, tests: [ArgumentTest]) {
+        self.call = call
+        self.action = action
+        self.tests = tests
+    }
+
     /// Whether one set of arguments can meet both rules.
     func overlaps(_ other: FilterRule) -> Bool {
         !tests.contains { mine in
@@ -22,6 +28,13 @@ package struct ArgumentTest: Sendable, Hashable {
     package let mask: UInt64
     package let comparison: Comparison
     package let value: UInt64
+
+    package init(index: Int, mask: UInt64, comparison: Comparison, value: UInt64) {
+        self.index = index
+        self.mask = mask
+        self.comparison = comparison
+        self.value = value
+    }
 
     /// Whether the call's argument meets the test.
     package func holds(_ call: FilteredCall) -> Bool {

@@ -5,7 +5,7 @@ import OCISpec
 import Syscalls
 
 /// Reads the rules out of a profile, and gathers all that is wrong with it.
-struct ProfileChecker {
+package struct ProfileChecker {
     private let profile: LinuxSeccomp
     private let file: String
     /// The document that the profile was read from, where there is one: it knows the lines.
@@ -100,7 +100,7 @@ struct ProfileChecker {
     }
 
     /// What the filter returns for an action of the profile (linux/seccomp.h).
-    static func action(_ action: LinuxSeccompAction, _ data: UInt32?) -> UInt32 {
+    package static func action(_ action: LinuxSeccompAction, _ data: UInt32?) -> UInt32 {
         switch action {
         case .kill, .killThread: 0x0000_0000
         case .killProcess: 0x8000_0000
@@ -148,7 +148,7 @@ struct ProfileChecker {
         return isRepeated && reading == .runtime ? tests.map { [$0] } : [tests]
     }
 
-    private static func comparison(_ op: LinuxSeccompOperator) -> ArgumentTest.Comparison {
+    package static func comparison(_ op: LinuxSeccompOperator) -> ArgumentTest.Comparison {
         switch op {
         case .equalTo, .maskedEqual: .equal
         case .notEqual: .notEqual
@@ -204,7 +204,7 @@ struct ProfileChecker {
     }
 
     /// The place of a field such as `syscalls[3].names[0]`, or of what is nearest around it.
-    private static func mark(of field: String, in source: Node) -> Mark? {
+    package static func mark(of field: String, in source: Node) -> Mark? {
         var node = source
         for part in field.split(whereSeparator: { $0 == "." || $0 == "[" || $0 == "]" }) {
             if let member = node[String(part)] {

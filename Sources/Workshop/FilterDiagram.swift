@@ -33,7 +33,7 @@ extension DecisionDiagram {
     }
 
     /// What the rules of one call come to: of those that hold, the strictest.
-    private mutating func ending(_ list: [FilterRule], _ byDefault: Reference) -> Reference {
+    mutating func ending(_ list: [FilterRule], _ byDefault: Reference) -> Reference {
         var result = byDefault
         for rule in list.sorted(by: { FilterRules.isStricter($1.action, $0.action) }) {
             result = choose(meaning(of: rule.tests), end(rule.action), result)

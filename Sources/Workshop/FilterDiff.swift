@@ -24,8 +24,9 @@ public struct FilterDiff: Sendable {
         public let arguments: [String]
         /// Arguments for which it holds.
         public let example: [UInt64]
-        /// The first filter's answers, and the second's.
+        /// The first filter's answers.
         public let before: [String]
+        /// The second filter's answers.
         public let after: [String]
         /// What is dangerous about it, for calls that the second filter opens.
         public let risk: CallRisk?

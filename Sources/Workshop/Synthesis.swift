@@ -65,7 +65,7 @@ public struct Synthesis: Sendable {
 }
 
 /// What the base says of each name.
-private struct BaseProfile {
+struct BaseProfile {
     let profile: LinuxSeccomp
     /// The entries that name a call, by the call.
     private var entries: [String: [LinuxSyscall]] = [:]
