@@ -169,19 +169,7 @@ private struct Comparison {
         // No filter has this answer: its upper half is none of the kernel's.
         let elsewhere: UInt32 = 0x1234_5678
         let inside = diagram.choose(region, node, diagram.end(elsewhere))
-        var seen: Set<DecisionDiagram.Reference> = []
-        var found: Set<UInt32> = []
-        var waiting = [inside]
-        while let next = waiting.popLast() {
-            guard seen.insert(next).inserted else { continue }
-            if let answer = diagram.answer(next) {
-                if answer != elsewhere { found.insert(answer) }
-            } else {
-                let (low, high) = diagram.branches(next, at: diagram.bit(next))
-                waiting += [low, high]
-            }
-        }
-        return found.sorted().map(actionName)
+        return diagram.answers(inside).filter { $0 != elsewhere }.map(actionName)
     }
 
     /// Calls that differ alike, together.

@@ -101,7 +101,8 @@ private struct Linter {
                     .warning, "architectures[\(index)]",
                     "x32 is a second set of numbers into the same kernel that nobody uses and few test (CVE-2014-0038)")
             case "SCMP_ARCH_X86", "SCMP_ARCH_ARM":
-                report(.note, "architectures[\(index)]", "32-bit programs: calls of their own, such as socketcall and ipc")
+                report(
+                    .note, "architectures[\(index)]", "32-bit programs: calls of their own, such as socketcall and ipc")
             default: break
             }
         }
@@ -112,7 +113,8 @@ private struct Linter {
             ProfileChecker.action(entry.action, entry.errnoRet)
             == ProfileChecker.action(profile.defaultAction, profile.defaultErrnoRet)
         if isDefault {
-            let isTold = ProfileChecker.mark(of: "\(field).comment", in: file.document)
+            let isTold =
+                ProfileChecker.mark(of: "\(field).comment", in: file.document)
                 != ProfileChecker.mark(of: field, in: file.document)
             report(
                 isTold ? .note : .warning, "\(field).action",
@@ -126,12 +128,15 @@ private struct Linter {
         }
         for (index, condition) in entry.args.enumerated() {
             for name in entry.names {
-                guard let parameters = CallSignatures.of(name), Int(condition.index) < parameters.count else { continue }
+                guard let parameters = CallSignatures.of(name), Int(condition.index) < parameters.count else {
+                    continue
+                }
                 let parameter = parameters[Int(condition.index)]
                 if ["p", "s", "a"].contains(parameter.kind) {
                     report(
                         .warning, "\(field).args[\(index)]",
-                        "compares an address (\(parameter.name) of \(name)): what it leads to can be changed after the look")
+                        "compares an address (\(parameter.name) of \(name)): what it leads to can be changed after the look"
+                    )
                 }
             }
         }
@@ -146,6 +151,7 @@ private struct Linter {
         for (index, entry) in profile.syscalls.enumerated() {
             for name in entry.names { names[name, default: []].append(index) }
         }
+        lookAtOrderings(names)
         for (name, entries) in names.sorted(by: { $0.key < $1.key }) {
             let isNarrow = entries.contains { index in
                 profile.syscalls[index].args.contains {
@@ -158,7 +164,9 @@ private struct Linter {
             let byDefault = diagram.end(ProfileChecker.action(profile.defaultAction, profile.defaultErrnoRet))
             let meant = diagram.ending(rules(name, entries, isWhole: false), byDefault)
             let theirs = diagram.ending(rules(name, entries, isWhole: true), byDefault)
-            let opened = diagram.joining(meant, theirs) { $0 < 0x7ffc_0000 && $1 >= 0x7ffc_0000 && $1 < 0x8000_0000 ? 1 : 0 }
+            let opened = diagram.joining(meant, theirs) {
+                $0 < 0x7ffc_0000 && $1 >= 0x7ffc_0000 && $1 < 0x8000_0000 ? 1 : 0
+            }
             if diagram.answer(opened) == 0 { continue }
             let example = ArgumentRegion(diagram).example(opened)
             let shown = example.prefix(CallSignatures.of(name)?.count ?? 6).map { ArgumentNames.hexadecimal($0) }
@@ -168,6 +176,20 @@ private struct Linter {
                 "runc, crun and podman compare 64 bits where \(name) takes an int: they let "
                     + "\(name)(\(shown.joined(separator: ", "))) through, and the kernel looks at the lower half; use "
                     + "SCMP_CMP_MASKED_EQ with the mask 0xffffffff")
+        }
+    }
+
+    /// Comparisons that libseccomp gets wrong where a call has several rules (Docs/Seccomp.md, "libseccomp").
+    private mutating func lookAtOrderings(_ names: [String: [Int]]) {
+        for (name, entries) in names.sorted(by: { $0.key < $1.key }) where entries.count > 1 {
+            let place = entries.first { index in
+                profile.syscalls[index].args.contains { $0.op != .equalTo && $0.op != .maskedEqual }
+            }
+            guard let place else { continue }
+            report(
+                .note, "syscalls[\(place)]",
+                "\(name) has several rules, and not all compare for equality: libseccomp 2.5.4 gets some such sets wrong, in "
+                    + "both directions, and with it runc, crun and podman")
         }
     }
 
@@ -221,7 +243,8 @@ private struct Linter {
         }
         func lets(_ action: UInt32?) -> Bool { action == 0x7fff_0000 || action == 0x7ffc_0000 }
         for name in ["clone3", "openat2", "faccessat2", "close_range", "statx"] {
-            guard let found = answer(name), !lets(found), found != 0x0005_0026, found & 0xffff_0000 != 0x7fc0_0000 else {
+            guard let found = answer(name), !lets(found), found != 0x0005_0026, found & 0xffff_0000 != 0x7fc0_0000
+            else {
                 continue
             }
             report(
@@ -273,7 +296,8 @@ private struct Linter {
             for (place, name) in entry.names.enumerated() where name == "socketcall" && narrowed.contains("socket") {
                 report(
                     .warning, "syscalls[\(index)].names[\(place)]",
-                    "socketcall makes any socket on i386, with arguments in memory: the conditions on socket do not hold there")
+                    "socketcall makes any socket on i386, with arguments in memory: the conditions on socket do not hold there"
+                )
             }
         }
     }
@@ -297,7 +321,8 @@ extension FilterLint {
                         "level": Node(.string(finding.level.rawValue)), "file": Node(.string(finding.problem.file)),
                         "line": finding.problem.mark.map { Node(.integer(Int64($0.line))) } ?? nil,
                         "column": finding.problem.mark.map { Node(.integer(Int64($0.column))) } ?? nil,
-                        "field": Node(.string(finding.problem.field)), "message": Node(.string(finding.problem.message)),
+                        "field": Node(.string(finding.problem.field)),
+                        "message": Node(.string(finding.problem.message)),
                     ]
                 }))
     }

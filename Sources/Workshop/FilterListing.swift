@@ -64,9 +64,13 @@ public struct FilterListing: Sendable {
                 index < parameters.count ? ArgumentNames.text(value, kind: parameters[index].kind) : nil
             }
             return Row(
-                architecture: entry, number: number, call: name, answer: actionName(answer), arguments: words.text(region))
+                architecture: entry, number: number, call: name, answer: actionName(answer),
+                arguments: words.text(region))
         }
     }
+
+    /// The program as the kernel loads it: an array of `struct sock_filter`.
+    public var bytes: [UInt8] { program.instructions.withUnsafeBytes { Array($0) } }
 
     /// The program, disassembled: as bpf_dbg and libseccomp's tools write it, with what the numbers mean.
     public func assembly() -> String {

@@ -32,13 +32,7 @@ public struct HeldOut: Sendable {
             let (held, kept) = Self.split(shuffled) { $0 % max(2, folds) == fold }
             guard !held.isEmpty, let merged = Recording.merging(kept) else { continue }
             let synthesis = try Synthesis(of: merged, base: base, options: options)
-            let program = try FilterCompiler.compile(synthesis.profile, for: machine)
-            let filter: FilterInterpreter
-            do throws(FilterInterpreter.BadProgram) {
-                filter = try FilterInterpreter(program)
-            } catch {
-                throw Problems([Problem(file: "synthesis", mark: nil, message: "\(error)")])
-            }
+            let filter = try synthesis.interpreter(for: machine)
             for recording in held {
                 let replay = Replay(recording, against: filter, on: machine)
                 tried += 1

@@ -74,6 +74,14 @@ public struct ProfileFile: Sendable {
     public func program(for machine: Architecture = .native) throws(Problems) -> FilterProgram {
         try FilterCompiler.compile(profile, file: file, source: document, reading: .runtime, for: machine)
     }
+
+    /// The compiled filter, to be asked outside of the kernel.
+    public func interpreter(for machine: Architecture = .native) throws(Problems) -> FilterInterpreter {
+        let program = try program(for: machine)
+        do throws(FilterInterpreter.BadProgram) {
+            return try FilterInterpreter(program)
+        } catch { throw Problems([Problem(file: file, mark: nil, message: "\(error)")]) }
+    }
 }
 
 /// Docker's form of a profile (moby, profiles/seccomp; podman's is the same with names of errnos beside their numbers).

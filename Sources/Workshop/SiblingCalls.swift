@@ -141,7 +141,8 @@ public enum SiblingCalls {
         ("rt_sigreturn", "the return from every signal"), ("restart_syscall", "the kernel's way to go on with a sleep"),
         ("clock_gettime", "fall-back of the vDSO"), ("getrandom", "fall-back of the vDSO"),
         ("brk", "the start of every program"), ("arch_prctl", "the start of every program"),
-        ("set_robust_list", "the start of every thread"), ("rseq", "the start of every thread"),
+        ("set_tid_address", "the start of every thread"), ("set_robust_list", "the start of every thread"),
+        ("rseq", "the start of every thread"),
     ]
 
     /// The names of the family of a call, itself among them.

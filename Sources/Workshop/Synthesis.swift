@@ -40,8 +40,8 @@ public struct Synthesis: Sendable {
     ///
     /// - Parameters:
     ///   - recording: what was seen.
-    ///   - base: the most that may be allowed: what it refuses stays refused with its answer, and what it allows by
-    ///     arguments keeps its own conditions. `nil`: what `ForbiddenCalls` knows is refused.
+    ///   - base: the most that may be allowed: a call that it refuses stays refused with its answer, and of one whose
+    ///     arguments it looks at no others are allowed. `nil`: what `ForbiddenCalls` knows is refused.
     /// - Throws: what is wrong with the base.
     public init(
         of recording: Recording, base: ProfileFile? = nil, options: Options = Options()
@@ -60,6 +60,11 @@ public struct Synthesis: Sendable {
         }
     }
 
+    /// The compiled profile, to be asked outside of the kernel.
+    public func interpreter(for machine: Architecture = .native) throws(Problems) -> FilterInterpreter {
+        try ProfileFile(reading: [UInt8](text.utf8), file: "synthesis").interpreter(for: machine)
+    }
+
     /// The file's text.
     public var text: String { document.json(pretty: true) + "\n" }
 }
@@ -69,10 +74,11 @@ struct BaseProfile {
     let profile: LinuxSeccomp
     /// The entries that name a call, by the call.
     private var entries: [String: [LinuxSyscall]] = [:]
+    private let filter: FilterInterpreter
 
     init(_ file: ProfileFile) throws(Problems) {
         profile = file.profile
-        _ = try file.rules()
+        filter = try file.interpreter()
         for entry in profile.syscalls { for name in entry.names { entries[name, default: []].append(entry) } }
     }
 
@@ -87,6 +93,16 @@ struct BaseProfile {
 
     /// Whether it looks at the call's arguments.
     func looks(at name: String) -> Bool { entries(of: name).contains { !$0.args.isEmpty } }
+
+    /// Whether it lets a call with these arguments through, whatever is in the bits that they do not tell.
+    func lets(_ name: String, _ scalars: [RecordedScalar]) -> Bool {
+        guard let number = CallTable.number(of: name) else { return false }
+        return [0, .max].allSatisfy { (junk: UInt64) in
+            var call = FilteredCall(number: number, arguments: [UInt64](repeating: junk, count: 6))
+            for scalar in scalars { call.arguments[Int(scalar.index)] = scalar.value | junk & ~scalar.mask }
+            return [0x7fff_0000, 0x7ffc_0000].contains(filter.run(call).action)
+        }
+    }
 
     /// What it answers a call that it does not let through.
     func refusal(of name: String) -> (LinuxSeccompAction, UInt32?) {
@@ -196,13 +212,14 @@ private struct Synthesizer {
         let total = max(1, recording.calls.reduce(0) { $0 + $1.count })
         for name in allowed {
             if let base, base.looks(at: name) {
-                // The base knows this call better than the recording: its conditions stay.
-                let entries = base.entries(of: name).map {
-                    LinuxSyscall(names: [name], action: $0.action, errnoRet: $0.errnoRet, args: $0.args)
+                guard let (comment, entries) = bounded(name, by: base) else {
+                    drop(name)
+                    refused[name] = "the base allows other arguments of it alone than those that were recorded"
+                    continue
                 }
-                add(name, "as in the base", entries)
-            } else if options.narrowsArguments, let entries = observed(name) {
-                add(name, "arguments that were seen, and their siblings", entries)
+                add(name, comment, entries)
+            } else if options.narrowsArguments, let combinations = observed(name) {
+                add(name, "arguments that were seen, and their siblings", rules(name, combinations))
             } else {
                 continue
             }
@@ -213,15 +230,44 @@ private struct Synthesizer {
         }
     }
 
-    private mutating func add(_ name: String, _ comment: String, _ entries: [LinuxSyscall]) {
+    private mutating func drop(_ name: String) {
         whole.remove(name)
         siblings.remove(name)
         forced.remove(name)
+    }
+
+    /// Of a call whose arguments the base looks at: what was seen and the base allows, else the base's own conditions if
+    /// they are of the kinds that all runtimes understand alike.
+    private mutating func bounded(_ name: String, by base: BaseProfile) -> (String, [LinuxSyscall])? {
+        if options.narrowsArguments, let combinations = observed(name) {
+            let inside = combinations.filter { base.lets(name, $0) }
+            if !inside.isEmpty { return ("arguments that were seen, as far as the base allows", rules(name, inside)) }
+        }
+        let own = base.entries(of: name).map {
+            LinuxSyscall(names: [name], action: $0.action, errnoRet: $0.errnoRet, args: $0.args)
+        }
+        func isPlain(_ entries: [LinuxSyscall]) -> Bool {
+            entries.allSatisfy { $0.args.allSatisfy { $0.op == .equalTo || $0.op == .maskedEqual } }
+        }
+        let allowing = own.filter { BaseProfile.lets($0.action) && !$0.args.isEmpty }
+        let isWhole = own.contains { BaseProfile.lets($0.action) && $0.args.isEmpty }
+        if isPlain(own) { return ("as in the base", own) }
+        return !isWhole && !allowing.isEmpty && isPlain(allowing) ? ("as in the base", allowing) : nil
+    }
+
+    private func rules(_ name: String, _ combinations: [[RecordedScalar]]) -> [LinuxSyscall] {
+        combinations.map { scalars in
+            LinuxSyscall(names: [name], action: .allow, args: scalars.map { Self.condition($0, name) })
+        }
+    }
+
+    private mutating func add(_ name: String, _ comment: String, _ entries: [LinuxSyscall]) {
+        drop(name)
         byArguments.append((names: [name], comment: comment, entries: entries))
     }
 
-    /// Rules for the combinations of arguments that were seen. `nil`: all arguments are allowed.
-    private mutating func observed(_ name: String) -> [LinuxSyscall]? {
+    /// The combinations of arguments that were seen, and their siblings. `nil`: nothing is known of them.
+    private mutating func observed(_ name: String) -> [[RecordedScalar]]? {
         let wanted = EnumerableArguments.of(name)
         if wanted.isEmpty { return nil }
         var combinations: [[RecordedScalar]] = []
@@ -250,9 +296,7 @@ private struct Synthesizer {
                 all.append(sibling)
             }
         }
-        return all.sorted { $0.map(\.value).lexicographicallyPrecedes($1.map(\.value)) }.map { scalars in
-            LinuxSyscall(names: [name], action: .allow, args: scalars.map { Self.condition($0, name) })
-        }
+        return all.sorted { $0.map(\.value).lexicographicallyPrecedes($1.map(\.value)) }
     }
 
     /// Equal, at the width that the kernel takes; where fewer bits were looked at, equal in those.

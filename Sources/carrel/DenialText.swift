@@ -40,8 +40,10 @@ func denialText(_ denial: Node, _ style: Style) -> String {
 }
 
 /// Writes a file whole, in place of what is there.
-func writeFile(_ path: String, _ text: String) throws(SessionError) {
-    do throws(SystemError) { try replaceFile(path, with: text.utf8, mode: 0o644) } catch {
+func writeFile(_ path: String, _ text: String) throws(SessionError) { try writeFile(path, [UInt8](text.utf8)) }
+
+func writeFile(_ path: String, _ bytes: [UInt8]) throws(SessionError) {
+    do throws(SystemError) { try replaceFile(path, with: bytes, mode: 0o644) } catch {
         throw SessionError("\(error)")
     }
 }

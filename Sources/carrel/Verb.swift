@@ -12,6 +12,7 @@ enum Verb: CaseIterable {
     case doctor
     case auditVerify, auditLog
     case seccompRecord, seccompExplain
+    case seccompMerge, seccompSynthesize, seccompDiff, seccompLint, seccompTest, seccompShow
     case completions, man, supervise
 
     /// The command of this name.
@@ -55,6 +56,12 @@ enum Verb: CaseIterable {
         case .auditLog: .auditLog
         case .seccompRecord: .seccompRecord
         case .seccompExplain: .seccompExplain
+        case .seccompMerge: .seccompMerge
+        case .seccompSynthesize: .seccompSynthesize
+        case .seccompDiff: .seccompDiff
+        case .seccompLint: .seccompLint
+        case .seccompTest: .seccompTest
+        case .seccompShow: .seccompShow
         case .completions: .completions
         case .man: .man
         case .supervise: .supervise
@@ -90,6 +97,12 @@ enum Verb: CaseIterable {
         case .auditLog: try printAudit(words)
         case .seccompRecord: try recordCalls(words)
         case .seccompExplain: try explainDenials(words)
+        case .seccompMerge: try mergeRecordings(words)
+        case .seccompSynthesize: try synthesize(words)
+        case .seccompDiff: try compareFilters(words)
+        case .seccompLint: try lintFilters(words)
+        case .seccompTest: try testFilter(words)
+        case .seccompShow: try showFilter(words)
         case .completions: try printCompletions(words)
         case .man: try printManual(words)
         case .supervise:
