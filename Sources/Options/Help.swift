@@ -16,11 +16,11 @@ extension Program {
             }
             if commands.isEmpty { continue }
             if family == nil { page.heading(group.title) } else { page.line("") }
-            page.terms(commands.map { ($0.name.description, plain($0.summary)) }, column: 18)
+            page.terms(commands.map { ($0.name.description, plain($0.summary)) }, column: 20)
         }
         if family == nil {
             page.heading("Options")
-            page.terms(root.visibleOptions.map { ($0.aligned, plain($0.help)) }, column: 18)
+            page.terms(root.visibleOptions.map { ($0.aligned, plain($0.help)) }, column: 20)
         }
         page.line("")
         page.line("\(name) \(family.map { $0 + " " } ?? "")COMMAND --help tells of a command.")

@@ -37,7 +37,7 @@ extension Command {
     static let seccompMerge = Command(
         "seccomp merge", in: seccompGroup, operands: [Operand("FILE", completing: .file, isRepeatable: true)],
         options: [.mergedFile, .below, .heldOut, .base, .json],
-        "Unite recordings, and tell what the next run may do that they have not",
+        "Unite recordings, and tell what they leave unseen",
         details: [
             """
             A FILE is a recording of `carrel seccomp record`, a merged one, or what `strace -f -o FILE` has written (with \
@@ -76,7 +76,7 @@ extension Command {
 
     static let seccompLint = Command(
         "seccomp lint", in: seccompGroup, operands: [Operand("FILE", completing: .file, isRepeatable: true)],
-        options: [.capability, .json], "Tell what is wrong or dangerous in filters, with the line and the reason",
+        options: [.capability, .json], "Tell what is wrong or dangerous in filters",
         details: ["Ends with 1 where there is more than notes."])
 
     static let seccompTest = Command(
