@@ -10,7 +10,7 @@ private let aSession = Operand("SESSION", completing: sessionNames)
 extension Command {
     static let egressCheck = Command(
         "egress check", in: doors, operands: [Operand("PROFILE", completing: profileNames), Operand("URL")],
-        options: [.method, .json], "Tell which rule of a profile decides about a request, and why",
+        options: [.method, .json], "Tell which rule decides about a request, and why",
         details: [
             """
             Nothing is sent and no name resolved. Ends with 0 where the request would go out, with 1 where it would not. \
