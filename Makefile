@@ -17,43 +17,54 @@ STATIC := --static-swift-stdlib -Xswiftc -static-executable -c release --scratch
 EMBEDDED := -enable-experimental-feature Embedded -parse-as-library -wmo -Osize -I Sources/CSyscalls/include \
 	-Xclang-linker -static -Xclang-linker -Wl,--gc-sections -module-name carrel_init
 
-.PHONY: build demo test bench install uninstall lint clean build-packages demo-packages test-packages
+.PHONY: all build gateway demo test bench install uninstall lint clean FORCE build-packages demo-packages test-packages
+
+all: build gateway
 
 build: build-packages bin/carrel-init
 	@$(SWIFT) build $(STATIC) --product carrel
 	@$(SWIFT) build $(STATIC) --product carrel-oci
 	@for name in carrel carrel-oci; do install -m 755 .build-static/release/$$name bin/$$name && strip bin/$$name; done
 
+# NIO, BoringSSL and the certificates take minutes when cold; the launcher is built without them.
+gateway: build-packages bin/carrel-gateway
+
+GATEWAY := -c release --static-swift-stdlib --scratch-path .build-gateway --product carrel-gateway
+bin/carrel-gateway: FORCE
+	@mkdir -p bin
+	@$(SWIFT) build $(GATEWAY)
+	@install -m 755 .build-gateway/release/carrel-gateway $@ && strip $@
+
 bin/carrel-init: Sources/carrel-init/main.swift Sources/Container/InitLoop.swift $(wildcard Sources/CSyscalls/include/*.h)
 	@mkdir -p bin
 	@swiftc $(EMBEDDED) $(filter %.swift,$^) -o $@ 2>&1 | { grep -v "argument unused during compilation" || true; }
 	@strip $@ && chmod 755 $@
 
-demo: build demo-packages
+demo: build gateway demo-packages
 	@Tests/Demo/demo
 
-test: build test-packages
+test: build gateway test-packages
 	@$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
 	@$(SWIFT) build --build-tests -Xswiftc -warnings-as-errors
 	@CARREL_BIN=$(CURDIR)/bin/carrel $(SWIFT) test --skip-build
 	@CARREL_TEST_BINARY=$(CURDIR)/.build/debug/carrelPackageTests.xctest Tests/VM/run
 
-bench: build test-packages
+bench: build gateway test-packages
 	@Tests/Benchmarks/bench
 
-install: build
+install: build gateway
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/carrel $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 bin/carrel bin/carrel-oci bin/carrel-init $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/carrel bin/carrel-oci bin/carrel-init bin/carrel-gateway $(DESTDIR)$(PREFIX)/bin
 	bin/carrel man --into $(DESTDIR)$(PREFIX)/share/man/man1
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	bin/carrel completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/carrel
 	bin/carrel completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carrel
 	bin/carrel completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carrel.fish
-	cp -r Profiles/session Profiles/seccomp $(DESTDIR)$(PREFIX)/share/carrel
+	cp -r Profiles/session Profiles/seccomp $(wildcard Profiles/egress Profiles/prices) $(DESTDIR)$(PREFIX)/share/carrel
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/bin/carrel $(DESTDIR)$(PREFIX)/bin/carrel-oci $(DESTDIR)$(PREFIX)/bin/carrel-init $(DESTDIR)$(PREFIX)/share/carrel \
+	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/bin/,carrel carrel-oci carrel-init carrel-gateway) $(DESTDIR)$(PREFIX)/share/carrel \
 		$(DESTDIR)$(PREFIX)/share/man/man1/carrel*.1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions/carrel \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carrel $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carrel.fish
 
@@ -61,7 +72,7 @@ lint:
 	@$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
 
 clean:
-	rm -rf bin .build .build-static
+	rm -rf bin .build .build-static .build-gateway
 
 # Installs what of a list of packages is missing; says so, and what to do where that needs root.
 define packages

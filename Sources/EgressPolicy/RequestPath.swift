@@ -110,7 +110,7 @@ public struct RequestPathPattern: Hashable, Sendable, CustomStringConvertible {
     /// Whether every path is meant.
     var isEverything: Bool { description == "/**" }
 
-    func matches(_ path: RequestPath) -> Bool {
+    package func matches(_ path: RequestPath) -> Bool {
         if isEverything { return true }
         return !path.hasEmptySteps && Self.match(steps[...], path.steps[...])
     }

@@ -57,6 +57,18 @@ public func listenLocal(at path: String, mode: mode_t, backlog: Int32 = 128) thr
     }
 }
 
+/// Takes the next connection of a listening socket (accept4(2)); close-on-exec, and not blocking where asked.
+public func acceptConnection(_ listener: FileDescriptor, nonBlocking: Bool = false) throws(SystemError)
+    -> FileDescriptor
+{
+    let flags = Int(SOCK_CLOEXEC.rawValue) | (nonBlocking ? Int(SOCK_NONBLOCK.rawValue) : 0)
+    return FileDescriptor(
+        rawValue: Int32(
+            try retrying("accept4") {
+                carrel_syscall(Int(SYS_accept4), Int(listener.rawValue), 0, 0, flags, 0, 0)
+            }))
+}
+
 /// Who is at the other end of a Unix socket, as it was when it connected or listened (`SO_PEERCRED`, unix(7)).
 public func peerCredentials(of descriptor: FileDescriptor) throws(SystemError) -> (pid: pid_t, uid: uid_t) {
     // struct ucred: pid, uid, gid.

@@ -1,0 +1,548 @@
+import EgressPolicy
+import Metering
+import NIOCore
+
+/// The side of an exchange that a client sees: an HTTP/1.1 connection, or a stream of HTTP/2.
+protocol ExchangeClient: AnyObject {
+    func respond(_ head: ResponseHead, framing: BodyFraming)
+    func respondBody(_ part: ByteBuffer)
+    /// - Parameter close: whether nothing more may come on this connection.
+    func respondEnd(close: Bool)
+    func respondContinue()
+    /// Ends the response where it is: what was sent is not all.
+    func abortResponse()
+    /// The client's own channel, when it becomes a tunnel; with what was read of it already.
+    func releaseChannel(after head: ResponseHead) -> (channel: any Channel, rest: ByteBuffer)?
+    /// More of the request's body is wanted.
+    func resumeRequest()
+    var canTakeResponse: Bool { get }
+}
+
+/// One request and its response: decided, checked, sent with the credential, watched on the way back, logged.
+///
+/// Nothing goes upstream before the policy has allowed it, the first bytes of its body have been read without an error
+/// of framing, its record stands in the log, and the upstream has proven its name. All on the session's event loop.
+final class Exchange: UpstreamReader, SessionMember {
+    let session: EgressSession
+    let head: RequestHead
+    let destination: Upstream
+    let client: any ExchangeClient
+
+    var allowed: AllowedRequest?
+    var path = ""
+    var query: String?
+    var entry: RequestEntry
+    let began = NIODeadline.now()
+    private var firstByteAt: NIODeadline?
+    private var lastMoved = NIODeadline.now()
+
+    /// The body as far as it waits for being sent.
+    private var collected = ByteBuffer()
+    private var collectedWhole = false
+    /// Whether the body is needed whole before it is decided.
+    private var needsWhole = false
+    private var received = 0
+    private var sentUp = 0
+    private var sentDown = 0
+
+    private enum State {
+        case collecting
+        /// Waits for the log and the connection.
+        case dispatching
+        case sending
+        case over
+    }
+    private var state = State.collecting
+    private var connection: UpstreamConnection?
+    /// Whether its record was handed to the log, and whether it stands there.
+    private var isRecorded = false
+    private var isLogged = false
+    private var sendsChunks = false
+    private var hasHead = false
+    private var responseFraming = BodyFraming.none
+
+    var credential: Credential?
+    private var tripwire = Tripwire(SecretText([]))
+    private var scrubber = Scrubber(SecretText([]))
+    var metered: MeteredExchange?
+
+    /// The most of a body that is collected before the upstream is dialled.
+    static let firstPart = 64 << 10
+
+    init(_ session: EgressSession, _ head: RequestHead, to destination: Upstream, client: any ExchangeClient) {
+        self.session = session
+        self.head = head
+        self.destination = destination
+        self.client = client
+        entry = RequestEntry(
+            phase: .request, id: session.nextRequestID(), session: session.id, tenant: session.tenant,
+            method: head.method, host: destination.host.text, port: destination.port)
+    }
+
+    private var limits: GatewayLimits { session.gateway.limits }
+
+    // MARK: The decision
+
+    /// Decides by the head. Body parts come after it, if the exchange is not over by then.
+    func begin(path: String, query: String?) {
+        session.requests += 1
+        session.join(self)
+        do throws(HTTPRefusal) {
+            try decide(path, query)
+        } catch {
+            refuse(Refusal(error))
+            return
+        }
+        if head.expectsContinue { client.respondContinue() }
+    }
+
+    private func decide(_ raw: String, _ query: String?) throws(HTTPRefusal) {
+        entry.path = raw
+        let path: RequestPath
+        do throws(EgressPolicyError) {
+            path = try RequestPath(raw)
+        } catch {
+            throw HTTPRefusal(error.kind == .malformed ? 400 : 403, error.message)
+        }
+        self.path = path.text
+        self.query = query
+        entry.path = path.text
+        let decision = session.policy.request(
+            RequestFacts(
+                host: destination.host, port: destination.port, scheme: destination.isTLS ? .https : .http,
+                method: head.method, path: raw, query: query, isWebSocket: head.isWebSocket))
+        guard case .allow(let allowed) = decision else {
+            if case .refuse(let reason) = decision { throw HTTPRefusal(403, reason) }
+            return
+        }
+        self.allowed = allowed
+        entry.rule = allowed.rule
+        try checkTripwire(raw, query, allowed)
+        try checkCapacity()
+        credential = try credential(for: allowed, path)
+        entry.credential = credential?.definition.name
+        try checkBody(allowed)
+    }
+
+    /// The dummy where it does not belong is a program that tries out what it found.
+    private func checkTripwire(_ raw: String, _ query: String?, _ allowed: AllowedRequest) throws(HTTPRefusal) {
+        tripwire = Tripwire(session.tripwire(except: allowed.credential))
+        let places = [raw, query ?? ""] + head.fields.list.map(\.value)
+        for place in places {
+            if tripwire.secrets.isFound(in: place)
+                || tripwire.secrets.isFound(in: String(decoding: percentDecoded(Array(place.utf8)), as: UTF8.self))
+            {
+                trip()
+                throw HTTPRefusal(403, "a dummy credential where it does not belong")
+            }
+        }
+    }
+
+    private func trip() {
+        session.gateway.metrics.tripped()
+        let detail = "the session's dummy credential was in a request to \(destination.host)"
+        session.loop.execute { [session] in session.stop(GatewayDecision(.end, .tripwire, detail: detail)) }
+    }
+
+    private func checkCapacity() throws(HTTPRefusal) {
+        if let stopped = session.stopped {
+            throw HTTPRefusal(stopped.reason == .budget ? 402 : 503, "egress is stopped: \(stopped.detail)")
+        }
+        if session.requests > limits.requests {
+            throw HTTPRefusal(503, "more than \(limits.requests) requests at once")
+        }
+        if let after = session.gateway.rateExceeded(session) {
+            throw HTTPRefusal(429, "more requests than the rate allows; again in \(after / 1_000_000) ms")
+        }
+    }
+
+    private func credential(
+        for allowed: AllowedRequest, _ path: RequestPath
+    ) throws(HTTPRefusal) -> Credential? {
+        guard let name = allowed.credential else { return nil }
+        guard let credential = session.gateway.credentials[name] else {
+            if allowed.credentialIsOptional { return nil }
+            throw HTTPRefusal(503, "the credential \(name) is not in the gateway's configuration")
+        }
+        guard destination.isTLS,
+            credential.definition.isBound(
+                tenant: session.tenant, host: destination.host, method: head.method, path: path)
+        else {
+            if allowed.credentialIsOptional { return nil }
+            throw HTTPRefusal(403, "the credential \(name) is not bound to this request")
+        }
+        return credential
+    }
+
+    private func checkBody(_ allowed: AllowedRequest) throws(HTTPRefusal) {
+        let most = allowed.maxRequestBytes ?? limits.requestBytes
+        if case .length(let count) = head.framing, count > most {
+            throw HTTPRefusal(413, "a body of more than \(most) bytes")
+        }
+        needsWhole = allowed.isMessagesAPI || allowed.pushPolicy != nil
+        if needsWhole, let coding = head.fields["content-encoding"], coding.lowercased() != "identity" {
+            throw HTTPRefusal(415, "a body that has to be read, in the coding \(coding)")
+        }
+    }
+
+    // MARK: The request's body
+
+    /// Whether the client's side should read on.
+    var wantsRequestBytes: Bool {
+        switch state {
+        case .collecting: true
+        case .dispatching: collected.readableBytes < Self.firstPart
+        case .sending: connection?.isWritable ?? false
+        case .over: false
+        }
+    }
+
+    var isOver: Bool { if case .over = state { true } else { false } }
+
+    func requestBody(_ part: ByteBuffer) {
+        guard !isOver, let allowed else { return }
+        lastMoved = .now()
+        received += part.readableBytes
+        if tripwire.isTouched(by: part) {
+            trip()
+            return refuse(Refusal(403, "a dummy credential where it does not belong"))
+        }
+        let most = allowed.maxRequestBytes ?? limits.requestBytes
+        if received > most { return refuse(Refusal(413, "a body of more than \(most) bytes")) }
+        if case .sending = state, let connection {
+            return send(part, over: connection, isLast: false)
+        }
+        session.bufferedBytes += part.readableBytes
+        collected.writeImmutableBuffer(part)
+        if session.bufferedBytes > limits.bufferedBytes {
+            return refuse(Refusal(503, "more than \(limits.bufferedBytes) bytes of requests wait for being sent"))
+        }
+        if case .collecting = state, !needsWhole, collected.readableBytes >= Self.firstPart { dispatch() }
+    }
+
+    func requestEnd() {
+        guard !isOver else { return }
+        switch state {
+        case .collecting:
+            collectedWhole = true
+            dispatch()
+        case .dispatching: collectedWhole = true
+        case .sending:
+            if let connection { send(ByteBuffer(), over: connection, isLast: true) }
+        case .over: break
+        }
+    }
+
+    /// The rest of the request cannot be read: what was sent of it is cut off.
+    func requestFailed(_ refusal: HTTPRefusal) { refuse(Refusal(refusal)) }
+
+    func clientGone() {
+        guard !isOver else { return }
+        finish(status: nil, refusal: nil, aborted: true)
+    }
+
+    // MARK: Sending
+
+    private func dispatch() {
+        state = .dispatching
+        if let push = allowed?.pushPolicy, let why = refusalOfPush(Array(collected.readableBytesView), push) {
+            return refuse(Refusal(403, why))
+        }
+        if allowed?.isMessagesAPI == true {
+            do throws(MeteredRefusal) {
+                try reserve()
+            } catch {
+                if let decision = error.decision {
+                    session.loop.execute { [session] in session.stop(decision) }
+                }
+                return refuse(error.refusal)
+            }
+        }
+        session.countAllowed(rule: allowed?.rule ?? "")
+        if session.policy.logBodies, metered != nil { entry.requestBody = Array(collected.readableBytesView) }
+        let written = session.loop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenComplete { result in
+            switch result {
+            case .success:
+                self.isLogged = true
+                self.sendIfReady()
+            case .failure(let error): self.logFailed(error)
+            }
+        }
+        isRecorded = true
+        session.gateway.journal.append(entry, written)
+        session.pool.acquire(destination) { result in
+            switch result {
+            case .success(let connection):
+                guard case .dispatching = self.state else { return self.session.pool.give(connection) }
+                self.connection = connection
+                self.entry.timings.append(("connected", self.elapsed))
+                self.sendIfReady()
+            case .failure(let error): self.upstreamFailed(error)
+            }
+        }
+    }
+
+    private var elapsed: UInt64 { UInt64((NIODeadline.now() - began).nanoseconds) }
+
+    private func logFailed(_ error: any Error) {
+        guard !isOver else { return }
+        let detail = "the request log cannot be written: \(error)"
+        session.stop(GatewayDecision(.end, .log, detail: detail))
+        refuse(Refusal(503, detail))
+    }
+
+    private func reserve() throws(MeteredRefusal) {
+        let body = Array(collected.readableBytesView)
+        let exchange = try MeteredExchange(
+            session, method: head.method, path: path, body: body, rules: allowed?.bodyRules)
+        session.bufferedBytes += exchange.upstreamBody.count - collected.readableBytes
+        collected = ByteBuffer(bytes: exchange.upstreamBody)
+        metered = exchange
+    }
+
+    private func sendIfReady() {
+        guard case .dispatching = state, isLogged, let connection else { return }
+        state = .sending
+        session.bufferedBytes -= collected.readableBytes
+        var fields = head.fields.forwarded(dropping: Self.dropped)
+        var query = query
+        if let credential {
+            credential.write(into: &fields, query: &query)
+            scrubber = Scrubber(credential.spellings)
+            // What is compressed cannot be searched for the credential.
+            fields.remove { $0 == "accept-encoding" }
+            fields.append("accept-encoding", "identity")
+        }
+        var message = session.gateway.allocator.buffer(capacity: 1024 + collected.readableBytes)
+        let target = query.map { "\(path)?\($0)" } ?? path
+        message.writeString("\(head.method) \(target) HTTP/1.1\r\nhost: \(hostField)\r\n")
+        fields.write(into: &message)
+        if head.isWebSocket { message.writeStaticString("connection: upgrade\r\nupgrade: websocket\r\n") }
+        sendsChunks = false
+        if collectedWhole {
+            if head.framing != .none || ["POST", "PUT", "PATCH"].contains(head.method) {
+                message.writeString("content-length: \(collected.readableBytes)\r\n")
+            }
+        } else if case .length(let count) = head.framing {
+            message.writeString("content-length: \(count)\r\n")
+        } else {
+            sendsChunks = true
+            message.writeStaticString("transfer-encoding: chunked\r\n")
+        }
+        message.writeStaticString("\r\n")
+        if sendsChunks { message.writeChunk(collected) } else { message.writeImmutableBuffer(collected) }
+        count(up: collected.readableBytes)
+        collected = ByteBuffer()
+        connection.send(
+            message, method: head.method, mayUpgrade: head.isWebSocket, isWhole: collectedWhole, to: self)
+        if !collectedWhole { client.resumeRequest() }
+    }
+
+    /// What a client says of itself, and what is written anew.
+    private static let dropped: Set<String> = [
+        "host", "content-length", "expect", "authorization", "x-api-key", "cookie", "proxy-authorization",
+    ]
+
+    private var hostField: String {
+        destination.port == (destination.isTLS ? 443 : 80)
+            ? destination.host.text : "\(destination.host):\(destination.port)"
+    }
+
+    private func send(_ part: ByteBuffer, over connection: UpstreamConnection, isLast: Bool) {
+        count(up: part.readableBytes)
+        guard sendsChunks else { return connection.sendBody(part, isLast: isLast) }
+        var message = session.gateway.allocator.buffer(capacity: part.readableBytes + 16)
+        if part.readableBytes > 0 { message.writeChunk(part) }
+        if isLast { message.writeStaticString("0\r\n\r\n") }
+        connection.sendBody(message, isLast: isLast)
+    }
+
+    private func count(up: Int = 0, down: Int = 0) {
+        sentUp += up
+        sentDown += down
+        session.count(up: up, down: down)
+    }
+
+    // MARK: The response
+
+    var wantsUpstreamBytes: Bool { !isOver && client.canTakeResponse }
+
+    func upstreamWritable() { if !isOver { client.resumeRequest() } }
+
+    func clientWritable() { if case .sending = state { connection?.resume() } }
+
+    func upstreamHead(_ response: ResponseHead, framing: BodyFraming) {
+        lastMoved = .now()
+        firstByteAt = lastMoved
+        entry.timings.append(("first-byte", elapsed))
+        hasHead = true
+        entry.status = response.status
+        metered?.response(response)
+        var answer = response
+        answer.fields = response.fields.forwarded(dropping: ["content-length", "alt-svc"])
+        if let credential { answer.fields.mapValues { credential.spellings.covered($0) } }
+        responseFraming = framing
+        if case .none = framing, let length = response.fields["content-length"], head.method == "HEAD" {
+            answer.fields.append("content-length", length)
+        }
+        client.respond(answer, framing: framing)
+    }
+
+    func upstreamBody(_ part: ByteBuffer) {
+        guard !isOver else { return }
+        lastMoved = .now()
+        count(down: part.readableBytes)
+        let most = allowed?.maxResponseBytes ?? limits.responseBytes
+        if sentDown > most { return upstreamFailed(HTTPRefusal(502, "a response of more than \(most) bytes")) }
+        if let refusal = metered?.received(part) {
+            client.respondBody(ByteBuffer(bytes: BillingError.sseError(refusal)))
+            let decision = refusal.decision
+            finish(status: entry.status, refusal: refusal.description, aborted: true)
+            client.abortResponse()
+            return session.stop(decision)
+        }
+        let passed = scrubber.scrub(part)
+        if passed.readableBytes > 0 { client.respondBody(passed) }
+    }
+
+    func upstreamEnd() {
+        guard !isOver else { return }
+        if let rest = scrubber.finish() { client.respondBody(rest) }
+        // The upstream may answer before it has the whole request; nobody reads the rest then.
+        let isWhole = collectedWhole || head.framing == .none || sentUp >= (head.framing.length ?? .max)
+        // It gives itself back to the pool.
+        connection = nil
+        finish(status: entry.status, refusal: nil, aborted: false)
+        client.respondEnd(close: !isWhole && !requestWasRead)
+    }
+
+    /// Set by the client's side when it has read the whole request.
+    var requestWasRead = false
+
+    func upstreamSwitched(_ response: ResponseHead, _ connection: UpstreamConnection, _ rest: ByteBuffer) {
+        guard !isOver else { return connection.close() }
+        var answer = response
+        answer.fields = response.fields.forwarded()
+        if let credential { answer.fields.mapValues { credential.spellings.covered($0) } }
+        answer.fields.append("connection", "upgrade")
+        answer.fields.append("upgrade", "websocket")
+        entry.status = 101
+        guard session.tunnels < limits.tunnels, let upstream = connection.release() else {
+            connection.close()
+            return refuse(Refusal(503, "more than \(limits.tunnels) tunnels at once"))
+        }
+        self.connection = nil
+        guard let (channel, early) = client.releaseChannel(after: answer) else {
+            upstream.close(promise: nil)
+            return finish(status: nil, refusal: nil, aborted: true)
+        }
+        var entry = entry
+        entry.phase = .response
+        over()
+        Tunnel.start(session, channel, upstream, early: early, late: rest, entry: entry, began: began)
+    }
+
+    func upstreamFailed(_ error: any Error) {
+        guard !isOver else { return }
+        connection = nil
+        if hasHead {
+            finish(status: entry.status, refusal: "the response broke off: \(told(error))", aborted: true)
+            client.abortResponse()
+        } else {
+            refuse(refusal(for: error))
+        }
+    }
+
+    private func told(_ error: any Error) -> String { (error as? HTTPRefusal)?.reason ?? "\(error)" }
+
+    private func refusal(for error: any Error) -> Refusal {
+        switch error {
+        case let error as ResolveError: error.refusal
+        case let error as HTTPRefusal: Refusal(502, "the upstream's answer is not one: \(error.reason)")
+        default: Refusal(502, "\(destination.host) cannot be asked: \(error)")
+        }
+    }
+
+    // MARK: The end
+
+    /// Answers in the upstream's place.
+    private func refuse(_ refusal: Refusal) {
+        guard !isOver else { return }
+        finish(status: refusal.status, refusal: refusal.reason, aborted: true)
+        if hasHead { return client.abortResponse() }
+        client.refuse(refusal, close: !requestWasRead)
+    }
+
+    private func finish(status: Int?, refusal: String?, aborted: Bool) {
+        connection?.close()
+        connection = nil
+        let wasSent: Bool
+        if case .sending = state { wasSent = true } else { wasSent = false }
+        // Where the request's own record was not written yet, this is it.
+        entry.phase = isRecorded ? .response : .request
+        entry.status = status
+        entry.refusal = refusal
+        entry.bytesUp = UInt64(sentUp)
+        entry.bytesDown = UInt64(sentDown)
+        entry.timings.append(("end", elapsed))
+        if let outcome = metered?.finish(aborted: aborted, wasSent: wasSent) {
+            entry.messages = outcome
+            session.countCharge(outcome)
+        }
+        entry.requestBody = nil
+        entry.responseBody = metered?.responseCopy
+        if refusal != nil, !isRecorded { session.countDenied(entry.rule ?? "\(status ?? 0)") }
+        session.gateway.metrics.finished(
+            nanoseconds: Int64(elapsed), firstByte: firstByteAt.map { ($0 - began).nanoseconds }, up: sentUp,
+            down: sentDown)
+        session.gateway.journal.append(entry, nil)
+        over()
+    }
+
+    private func over() {
+        if case .sending = state {} else { session.bufferedBytes -= collected.readableBytes }
+        collected = ByteBuffer()
+        state = .over
+        session.requests -= 1
+        session.leave(self)
+    }
+
+    // MARK: Time
+
+    func sweep(_ now: NIODeadline) {
+        switch state {
+        case .collecting:
+            if lastMoved + limits.bodyTimeout < now { refuse(Refusal(408, "the body did not come")) }
+        case .sending, .dispatching:
+            if lastMoved + limits.responseTimeout < now { upstreamFailed(HTTPRefusal(504, "no answer in time")) }
+        case .over: break
+        }
+    }
+
+    func closeNow() {
+        guard !isOver else { return }
+        finish(status: nil, refusal: "the session's egress ended", aborted: true)
+        client.abortResponse()
+    }
+}
+
+extension BodyFraming {
+    var length: Int? { if case .length(let count) = self { count } else { nil } }
+}
+
+extension ExchangeClient {
+    /// Answers with a refusal in words.
+    func refuse(_ refusal: Refusal, close: Bool) {
+        let body =
+            refusal.body
+            ?? Array(
+                "{\"error\":{\"type\":\"carrel_egress\",\"message\":\(jsonText(refusal.reason))}}\n".utf8)
+        var fields = HeaderFields(refusal.fields)
+        if !fields.contains("content-type") { fields.append("content-type", "application/json") }
+        fields.append("x-carrel-egress", "refused")
+        respond(ResponseHead(status: refusal.status, fields: fields), framing: .length(body.count))
+        respondBody(ByteBuffer(bytes: body))
+        respondEnd(close: close)
+    }
+}

@@ -1,0 +1,202 @@
+import Documents
+import EgressPolicy
+import Glibc
+import Metering
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+import NIOSSL
+import Records
+import Syscalls
+import SystemPackage
+
+/// The egress gateway of one state directory: what all its sessions share.
+final class Gateway: Sendable {
+    let places: GatewayPlaces
+    let limits: GatewayLimits
+    let authority: CertificateAuthority
+    let credentials: CredentialStore
+    let budgets: BudgetBook
+    let prices: PriceTable
+    let unknownModels: UnknownModelPolicy
+    let rates = RateLimiter()
+    let tenantRates: [String: Metering.RequestRate]
+    let journal: RequestJournal
+    let metrics = Metrics()
+    let resolver: Resolver
+    /// How upstreams have to prove who they are: by the host's authorities, to their names.
+    let upstreamTLS: NIOSSLContext
+    let group: MultiThreadedEventLoopGroup
+    let allocator = ByteBufferAllocator()
+    private let configPath: String?
+    private let sessions = NIOLockedValueBox<[String: EgressSession]>([:])
+    private let draining = NIOLockedValueBox(false)
+
+    /// Opens everything that serving needs, in the directory `<state>/gateway`.
+    ///
+    /// - Parameter lookUp: what is asked in the place of the host's resolver.
+    init(
+        state: String, config: GatewayConfig, configPath: String? = nil, threads: Int = usableProcessors(),
+        lookUp: (@Sendable (HostName, any EventLoop) -> EventLoopFuture<[IPAddress]>)? = nil
+    ) throws {
+        places = GatewayPlaces(state: state)
+        try makeDirectories(places.directory, mode: 0o700)
+        self.configPath = configPath
+        limits = config.limits
+        unknownModels = config.unknownModels
+        tenantRates = config.rates
+        authority = try CertificateAuthority(directory: places.directory)
+        credentials = try CredentialStore(config.credentials, directory: places.directory)
+        prices = try Self.priceTable(config.prices)
+        do throws(BudgetFailure) {
+            budgets = try BudgetBook(
+                directory: places.directory + "/budgets", host: config.hostBudget, tenants: config.tenantBudgets)
+        } catch {
+            throw GatewayError("the budgets cannot be opened: \(error)")
+        }
+        let store = credentials
+        journal = RequestJournal(RequestLog(places.requests, bodies: places.directory + "/bodies")) {
+            store.all.map { Array($0.secret.utf8) }
+        }
+        resolver = Resolver(overrides: config.resolve, lookUp: lookUp)
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.minimumTLSVersion = .tlsv12
+        tls.applicationProtocols = ["http/1.1"]
+        if let trust = config.trust { tls.additionalTrustRoots = [.file(trust)] }
+        upstreamTLS = try NIOSSLContext(configuration: tls)
+        group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
+    }
+
+    private static func priceTable(_ path: String?) throws -> PriceTable {
+        var places = path.map { [$0] } ?? []
+        if path == nil {
+            let program =
+                (try? readLink("/proc/self/exe"))?.split(separator: "/").dropLast().joined(separator: "/") ?? ""
+            places = ["/../Profiles", "/../share/carrel"].map { "/\(program)\($0)/prices/anthropic.json" }
+        }
+        guard let found = places.first(where: { exists($0) }) else {
+            throw GatewayError(
+                "no price table at \(places.joined(separator: " or "))", fix: "set prices: in gateway.yaml")
+        }
+        return try PriceTable(Node.parse(try readFile(found), file: found), file: found)
+    }
+
+    // MARK: Sessions
+
+    /// Takes a session in, in the place of one of its name.
+    func open(
+        _ open: OpenSession, _ descriptors: [SystemPackage.FileDescriptor],
+        notify: @escaping @Sendable (ControlEvent) -> Void
+    ) throws -> EgressSession {
+        let policy = try EgressPolicy(open.policy)
+        try checkCredentials(policy)
+        do throws(BudgetFailure) {
+            try budgets.open(session: open.session, tenant: open.tenant, budget: SessionBudget(policy.budget))
+        } catch {
+            throw GatewayError("the budgets cannot be written: \(error)")
+        }
+        let session = EgressSession(open, policy: policy, loop: group.next(), gateway: self, notify: notify)
+        let old = sessions.withLockedValue { $0.updateValue(session, forKey: open.session) }
+        if let old { old.loop.execute { old.close() } }
+        do {
+            try session.loop.flatSubmit { session.start(Array(zip(open.listeners, descriptors))) }.wait()
+        } catch {
+            close(session)
+            throw GatewayError("the session's listeners cannot be used: \(error)")
+        }
+        return session
+    }
+
+    /// What a policy needs and the configuration does not have.
+    func checkCredentials(_ policy: EgressPolicy) throws(GatewayError) {
+        for rule in policy.rules where !rule.credentialIsOptional {
+            if let name = rule.credential, credentials[name] == nil {
+                throw GatewayError(
+                    "rule \(rule.id) needs the credential \(name), which the gateway does not have",
+                    fix: "add it below credentials: in \(configPath ?? "gateway.yaml"), then kill -HUP the gateway")
+            }
+        }
+    }
+
+    func close(_ session: EgressSession) {
+        sessions.withLockedValue { if $0[session.id] === session { $0[session.id] = nil } }
+        session.loop.execute { session.close() }
+    }
+
+    func session(_ id: String) -> EgressSession? { sessions.withLockedValue { $0[id] } }
+
+    var sessionCount: Int { sessions.withLockedValue { $0.count } }
+
+    /// Closes what sessions have open, now; what they ask for next is decided as ever.
+    func closeMatching(session: String?, tenant: String?) -> Int {
+        let matching = sessions.withLockedValue { all in
+            all.values.filter { (session == nil || $0.id == session) && (tenant == nil || $0.tenant == tenant) }
+        }
+        for session in matching { session.loop.execute { session.closeMembers() } }
+        return matching.count
+    }
+
+    /// Nanoseconds after which a request is allowed, where there were too many of late.
+    func rateExceeded(_ session: EgressSession) -> UInt64? {
+        let now = monotonicNanoseconds()
+        if let rate = session.policy.rate {
+            let own = Metering.RequestRate(requests: UInt64(rate.requests), nanoseconds: UInt64(rate.interval))
+            if let wait = rates.take(session.id, own, now: now) { return wait }
+        }
+        guard let rate = tenantRates[session.tenant] ?? tenantRates["*"] else { return nil }
+        return rates.take("tenant \(session.tenant)", rate, now: now)
+    }
+
+    // MARK: The whole
+
+    /// Reads the credentials again (SIGHUP).
+    func reload() throws { try credentials.reload(GatewayConfig(path: configPath).credentials) }
+
+    var isDraining: Bool { draining.withLockedValue { $0 } }
+
+    /// Lets what is under way come to its end, for a time, and closes everything.
+    func drain(for seconds: Int) {
+        draining.withLockedValue { $0 = true }
+        let end = monotonicNanoseconds() + UInt64(seconds) * 1_000_000_000
+        while monotonicNanoseconds() < end {
+            let busy = sessions.withLockedValue { Array($0.values) }.contains { session in
+                (try? session.loop.submit { session.requests > 0 }.wait()) ?? false
+            }
+            if !busy { break }
+            _ = try? poll([], timeout: 50)
+        }
+        for session in sessions.withLockedValue({ Array($0.values) }) {
+            sessions.withLockedValue { $0[session.id] = nil }
+            _ = try? session.loop.submit { session.close() }.wait()
+        }
+        journal.close()
+        try? budgets.synchronise()
+        try? group.syncShutdownGracefully()
+    }
+
+    /// How the gateway is, for an operator.
+    var status: Node {
+        let sessions = self.sessions.withLockedValue { $0.values.map { ($0.id, $0.tenant, $0.profile) } }
+        return [
+            "pid": Node(.integer(Int64(getpid()))),
+            "sessions": Node(
+                .sequence(
+                    sessions.sorted { $0.0 < $1.0 }.map {
+                        ["session": Node(.string($0.0)), "tenant": Node(.string($0.1)), "profile": Node(.string($0.2))]
+                    })),
+            "prices": Node(.string(prices.digest)), "log": journal.failure.map { Node(.string("\($0)")) } ?? "ok",
+            "credentials": Node(.sequence(credentials.names.map { Node(.string($0)) })),
+        ]
+    }
+}
+
+extension SessionBudget {
+    /// What a policy says of money, in the book's units.
+    fileprivate init(_ budget: EgressBudget?) {
+        self.init()
+        guard let budget else { return }
+        limits = BudgetLimits(nanodollars: budget.microdollars.map { $0 * 1000 }, tokens: budget.tokens)
+        soft = UInt64(budget.softPercent)
+        atLimit = budget.atLimit == .pause ? .pause : .end
+    }
+}

@@ -1,0 +1,160 @@
+import Documents
+import EgressPolicy
+import Foundation
+import Syscalls
+import SystemPackage
+import Testing
+
+@testable import Egress
+
+@Suite("Bounds of a session", .serialized)
+struct BoundsTests {
+    @Test("a thousand half-sent heads: the session's own new connections are turned away, and those are closed in time")
+    func slowloris() throws {
+        try atDesk(change: {
+            $0.connections = 100
+            $0.headTimeout = .seconds(2)
+        }) { desk throws in
+            let before = try desk.proxy()
+            before.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(before.answer()?.status == 200)
+            var slow: [Client] = []
+            for _ in 0..<1000 {
+                guard let client = try? desk.proxy() else { break }
+                client.send("GET http://example.com/ HTTP/1.1\r\nHos")
+                slow.append(client)
+            }
+            let other = try desk.secondSession()
+            var times: [UInt64] = []
+            for _ in 0..<50 {
+                let start = monotonicNanoseconds()
+                let client = try other.proxy()
+                client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+                #expect(client.answer()?.status == 200)
+                times.append(monotonicNanoseconds() - start)
+            }
+            #expect(times.sorted()[49] < 1_000_000_000)
+            #expect(slow.count { $0.isClosed(within: 1) } >= 900)
+            #expect(slow.allSatisfy { $0.isClosed(within: 5000) })
+            other.end()
+        }
+    }
+
+    @Test("a head of too many bytes or fields, or one that does not come, is answered and closed")
+    func heads() throws {
+        try atDesk(change: { $0.headTimeout = .seconds(1) }) { desk throws in
+            let long = try desk.proxy()
+            long.send(
+                "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nX: \(String(repeating: "a", count: 70000))")
+            #expect(long.answer()?.status == 431)
+            let many = try desk.proxy()
+            many.send(
+                "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n"
+                    + (0..<200).map { "x\($0): 1\r\n" }.joined() + "\r\n")
+            #expect(many.answer()?.status == 431)
+            let late = try desk.proxy()
+            late.send("GET http")
+            #expect(late.answer()?.status == 408)
+            #expect(late.isClosed())
+            #expect(desk.nothingLeft)
+        }
+    }
+
+    @Test("a client that reads slowly is waited for, and its response is not kept in memory")
+    func backpressure() throws {
+        try atDesk { desk throws in
+            let megabyte = [UInt8](repeating: 0x61, count: 1 << 20)
+            desk.plain.answers { _ in
+                Script(
+                    parts: [Array("HTTP/1.1 200 OK\r\ncontent-length: \(200 << 20)\r\n\r\n".utf8)]
+                        + [[UInt8]](repeating: megabyte, count: 200))
+            }
+            let before = residentBytes()
+            let client = try desk.proxy()
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            _ = client.stream.receive(timeout: 2000)
+            usleep(500_000)
+            // The upstream of this test has its 200 MiB in this process too: shared, since one array is sent 200 times.
+            #expect(desk.gateway.session("s-1")?.usage.bytesDown ?? .max < 16 << 20)
+            _ = before
+            client.close()
+        }
+    }
+
+    @Test("a body above the limit is refused, by its length or by its bytes")
+    func bodies() throws {
+        try atDesk(change: { $0.requestBytes = 1000 }) { desk throws in
+            let told = try desk.proxy()
+            told.send("POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1001\r\n\r\n")
+            #expect(told.answer()?.status == 413)
+            let chunked = try desk.proxy()
+            chunked.send("POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n")
+            chunked.send("3e9\r\n\(String(repeating: "a", count: 1001))\r\n0\r\n\r\n")
+            #expect(chunked.answer()?.status == 413)
+            #expect(desk.nothingLeft)
+        }
+    }
+
+    @Test("more requests than the rate allows are refused")
+    func rate() throws {
+        try atDesk(extra: "rates: {acme: 5/min}") { desk throws in
+            let client = try desk.proxy()
+            var statuses: [Int] = []
+            for _ in 0..<8 {
+                client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+                statuses.append(client.answer()?.status ?? 0)
+            }
+            #expect(statuses == [200, 200, 200, 200, 200, 429, 429, 429])
+        }
+    }
+
+    @Test("a log that cannot be written stops egress")
+    func brokenLog() throws {
+        try atDesk { desk throws in
+            try? removeTree(desk.gateway.places.requests)
+            // A directory in the log's place.
+            try makeDirectory(desk.gateway.places.requests)
+            let client = try desk.proxy()
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(client.answer()?.status == 503)
+            #expect(desk.upstreamBytes == 0)
+            let event = desk.event { if case .decision = $0 { true } else { false } }
+            guard case .decision(let decision)? = event else {
+                Issue.record("no decision")
+                return
+            }
+            #expect(decision.reason == .log)
+            try remove(desk.gateway.places.requests, directory: true)
+        }
+    }
+
+    @Test("metrics and health on the host's Unix socket")
+    func metrics() throws {
+        try atDesk { desk throws in
+            try MetricsServer.start(desk.gateway, port: nil)
+            let allowed = try desk.proxy()
+            allowed.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(allowed.answer()?.status == 200)
+            let denied = try desk.proxy()
+            denied.send("CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test\r\n\r\n")
+            #expect(denied.answer()?.status == 403)
+            func get(_ path: String) throws -> Answer? {
+                let socket = try connectLocal(to: desk.gateway.places.directory + "/metrics.sock")
+                let client = Client(SocketStream(socket.rawValue))
+                client.send("GET \(path) HTTP/1.1\r\nHost: x\r\n\r\n")
+                return client.answer()
+            }
+            #expect(try get("/healthz")?.body == "ok\n")
+            let text = try get("/metrics")?.body ?? ""
+            #expect(text.hasSuffix("# EOF\n"))
+            #expect(text.contains("carrel_egress_sessions 1\n"))
+            #expect(text.contains("carrel_egress_requests_total{rule=\"plain\"} 1\n"))
+            #expect(text.contains("carrel_egress_denials_total{rule=\"403\"} 1\n"))
+        }
+    }
+}
+
+private func residentBytes() -> Int {
+    let words = ((try? readText("/proc/self/statm")) ?? "").split(separator: " ")
+    return words.count > 1 ? (Int(words[1]) ?? 0) * 4096 : 0
+}

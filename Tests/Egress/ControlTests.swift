@@ -1,0 +1,143 @@
+import Documents
+import EgressPolicy
+import Glibc
+import Syscalls
+import SystemPackage
+import Testing
+
+@testable import Egress
+
+@Suite("The control socket", .serialized)
+struct ControlTests {
+    @Test("the socket and its directory are the owner's alone")
+    func modes() throws {
+        try atDesk { desk throws in
+            #expect(try status(desk.gateway.places.control).st_mode & 0o777 == 0o600)
+            #expect(try status(desk.gateway.places.directory).st_mode & 0o777 == 0o700)
+            for name in ["ca.key", "dummies.key"] {
+                #expect(try status(desk.gateway.places.directory + "/" + name).st_mode & 0o777 == 0o600)
+            }
+        }
+    }
+
+    @Test("hello tells the authority and the dummies that the session will have")
+    func hello() throws {
+        try atDesk { desk throws in
+            var operatorSide = try GatewayConnection(to: desk.gateway.places.control)
+            try operatorSide.send(.hello(session: "s-1", policy: desk.policy))
+            guard case .hello(let hello)? = try operatorSide.next(timeout: 3000) else {
+                Issue.record("no hello")
+                return
+            }
+            #expect(hello.dummies["anthropic"] == desk.dummies["anthropic"])
+            #expect(try readText(hello.bundle).contains(try readText(hello.ca)))
+            operatorSide.close()
+        }
+    }
+
+    @Test("a policy whose credential is not configured is refused, with what to do")
+    func missingCredential() throws {
+        try atDesk { desk throws in
+            let policy = try Node.parse(
+                Array(
+                    #"{"allow": [{"host": "a.example.com", "paths": ["/**"], "credential": "nothing"}]}"#.utf8),
+                file: "policy")
+            var asking = try GatewayConnection(to: desk.gateway.places.control)
+            try asking.send(.hello(session: "s-9", policy: policy))
+            guard case .refused(let why, let fix)? = try asking.next(timeout: 3000) else {
+                Issue.record("not refused")
+                return
+            }
+            #expect(why.contains("nothing") && fix?.contains("gateway.yaml") == true)
+            asking.close()
+        }
+    }
+
+    @Test("a supervisor that comes again hands the same listeners over, and clients go on")
+    func again() throws {
+        try atDesk { desk throws in
+            let client = try desk.proxy()
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(client.answer()?.status == 200)
+            desk.hangUp()
+            #expect(client.isClosed())
+            // Nobody accepts: the client waits in the backlog and is served when the supervisor is back.
+            let waiting = try desk.proxy()
+            waiting.send("GET http://example.com/later HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(waiting.answer(timeout: 300) == nil)
+            try desk.comeAgain()
+            #expect(waiting.answer()?.status == 200)
+        }
+    }
+
+    @Test("bytes that are no message, and descriptors that no message names, change nothing")
+    func garbage() throws {
+        try atDesk { desk throws in
+            var asking = try GatewayConnection(to: desk.gateway.places.control)
+            for line in ["{}", "nonsense", "{\"type\":\"open\"}", "[1]", "{\"type\":\"hello\",\"version\":9}"] {
+                try writeAll(Array("\(line)\n".utf8), to: asking.descriptor)
+                guard case .refused? = try asking.next(timeout: 3000) else {
+                    Issue.record("not refused: \(line)")
+                    return
+                }
+            }
+            let pipe = try makePipe()
+            for _ in 0..<10 { try send([0x20], descriptors: [pipe.reading, pipe.writing], over: asking.descriptor) }
+            try writeAll(Array("{\"type\":\"status\"}\n".utf8), to: asking.descriptor)
+            guard case .answer(let status)? = try asking.next(timeout: 3000) else {
+                Issue.record("no status")
+                return
+            }
+            #expect(status["sessions"]?.elements?.count == 1)
+            asking.close()
+            close(pipe.reading)
+            close(pipe.writing)
+        }
+    }
+
+    @Test("usage is told while there is traffic, and at the close")
+    func usage() throws {
+        try atDesk { desk throws in
+            let client = try desk.proxy()
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(client.answer()?.status == 200)
+            let event = desk.event { if case .usage = $0 { true } else { false } }
+            guard case .usage(let usage)? = event else {
+                Issue.record("no usage")
+                return
+            }
+            #expect(usage.requests == 1 && usage.bytesDown == 5)
+            let denied = try desk.proxy()
+            denied.send("CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test\r\n\r\n")
+            #expect(denied.answer()?.status == 403)
+            var last: EgressUsage?
+            try desk.sendClose()
+            while let event = desk.event(timeout: 1000, { _ in true }) {
+                if case .usage(let usage) = event { last = usage }
+            }
+            #expect(last?.denied == 1)
+        }
+    }
+
+    @Test("gateway.yaml is checked whole: every error with its line")
+    func config() throws {
+        let text = """
+            credentials:
+              a: {file: /x, environment: Y, hosts: [example.com]}
+              b: {file: /x, scheme: header}
+              c: {command: [], hosts: ["*.com"], scheme: basic}
+            unknown: 1
+            limits: {connections: 0, tunels: 4}
+            resolve: {example.com: nowhere, "1.2.3.4": "127.0.0.1:1"}
+            metrics: 99999
+            """
+        let problems = #expect(throws: Problems.self) {
+            try GatewayConfig(Node.parse(Array(text.utf8), file: "gateway.yaml"), file: "gateway.yaml")
+        }
+        let told = problems?.description ?? ""
+        for line in [
+            "gateway.yaml:2:", "gateway.yaml:3:", "gateway.yaml:4:", "gateway.yaml:5:", "gateway.yaml:6:",
+            "gateway.yaml:7:", "gateway.yaml:8:", "did you mean tunnels",
+        ] { #expect(told.contains(line), "\(line) in \(told)") }
+    }
+}

@@ -1,0 +1,206 @@
+import Documents
+import EgressPolicy
+import NIOCore
+import Syscalls
+import Testing
+
+@testable import Egress
+
+/// Rows of the attack table about credentials.
+@Suite("Attacks on credentials", .serialized)
+struct CredentialTests {
+    private func models(_ client: Client, _ fields: String = "", path: String = "/v1/models") {
+        client.send("GET \(path) HTTP/1.1\r\nHost: api.anthropic.com\r\n\(fields)\r\n")
+    }
+
+    @Test("a client's own key, cookie and authorizations are removed, and ours is sent")
+    func ownKey() throws {
+        try atDesk { desk throws in
+            let client = try desk.tunnel("api.anthropic.com")
+            models(
+                client,
+                "x-api-key: sk-ant-ATTACKER\r\nAuthorization: Bearer sk-ant-ATTACKER\r\nCookie: a=b\r\n"
+                    + "Proxy-Authorization: Basic eDp5\r\nX-Kept: 1\r\n")
+            #expect(client.answer()?.status == 200)
+            let request = try #require(desk.secure.requests.first)
+            #expect(request.contains("x-api-key: \(Desk.secret)\r\n"))
+            #expect(request.contains("x-kept: 1\r\n"))
+            for gone in ["ATTACKER", "cookie", "authorization"] {
+                #expect(!request.lowercased().contains(gone.lowercased()))
+            }
+            let entries = desk.log(atLeast: 2)
+            #expect(entries.contains { $0["credential"]?.string == "anthropic" })
+            #expect(!entries.contains { $0.json().contains(Desk.secret) })
+        }
+    }
+
+    @Test(
+        "other paths, other spellings of them and other hosts do not get it",
+        arguments: [
+            "/v1/files", "//v1/files", "/v1/messages/../files", "/v1/messages/%2e%2e/files", "/v1/messages/batches",
+            "/v1/skills", "/v1/organizations/x", "/v1/messages/..%2ffiles", "/v1/%66iles", "/v1/models/../files",
+            "/v1/models%2f..%2ffiles", "/v1/models;/../files",
+        ])
+    func otherPaths(_ path: String) throws {
+        try atDesk { desk throws in
+            let client = try desk.tunnel("api.anthropic.com")
+            client.send("POST \(path) HTTP/1.1\r\nHost: api.anthropic.com\r\nContent-Length: 2\r\n\r\n{}")
+            #expect(client.answer()?.status == 403)
+            #expect(desk.nothingLeft)
+        }
+    }
+
+    @Test("a header in a trailer is refused")
+    func trailer() throws {
+        try atDesk { desk throws in
+            let client = try desk.tunnel("www.example.org")
+            client.send(
+                "POST / HTTP/1.1\r\nHost: www.example.org\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx-api-key: a\r\n\r\n"
+            )
+            let status = client.answer()?.status
+            #expect(status == 400 || status == 403)
+            #expect(desk.nothingLeft)
+        }
+    }
+
+    @Test("an upstream that echoes the key: covered in fields and bodies, whole or split anywhere")
+    func echo() throws {
+        try atDesk { desk throws in
+            let key = Desk.secret
+            let encoded = String(decoding: base64Encoded(Array("user:\(key)".utf8)), as: UTF8.self)
+            desk.secure.answers { _ in
+                let body = "{\"key\": \"\(key)\", \"basic\": \"\(encoded)\"}"
+                return .ok(body, fields: "x-echo: \(key)\r\n")
+            }
+            let client = try desk.tunnel("api.anthropic.com")
+            models(client)
+            let answer = try #require(client.answer())
+            #expect(!answer.head.contains(key) && !answer.body.contains(key))
+            #expect(!answer.body.contains(encoded.dropFirst(12).dropLast(8)))
+            #expect(answer.field("x-echo")?.allSatisfy { $0 == "*" } == true)
+            for split in stride(from: 1, to: key.utf8.count, by: 7) {
+                desk.secure.answers { _ in
+                    let bytes = Array("before \(key) after".utf8)
+                    let head = "HTTP/1.1 200 OK\r\ncontent-length: \(bytes.count)\r\n\r\n"
+                    return Script(
+                        parts: [Array(head.utf8) + bytes.prefix(7 + split), Array(bytes.dropFirst(7 + split))],
+                        pause: 15)
+                }
+                models(client)
+                let body = client.answer()?.body ?? ""
+                #expect(body == "before \(String(repeating: "*", count: key.utf8.count)) after")
+            }
+        }
+    }
+
+    @Test("bytes that only begin like the key pass at once, and all of them")
+    func scrubber() {
+        let secret = SecretText(spellingsOf: ["sk-ant-secret-0123456789"])
+        var scrubber = Scrubber(secret)
+        var passed = ""
+        for part in ["data: sk-an", "t-public sk-ant-secret-01", "2345678", "9 end sk-ant"] {
+            passed += String(buffer: scrubber.scrub(ByteBuffer(string: part)))
+        }
+        passed += scrubber.finish().map { String(buffer: $0) } ?? ""
+        #expect(passed == "data: sk-ant-public ************************ end sk-ant")
+        var whole = Scrubber(secret)
+        #expect(String(buffer: whole.scrub(ByteBuffer(string: "nothing of it"))) == "nothing of it")
+    }
+
+    @Test(
+        "the dummy in a request to another host ends the session",
+        arguments: ["header", "body", "path", "encoded path", "base64", "split", "query"])
+    func tripwire(_ place: String) throws {
+        try atDesk { desk throws in
+            let dummy = try #require(desk.dummies["anthropic"])
+            #expect(dummy.hasPrefix("sk-ant-carrel-"))
+            let client = try desk.tunnel("www.example.org")
+            let host = "Host: www.example.org\r\n"
+            switch place {
+            case "header": client.send("GET / HTTP/1.1\r\n\(host)X-Note: a\(dummy)b\r\n\r\n")
+            case "path": client.send("GET /\(dummy) HTTP/1.1\r\n\(host)\r\n")
+            case "query": client.send("GET /?k=\(dummy) HTTP/1.1\r\n\(host)\r\n")
+            case "encoded path":
+                let text = dummy.utf8.map { "%" + hexText([$0]) }.joined()
+                client.send("GET /\(text) HTTP/1.1\r\n\(host)\r\n")
+            case "base64":
+                let text = String(decoding: base64Encoded(Array("xy\(dummy)z".utf8)), as: UTF8.self)
+                client.send("GET /\(text.replacing("=", with: "")) HTTP/1.1\r\n\(host)\r\n")
+            default:
+                // A rule for POST: example.com in the clear.
+                let plain = try desk.proxy()
+                plain.send(
+                    "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n")
+                let body = "value=\(dummy)&"
+                if place == "split" {
+                    for byte in body.utf8 { plain.send("1\r\n\(Character(UnicodeScalar(byte)))\r\n") }
+                } else {
+                    plain.send("\(String(body.utf8.count, radix: 16))\r\n\(body)\r\n")
+                }
+            }
+            let event = desk.event { if case .decision = $0 { true } else { false } }
+            guard case .decision(let decision)? = event else {
+                Issue.record("no decision")
+                return
+            }
+            #expect(decision.action == .end && decision.reason == .tripwire)
+            #expect(desk.upstreamBytes == 0)
+            // And nothing goes out any more.
+            let later = try desk.proxy()
+            later.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(later.answer()?.status == 503)
+            #expect(desk.upstreamBytes == 0)
+        }
+    }
+
+    @Test("SIGHUP: the next request has the new secret; a secret that cannot be read changes nothing")
+    func rotation() throws {
+        try atDesk { desk throws in
+            let client = try desk.tunnel("api.anthropic.com")
+            models(client)
+            #expect(client.answer()?.status == 200)
+            let new = "sk-ant-api03-THE-NEXT-KEY-9876543210"
+            try replaceFile(desk.directory + "/key", with: Array(new.utf8))
+            try desk.gateway.reload()
+            models(client)
+            #expect(client.answer()?.status == 200)
+            #expect(desk.secure.requests.last?.contains("x-api-key: \(new)\r\n") == true)
+            try replaceFile(desk.directory + "/key", with: Array("x".utf8))
+            #expect(throws: (any Error).self) { try desk.gateway.reload() }
+            models(client)
+            #expect(client.answer()?.status == 200)
+            #expect(desk.secure.requests.last?.contains("x-api-key: \(new)\r\n") == true)
+        }
+    }
+
+    @Test("schemes: bearer, header, basic, query")
+    func schemes() {
+        func written(_ scheme: CredentialDefinition.Scheme, query: String? = nil) -> (HeaderFields, String?) {
+            let definition = CredentialDefinition(name: "c", source: .file(""), scheme: scheme)
+            var fields = HeaderFields()
+            var query = query
+            Credential(definition, secret: "secret/0123").write(into: &fields, query: &query)
+            return (fields, query)
+        }
+        #expect(written(.bearer).0["authorization"] == "Bearer secret/0123")
+        #expect(written(.header("x-key")).0["x-key"] == "secret/0123")
+        #expect(written(.basic(user: "u")).0["authorization"] == "Basic dTpzZWNyZXQvMDEyMw==")
+        #expect(written(.query("key"), query: "a=b&key=theirs").1 == "a=b&key=secret%2F0123")
+    }
+
+    @Test("a session of another tenant does not get a credential that is bound")
+    func tenants() throws {
+        let definition = CredentialDefinition(
+            name: "c", source: .file(""), tenants: ["acme"], hosts: [try HostPattern("api.anthropic.com")],
+            methods: ["GET"], paths: [try RequestPathPattern("/v1/*")])
+        func isBound(_ tenant: String, _ host: String, _ method: String, _ path: String) throws -> Bool {
+            definition.isBound(
+                tenant: tenant, host: try HostName(host), method: method, path: try RequestPath(path))
+        }
+        #expect(try isBound("acme", "api.anthropic.com", "GET", "/v1/models"))
+        #expect(try !isBound("other", "api.anthropic.com", "GET", "/v1/models"))
+        #expect(try !isBound("acme", "example.com", "GET", "/v1/models"))
+        #expect(try !isBound("acme", "api.anthropic.com", "POST", "/v1/models"))
+        #expect(try !isBound("acme", "api.anthropic.com", "GET", "/v2/models"))
+    }
+}

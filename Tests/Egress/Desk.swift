@@ -1,0 +1,254 @@
+import Documents
+import EgressPolicy
+import Foundation
+import Metering
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+import Syscalls
+import SystemPackage
+import Testing
+
+@testable import Egress
+
+/// A gateway, the supervisor of one session, upstreams that remember, and a resolver that counts.
+final class Desk: @unchecked Sendable {
+    let directory: String
+    let gateway: Gateway
+    let network: SessionNetwork
+    let control: ControlServer
+    private(set) var supervisor: GatewayConnection
+    private(set) var dummies: [String: String] = [:]
+    let plain: RecordingUpstream
+    let secure: RecordingUpstream
+    let echo: RecordingUpstream
+    let asked = NIOLockedValueBox<[String]>([])
+    let listeners: [(Listener, SystemPackage.FileDescriptor)]
+    let policy: Node
+    static let secret = "sk-ant-api03-REAL-KEY-OF-THE-OPERATOR-0123456789"
+
+    /// What the examples of the attack table allow.
+    static let policy = """
+        {"allow": [
+          {"id": "messages", "host": "api.anthropic.com", "methods": ["POST"], "credential": "anthropic",
+           "paths": ["/v1/messages", "/v1/messages/count_tokens"], "api": "messages"},
+          {"id": "models", "host": "api.anthropic.com", "paths": ["/v1/models"], "credential": "anthropic"},
+          {"id": "example", "host": "example.com", "methods": ["GET", "HEAD", "POST", "PUT"], "paths": ["/**"]},
+          {"id": "socket", "host": "socket.example.com", "paths": ["/**"], "websocket": true},
+          {"id": "plain", "host": "example.com", "scheme": "http", "methods": ["GET", "POST", "HEAD"], "paths": ["/**"]},
+          {"id": "org", "host": "*.example.org", "paths": ["/**"]},
+          {"id": "spliced", "host": "spliced.example.net", "tls": "splice"}
+        ]}
+        """
+
+    static let prices = """
+        {"provider": "anthropic", "date": "2026-11-21", "source": "test", "models": {"claude-opus-5": {"input": 5,
+        "output": 25, "cache-write-5m": 6.25, "cache-write-1h": 10, "cache-read": 0.5, "fast": 2}},
+        "modifiers": {"geo-us": 1.1, "batch": 0.5, "web-search": 0.01},
+        "bounds": {"image-tokens": 5000, "context-tokens": 1000000, "overhead-tokens": 2048}}
+        """
+
+    /// - Parameters:
+    ///   - names: what the host's resolver says of names; those of the upstreams are set by gateway.yaml.
+    ///   - change: changes the limits.
+    init(
+        policy text: String = Desk.policy, names: [String: [String]] = [:], extra: String = "",
+        change: (inout GatewayLimits) -> Void = { _ in }
+    ) throws {
+        directory = NSTemporaryDirectory() + "carrel-egress-" + UUID().uuidString
+        try makeDirectories(directory, mode: 0o700)
+        let authority = try { path in
+            try makeDirectories(path, mode: 0o700)
+            return try CertificateAuthority(directory: path)
+        }(directory + "/upstreams")
+        plain = try RecordingUpstream()
+        secure = try RecordingUpstream(tls: authority.context(for: "*.test", names: Desk.upstreamNames))
+        echo = try RecordingUpstream(isEcho: true)
+        try replaceFile(directory + "/key", with: Array(Desk.secret.utf8))
+        try replaceFile(directory + "/prices.json", with: Array(Desk.prices.utf8))
+        let yaml = """
+            credentials:
+              anthropic: {file: \(directory)/key, scheme: header, header: x-api-key, hosts: [api.anthropic.com],
+                prefix: sk-ant-carrel-}
+            prices: \(directory)/prices.json
+            trust: \(authority.certificatePath)
+            resolve:
+              api.anthropic.com: "127.0.0.1:\(secure.port)"
+              socket.example.com: "127.0.0.1:\(secure.port)"
+              www.example.org: "127.0.0.1:\(secure.port)"
+              example.com: "127.0.0.1:\(plain.port)"
+              secure.example.org: "127.0.0.1:\(secure.port)"
+              wrong.example.org: "127.0.0.1:\(secure.port)"
+              spliced.example.net: "127.0.0.1:\(echo.port)"
+            \(extra)
+            """
+        try replaceFile(directory + "/gateway.yaml", with: Array(yaml.utf8))
+        var config = try GatewayConfig(path: directory + "/gateway.yaml")
+        change(&config.limits)
+        let asked = asked
+        gateway = try Gateway(state: directory, config: config, configPath: directory + "/gateway.yaml", threads: 1) {
+            name, loop in
+            asked.withLockedValue { $0.append(name.text) }
+            return loop.makeSucceededFuture((names[name.text] ?? []).compactMap { IPAddress($0) })
+        }
+        control = try ControlServer(gateway)
+        let control = control
+        Thread { try? control.run(idleExit: nil) }.start()
+        network = try SessionNetwork()
+        let network = network
+        listeners = try network.run {
+            [
+                (Listener(.proxy, port: 3128), try listenTCP(.loopbackV4, port: 3128)),
+                (Listener(.transparent, port: 80), try listenTCP(.everyV4, port: 80)),
+                (Listener(.transparent, port: 443), try listenTCP(.everyV4, port: 443)),
+                (Listener(.dnsUDP, port: 53), try bindUDP(.everyV4, port: 53)),
+                (Listener(.dnsTCP, port: 53), try listenTCP(.everyV4, port: 53)),
+                (Listener(.relay, port: 8787), try listenTCP(.loopbackV4, port: 8787)),
+            ]
+        }
+        policy = try Node.parse(Array(text.utf8), file: "policy")
+        supervisor = try GatewayConnection(to: gateway.places.control)
+        try open()
+    }
+
+    /// Hands the listeners over, as a supervisor does at the start and after a restart.
+    func open(session: String = "s-1", tenant: String = "acme") throws {
+        try supervisor.send(
+            .open(
+                OpenSession(
+                    session: session, tenant: tenant, profile: "test", policy: policy, listeners: listeners.map(\.0))),
+            descriptors: listeners.map(\.1))
+        guard case .ready(let dummies)? = try supervisor.next(timeout: 5000) else {
+            throw GatewayError("the gateway did not take the session")
+        }
+        self.dummies = dummies
+    }
+
+    /// The supervisor is gone.
+    func hangUp() { supervisor.close() }
+
+    /// The supervisor is there again, with the listeners that it kept.
+    func comeAgain() throws {
+        supervisor = try GatewayConnection(to: gateway.places.control)
+        try open()
+    }
+
+    func sendClose() throws { try supervisor.send(.close) }
+
+    /// Another session at the same gateway, with a network of its own.
+    final class Other {
+        let network: SessionNetwork
+        private let supervisor: GatewayConnection
+        private let listener: SystemPackage.FileDescriptor
+
+        fileprivate init(_ desk: Desk) throws {
+            network = try SessionNetwork()
+            listener = try network.run { try listenTCP(.loopbackV4, port: 3128) }
+            var connection = try GatewayConnection(to: desk.gateway.places.control)
+            try connection.send(
+                .open(
+                    OpenSession(
+                        session: "s-2", tenant: "other", profile: "test", policy: desk.policy,
+                        listeners: [Listener(.proxy, port: 3128)])),
+                descriptors: [listener])
+            guard case .ready? = try connection.next(timeout: 5000) else { throw GatewayError("not taken") }
+            supervisor = connection
+        }
+
+        func proxy() throws -> Client { Client(SocketStream(try network.connect("127.0.0.1", 3128))) }
+
+        func end() {
+            supervisor.close()
+            network.end()
+            close(listener)
+        }
+    }
+
+    func secondSession() throws -> Other { try Other(self) }
+
+    static let upstreamNames = [
+        "api.anthropic.com", "socket.example.com", "www.example.org", "secure.example.org", "example.com",
+    ]
+
+    func end() {
+        supervisor.close()
+        control.stop()
+        network.end()
+        for listener in listeners { close(listener.1) }
+        gateway.drain(for: 0)
+        plain.close()
+        secure.close()
+        echo.close()
+        try? removeTree(directory)
+    }
+
+    var trust: String { gateway.authority.certificatePath }
+    var queries: [String] { asked.withLockedValue { $0 } }
+    var upstreamBytes: Int { plain.bytes + secure.bytes + echo.bytes }
+    var upstreamConnections: Int { plain.connections + secure.connections + echo.connections }
+
+    /// Whether nothing at all has left the host.
+    var nothingLeft: Bool { upstreamBytes == 0 && upstreamConnections == 0 && queries.isEmpty }
+
+    func proxy() throws -> Client { Client(SocketStream(try network.connect("127.0.0.1", 3128))) }
+    func relay() throws -> Client { Client(SocketStream(try network.connect("127.0.0.1", 8787))) }
+
+    /// A connection through CONNECT, and TLS in it.
+    func tunnel(
+        _ host: String, name: String? = nil, port: Int = 443, protocols: [String] = ["http/1.1"], verify: Bool = true
+    ) throws -> Client {
+        let descriptor = try network.connect("127.0.0.1", 3128)
+        let raw = SocketStream(dup(descriptor))
+        let asking = Client(raw)
+        asking.send("CONNECT \(host):\(port) HTTP/1.1\r\nhost: \(host):\(port)\r\n\r\n")
+        guard let answer = asking.answer(method: "CONNECT"), answer.status == 200 else {
+            throw GatewayError("CONNECT was refused")
+        }
+        return Client(
+            try TLSStream(descriptor, name: name ?? host, trust: verify ? trust : nil, protocols: protocols))
+    }
+
+    /// The events that the supervisor has got, waiting for one of a kind.
+    func event(timeout: Int = 3000, _ isWanted: (ControlEvent) -> Bool) -> ControlEvent? {
+        let end = monotonicNanoseconds() + UInt64(timeout) * 1_000_000
+        while monotonicNanoseconds() < end {
+            guard let event = try? supervisor.next(timeout: timeout) else { return nil }
+            if isWanted(event) { return event }
+        }
+        return nil
+    }
+
+    /// The request log, a document a line, when it holds at least so many.
+    func log(atLeast count: Int = 1) -> [Node] {
+        for _ in 0..<200 {
+            let text = (try? readFile(gateway.places.requests)) ?? []
+            let lines = text.split(separator: 10).compactMap { try? Node.parse(Array($0), file: "log") }
+            if lines.count >= count { return lines }
+            usleep(10000)
+        }
+        return []
+    }
+}
+
+/// Runs a test at a desk of its own.
+func atDesk(
+    policy: String = Desk.policy, names: [String: [String]] = [:], extra: String = "",
+    change: (inout GatewayLimits) -> Void = { _ in }, _ body: (Desk) throws -> Void
+) throws {
+    let desk = try Desk(policy: policy, names: names, extra: extra, change: change)
+    defer { desk.end() }
+    try body(desk)
+}
+
+/// What a resolver says, one answer after the other.
+final class Answers: Sendable {
+    private let left: NIOLockedValueBox<[[String]]>
+
+    init(_ answers: [[String]]) { left = NIOLockedValueBox(answers) }
+
+    func next() -> [IPAddress] {
+        left.withLockedValue { $0.isEmpty ? [] : $0.removeFirst() }.compactMap { IPAddress($0) }
+    }
+}
+
+func hostName(_ text: String) throws -> HostName { try HostName(text) }
