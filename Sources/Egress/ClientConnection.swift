@@ -134,10 +134,16 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
         if case .misdirected(let why) = way { throw HTTPRefusal(421, why) }
         if case .authority(let authority) = head.target { return try connect(authority, head) }
         let (destination, path, query) = try destination(of: head)
-        body = BodyReader(head.framing, strict: true)
         let exchange = Exchange(session, head, to: destination, client: self)
         self.exchange = exchange
-        exchange.begin(path: path, query: query)
+        if head.framing == .none {
+            exchange.requestWasRead = true
+            exchange.begin(path: path, query: query)
+            exchange.requestEnd()
+        } else {
+            body = BodyReader(head.framing, strict: true)
+            exchange.begin(path: path, query: query)
+        }
     }
 
     /// Whom a request is for, by the way it came and nothing that could say otherwise.

@@ -106,6 +106,7 @@ final class ControlServer: @unchecked Sendable {
                 if let session = peer.session {
                     // Its last usage goes out before the connection ends.
                     try session.loop.submit { session.close() }.wait()
+                    try? gateway.budgets.close(session: session.id)
                 }
                 drop(peer)
             case .budget(let id): peer.send(.answer(try state(of: id)))
@@ -150,13 +151,8 @@ final class ControlServer: @unchecked Sendable {
             throw GatewayError(
                 "expected \(open.listeners.count) listeners for one session, found \(descriptors.count) descriptors")
         }
-        do {
-            peer.session = try gateway.open(open, descriptors) { [weak peer] event in peer?.send(event) }
-            peer.send(.ready(dummies: gateway.credentials.dummies(session: open.session)))
-        } catch let error as Problems {
-            for descriptor in descriptors { close(descriptor) }
-            throw error
-        }
+        peer.session = try gateway.open(open, descriptors) { [weak peer] event in peer?.send(event) }
+        peer.send(.ready(dummies: gateway.credentials.dummies(session: open.session)))
     }
 
     private func state(of id: String) throws -> Node {

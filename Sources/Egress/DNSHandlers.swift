@@ -1,7 +1,12 @@
 import EgressPolicy
+import Metering
 import NIOCore
+import Syscalls
 
 extension EgressSession {
+    /// Refused names that are logged one by one; a session that asks for more only counts: it is not to fill the disk.
+    private static let loggedNames = RequestRate(requests: 600, nanoseconds: 60_000_000_000)
+
     /// Answers a query from the policy alone: nothing is asked of anyone.
     func answer(_ message: [UInt8]) -> [UInt8]? {
         switch DNSQuestion.read(message) {
@@ -11,6 +16,10 @@ extension EgressSession {
             return answer
         case .question(let question):
             guard !isClosed, let name = question.name, policy.resolves(name) else {
+                guard gateway.rates.take("dns \(id)", Self.loggedNames, now: monotonicNanoseconds()) == nil else {
+                    countDenied("dns")
+                    return question.response(.noSuchName)
+                }
                 logRefusal(
                     "no rule allows the name", status: nil, method: "DNS",
                     host: question.name?.text ?? "(not a host name)", port: 53)

@@ -88,12 +88,12 @@ final class Gateway: Sendable {
         _ open: OpenSession, _ descriptors: [SystemPackage.FileDescriptor],
         notify: @escaping @Sendable (ControlEvent) -> Void
     ) throws -> EgressSession {
-        let policy = try EgressPolicy(open.policy)
-        try checkCredentials(policy)
-        do throws(BudgetFailure) {
-            try budgets.open(session: open.session, tenant: open.tenant, budget: SessionBudget(policy.budget))
+        let policy: EgressPolicy
+        do {
+            policy = try admit(open)
         } catch {
-            throw GatewayError("the budgets cannot be written: \(error)")
+            for descriptor in descriptors { Syscalls.close(descriptor) }
+            throw error
         }
         let session = EgressSession(open, policy: policy, loop: group.next(), gateway: self, notify: notify)
         let old = sessions.withLockedValue { $0.updateValue(session, forKey: open.session) }
@@ -105,6 +105,17 @@ final class Gateway: Sendable {
             throw GatewayError("the session's listeners cannot be used: \(error)")
         }
         return session
+    }
+
+    private func admit(_ open: OpenSession) throws -> EgressPolicy {
+        let policy = try EgressPolicy(open.policy)
+        try checkCredentials(policy)
+        do throws(BudgetFailure) {
+            try budgets.open(session: open.session, tenant: open.tenant, budget: SessionBudget(policy.budget))
+        } catch {
+            throw GatewayError("the budgets cannot be written: \(error)")
+        }
+        return policy
     }
 
     /// What a policy needs and the configuration does not have.

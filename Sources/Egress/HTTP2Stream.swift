@@ -23,8 +23,9 @@ func addHTTP2(
     stream.outboundBufferSizeLowWatermark = 64 << 10
     let member = HTTP2Connection(session, channel)
     let box = NIOLoopBound(member, eventLoop: channel.eventLoop)
+    try channel.pipeline.syncOperations.addHandler(member)
     _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
-        mode: .server, connectionConfiguration: connection, streamConfiguration: stream
+        mode: .server, connectionConfiguration: connection, streamConfiguration: stream, position: .before(member)
     ) { stream in
         stream.eventLoop.makeCompletedFuture {
             try stream.pipeline.syncOperations.addHandler(
@@ -35,8 +36,10 @@ func addHTTP2(
     _ = channel.setOption(.autoRead, value: true)
 }
 
-/// A connection that carries streams: closed when none has been there for long.
-final class HTTP2Connection: SessionMember {
+/// A connection that carries streams: closed when none has been there for long, and by what is wrong with it as a whole.
+final class HTTP2Connection: ChannelInboundHandler, SessionMember {
+    typealias InboundIn = HTTP2Frame
+
     private let session: EgressSession
     private weak var channel: (any Channel)?
     var streams = 0
@@ -47,6 +50,11 @@ final class HTTP2Connection: SessionMember {
         self.channel = channel
         session.join(self)
         channel.closeFuture.assumeIsolated().whenComplete { _ in self.session.leave(self) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // What is wrong with one stream ends that stream.
+        if !(error is NIOHTTP2Errors.StreamError) { context.close(promise: nil) }
     }
 
     func sweep(_ now: NIODeadline) {
@@ -106,6 +114,7 @@ final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
             // Fields behind the body are trailers, which no request has here.
             guard !hasBegun else { return fail(.bad("trailers")) }
             hasBegun = true
+            pendingEnd = headers.endStream
             do throws(HTTPRefusal) {
                 try begin(headers.headers, isWhole: headers.endStream)
             } catch {
@@ -192,10 +201,7 @@ final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
         let exchange = Exchange(session, head, to: Upstream(host: host, port: port, isTLS: true), client: self)
         self.exchange = exchange
         exchange.begin(path: path, query: query)
-        if isWhole {
-            pendingEnd = true
-            feed()
-        }
+        if isWhole { feed() }
     }
 
     private func fail(_ error: HTTPRefusal) {
