@@ -334,14 +334,25 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
         context?.close(promise: nil)
     }
 
+    private var isInTheClear: Bool {
+        switch way {
+        case .terminated, .misdirected: false
+        default: true
+        }
+    }
+
     /// Closes behind the answer, and waits a little for the client to read it: a reset would take it away.
     private func closeSoon() {
         guard let context, !isClosing else { return }
         isClosing = true
         buffer.clear()
         let channel = context.channel
-        channel.close(mode: .output, promise: nil)
-        context.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(500)) { channel.close(promise: nil) }
+        let isPlain = isInTheClear
+        // An empty write comes behind all that waits: what a slow client has not taken yet is not cut off.
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).assumeIsolated().whenComplete { _ in
+            if isPlain { channel.close(mode: .output, promise: nil) }
+            channel.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(500)) { channel.close(promise: nil) }
+        }
         context.read()
     }
 

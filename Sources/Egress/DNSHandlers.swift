@@ -1,11 +1,10 @@
 import EgressPolicy
-import Metering
 import NIOCore
 import Syscalls
 
 extension EgressSession {
     /// Refused names that are logged one by one; a session that asks for more only counts: it is not to fill the disk.
-    private static let loggedNames = RequestRate(requests: 600, nanoseconds: 60_000_000_000)
+    private static let loggedNames = EgressRate(requests: 600, interval: 60_000_000_000)
 
     /// Answers a query from the policy alone: nothing is asked of anyone.
     func answer(_ message: [UInt8]) -> [UInt8]? {

@@ -30,6 +30,8 @@ final class EgressSession: @unchecked Sendable {
     let notify: @Sendable (ControlEvent) -> Void
     private(set) var pool: UpstreamPool
     var names: SyntheticNames
+    /// What is known of the tokens of prompts that were sent before: it tightens the bounds of those to come.
+    let promptMemory = PromptMemory()
     private(set) var usage = EgressUsage()
     private var told = EgressUsage()
     private var hadTraffic = false
@@ -39,6 +41,7 @@ final class EgressSession: @unchecked Sendable {
     private(set) var isClosed = false
     /// What the session waits for, or why it is over: nothing is let out.
     private(set) var stopped: GatewayDecision?
+    private var tripwires: [String: SecretText] = [:]
     private var requestNumber: UInt64 = 0
 
     // What is under way.
@@ -68,7 +71,10 @@ final class EgressSession: @unchecked Sendable {
 
     /// Looks for the dummies that stand for other credentials than those of `allowed`.
     func tripwire(except allowed: String?) -> SecretText {
-        SecretText(spellingsOf: dummies.filter { $0.key != allowed }.values.sorted())
+        if let known = tripwires[allowed ?? ""] { return known }
+        let made = SecretText(spellingsOf: dummies.filter { $0.key != allowed }.values.sorted())
+        tripwires[allowed ?? ""] = made
+        return made
     }
 
     func nextRequestID() -> String {

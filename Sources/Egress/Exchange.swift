@@ -127,14 +127,16 @@ final class Exchange: UpstreamReader, SessionMember {
     /// The dummy where it does not belong is a program that tries out what it found.
     private func checkTripwire(_ raw: String, _ query: String?, _ allowed: AllowedRequest) throws(HTTPRefusal) {
         tripwire = Tripwire(session.tripwire(except: allowed.credential))
-        let places = [raw, query ?? ""] + head.fields.list.map(\.value)
-        for place in places {
-            if tripwire.secrets.isFound(in: place)
-                || tripwire.secrets.isFound(in: String(decoding: percentDecoded(Array(place.utf8)), as: UTF8.self))
-            {
-                trip()
-                throw HTTPRefusal(403, "a dummy credential where it does not belong")
-            }
+        guard !tripwire.secrets.isEmpty else { return }
+        // NUL stands in none of them.
+        var places = Array(raw.utf8) + [0] + Array((query ?? "").utf8)
+        for field in head.fields.list { places += [0] + Array(field.value.utf8) }
+        let decoded = percentDecoded(places)
+        if places.withUnsafeBytes({ tripwire.secrets.isFound(in: $0) })
+            || decoded.withUnsafeBytes({ tripwire.secrets.isFound(in: $0) })
+        {
+            trip()
+            throw HTTPRefusal(403, "a dummy credential where it does not belong")
         }
     }
 

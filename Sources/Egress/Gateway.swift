@@ -20,7 +20,7 @@ final class Gateway: Sendable {
     let prices: PriceTable
     let unknownModels: UnknownModelPolicy
     let rates = RateLimiter()
-    let tenantRates: [String: Metering.RequestRate]
+    let tenantRates: [String: EgressRate]
     let journal: RequestJournal
     let metrics = Metrics()
     let resolver: Resolver
@@ -111,7 +111,7 @@ final class Gateway: Sendable {
         let policy = try EgressPolicy(open.policy)
         try checkCredentials(policy)
         do throws(BudgetFailure) {
-            try budgets.open(session: open.session, tenant: open.tenant, budget: SessionBudget(policy.budget))
+            try budgets.open(session: open.session, tenant: open.tenant, budget: policy.budget)
         } catch {
             throw GatewayError("the budgets cannot be written: \(error)")
         }
@@ -150,10 +150,7 @@ final class Gateway: Sendable {
     /// Nanoseconds after which a request is allowed, where there were too many of late.
     func rateExceeded(_ session: EgressSession) -> UInt64? {
         let now = monotonicNanoseconds()
-        if let rate = session.policy.rate {
-            let own = Metering.RequestRate(requests: UInt64(rate.requests), nanoseconds: UInt64(rate.interval))
-            if let wait = rates.take(session.id, own, now: now) { return wait }
-        }
+        if let rate = session.policy.rate, let wait = rates.take(session.id, rate, now: now) { return wait }
         guard let rate = tenantRates[session.tenant] ?? tenantRates["*"] else { return nil }
         return rates.take("tenant \(session.tenant)", rate, now: now)
     }
@@ -198,16 +195,5 @@ final class Gateway: Sendable {
             "prices": Node(.string(prices.digest)), "log": journal.failure.map { Node(.string("\($0)")) } ?? "ok",
             "credentials": Node(.sequence(credentials.names.map { Node(.string($0)) })),
         ]
-    }
-}
-
-extension SessionBudget {
-    /// What a policy says of money, in the book's units.
-    fileprivate init(_ budget: EgressBudget?) {
-        self.init()
-        guard let budget else { return }
-        limits = BudgetLimits(nanodollars: budget.microdollars.map { $0 * 1000 }, tokens: budget.tokens)
-        soft = UInt64(budget.softPercent)
-        atLimit = budget.atLimit == .pause ? .pause : .end
     }
 }

@@ -33,7 +33,7 @@ struct GatewayConfig: Sendable {
     var hostBudget = BudgetLimits()
     var tenantBudgets: [String: BudgetLimits] = [:]
     /// Of tenants; `*` stands for all others.
-    var rates: [String: Metering.RequestRate] = [:]
+    var rates: [String: EgressRate] = [:]
     var limits = GatewayLimits()
     /// Addresses of names whatever the resolver says: the only ones that may be of this host.
     var resolve: [HostName: SocketAddress] = [:]
@@ -69,10 +69,7 @@ struct GatewayConfig: Sendable {
             case "budgets": readBudgets(value, field, reader)
             case "rates":
                 for entry in value.entries ?? reader.refusedMap(value, field) {
-                    if let rate = reader.rate(entry.value, "\(field).\(entry.key)") {
-                        rates[entry.key] = Metering.RequestRate(
-                            requests: UInt64(rate.requests), nanoseconds: UInt64(rate.interval))
-                    }
+                    rates[entry.key] = reader.rate(entry.value, "\(field).\(entry.key)")
                 }
             case "limits": readLimits(value, field, reader)
             case "metrics": metricsPort = reader.whole(value, field, 1...65535)
@@ -87,20 +84,12 @@ struct GatewayConfig: Sendable {
     }
 
     private mutating func readBudgets(_ node: Node, _ field: String, _ reader: PolicyReader) {
-        func limits(_ node: Node) -> BudgetLimits {
-            do throws(Problems) {
-                return try BudgetLimits(node, file: reader.file)
-            } catch {
-                reader.note(error.list)
-                return BudgetLimits()
-            }
-        }
         reader.members(node, field, ["host", "tenants"]) { entry, field in
             switch entry.key {
-            case "host": hostBudget = limits(entry.value)
+            case "host": hostBudget = BudgetLimits(entry.value, field, reader)
             case "tenants":
                 for tenant in entry.value.entries ?? reader.refusedMap(entry.value, field) {
-                    tenantBudgets[tenant.key] = limits(tenant.value)
+                    tenantBudgets[tenant.key] = BudgetLimits(tenant.value, "\(field).\(tenant.key)", reader)
                 }
             default: return false
             }

@@ -23,15 +23,15 @@ func addHTTP2(
     stream.outboundBufferSizeLowWatermark = 64 << 10
     let member = HTTP2Connection(session, channel)
     let box = NIOLoopBound(member, eventLoop: channel.eventLoop)
-    try channel.pipeline.syncOperations.addHandler(member)
     _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
-        mode: .server, connectionConfiguration: connection, streamConfiguration: stream, position: .before(member)
+        mode: .server, connectionConfiguration: connection, streamConfiguration: stream
     ) { stream in
         stream.eventLoop.makeCompletedFuture {
             try stream.pipeline.syncOperations.addHandler(
                 HTTP2Stream(session, host: host, port: port, misdirected: misdirected, of: box.value))
         }
     }
+    try channel.pipeline.syncOperations.addHandler(member)
     // The windows bound what is read: the connection itself reads on for its control frames.
     _ = channel.setOption(.autoRead, value: true)
 }

@@ -23,15 +23,16 @@ final class MeteredExchange {
 
     init(
         _ session: EgressSession, method: String, path: String, body: [UInt8],
-        rules: PolicyBodyRules?
+        rules: MessagesBodyRules?
     ) throws(MeteredRefusal) {
         self.session = session
         let gateway = session.gateway
         do throws(MeteringRefusal) {
             exchange = try MessagesExchange(
-                method: method, path: path, body: body, rules: Metering.MessagesBodyRules(rules),
+                method: method, path: path, body: body, rules: rules ?? MessagesBodyRules(),
                 prices: gateway.prices,
-                policy: gateway.unknownModels, note: gateway.budgets.note(session: session.id))
+                policy: gateway.unknownModels, note: gateway.budgets.note(session: session.id),
+                memory: session.promptMemory)
         } catch {
             throw MeteredRefusal(
                 refusal: Refusal(
@@ -108,20 +109,6 @@ final class MeteredExchange {
 extension BudgetRefusal {
     /// What becomes of the session.
     var decision: GatewayDecision { GatewayDecision(atLimit == .pause ? .pause : .end, .budget, detail: description) }
-}
-
-extension Metering.MessagesBodyRules {
-    /// The rules of a policy; the strict ones where it has none.
-    fileprivate init(_ rules: PolicyBodyRules?) {
-        self.init()
-        guard let rules else { return }
-        models = rules.models
-        serverTools = Set(rules.serverTools)
-        sources = Set(rules.sources)
-        fields = Set(rules.fields)
-        mcpServers = rules.mcpServers
-        maxTokens = rules.maxTokens
-    }
 }
 
 func jsonText(_ text: String) -> String { Node(.string(text)).json() }

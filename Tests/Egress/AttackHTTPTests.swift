@@ -182,6 +182,34 @@ struct AttackHTTPTests {
         }
     }
 
+    @Test("CONNECT of HTTP/1.0 needs no Host field: Python's clients send none")
+    func oldConnect() throws {
+        try atDesk { desk throws in
+            let client = try desk.proxy()
+            client.send("CONNECT example.com:443 HTTP/1.0\r\n\r\n")
+            #expect(client.answer(method: "CONNECT")?.status == 200)
+            let plain = try desk.proxy()
+            plain.send("GET http://example.com/ HTTP/1.0\r\n\r\n")
+            #expect(plain.answer()?.status == 400)
+        }
+    }
+
+    @Test("a refusal comes whole, also of a request whose body is not read, in TLS and in the clear")
+    func wholeRefusals() throws {
+        try atDesk { desk throws in
+            let inside = try desk.tunnel("www.example.org")
+            inside.send("PUT / HTTP/1.1\r\nHost: www.example.org\r\nContent-Length: 5\r\n\r\n")
+            let answer = inside.answer()
+            #expect(answer?.status == 403)
+            #expect(answer?.body.hasSuffix("}\n") == true)
+            #expect(inside.isClosed())
+            let outside = try desk.proxy()
+            outside.send("PUT http://example.com/ HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\n")
+            #expect(outside.answer()?.body.hasSuffix("}\n") == true)
+            #expect(outside.isClosed())
+        }
+    }
+
     @Test("requests in one write are answered one by one, in order")
     func pipelined() throws {
         try atDesk { desk throws in

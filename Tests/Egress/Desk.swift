@@ -41,12 +41,8 @@ final class Desk: @unchecked Sendable {
         ]}
         """
 
-    static let prices = """
-        {"provider": "anthropic", "date": "2026-11-21", "source": "test", "models": {"claude-opus-5": {"input": 5,
-        "output": 25, "cache-write-5m": 6.25, "cache-write-1h": 10, "cache-read": 0.5, "fast": 2}},
-        "modifiers": {"geo-us": 1.1, "batch": 0.5, "web-search": 0.01},
-        "bounds": {"image-tokens": 5000, "context-tokens": 1000000, "overhead-tokens": 2048}}
-        """
+    /// The table that comes with carrel.
+    static let prices = "\(#filePath)".replacing("Tests/Egress/Desk.swift", with: "Profiles/prices/anthropic.json")
 
     /// - Parameters:
     ///   - names: what the host's resolver says of names; those of the upstreams are set by gateway.yaml.
@@ -65,12 +61,11 @@ final class Desk: @unchecked Sendable {
         secure = try RecordingUpstream(tls: authority.context(for: "*.test", names: Desk.upstreamNames))
         echo = try RecordingUpstream(isEcho: true)
         try replaceFile(directory + "/key", with: Array(Desk.secret.utf8))
-        try replaceFile(directory + "/prices.json", with: Array(Desk.prices.utf8))
         let yaml = """
             credentials:
               anthropic: {file: \(directory)/key, scheme: header, header: x-api-key, hosts: [api.anthropic.com],
                 prefix: sk-ant-carrel-}
-            prices: \(directory)/prices.json
+            prices: \(Desk.prices)
             trust: \(authority.certificatePath)
             resolve:
               api.anthropic.com: "127.0.0.1:\(secure.port)"
