@@ -19,34 +19,32 @@ struct BudgetJournal: ~Copyable {
         close(lock)
     }
 
-    private init(path: String, lock: FileDescriptor, file: FileDescriptor) {
+    private init(path: String, lock: FileDescriptor, file: FileDescriptor, size: Int) {
         self.path = path
         self.lock = lock
         self.file = file
-        size = 0
+        self.size = size
     }
 
     /// Opens the book and hands each of its entries to `body`.
     static func open(directory: String, _ body: (BudgetEntry) -> Void) throws(BudgetFailure) -> BudgetJournal {
         let path = directory + "/book.jsonl"
-        let lock: FileDescriptor
-        let file: FileDescriptor
-        do throws(SystemError) {
-            try makeDirectories(directory, mode: 0o700)
-            lock = try Syscalls.open(directory + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW)
+        var opened: [FileDescriptor] = []
+        do throws(BudgetFailure) {
             do throws(SystemError) {
-                try Syscalls.lock(lock, LOCK_EX | LOCK_NB, named: directory + "/lock")
-                file = try Syscalls.open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW)
+                try makeDirectories(directory, mode: 0o700)
+                opened.append(try Syscalls.open(directory + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW))
+                try Syscalls.lock(opened[0], LOCK_EX | LOCK_NB, named: directory + "/lock")
+                opened.append(try Syscalls.open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW))
             } catch {
-                close(lock)
-                throw error
+                throw .notWritten(error)
             }
+            let size = try replay(opened[1], path, body)
+            return BudgetJournal(path: path, lock: opened[0], file: opened[1], size: size)
         } catch {
-            throw .notWritten(error)
+            for descriptor in opened { close(descriptor) }
+            throw error
         }
-        var journal = BudgetJournal(path: path, lock: lock, file: file)
-        journal.size = try replay(file, path, body)
-        return journal
     }
 
     private static func replay(

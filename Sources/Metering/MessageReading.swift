@@ -85,6 +85,12 @@ struct MessageReading: JSONSink, EventSink, Sendable {
         event = Event()
     }
 
+    /// The end of the stream. An event that is whole counts without the blank line behind it; one that is not was cut
+    /// off, and is not there.
+    mutating func streamEnded() {
+        if tokenizer.isComplete { eventEnded() }
+    }
+
     private mutating func apply() {
         switch event.type {
         case "message", "message_start":

@@ -30,6 +30,9 @@ public struct MessagesExchange: Sendable {
     public let model: String
     /// Whether a stream of events was asked for.
     public let isStreaming: Bool
+    /// What the response so far is known to have cost, if that is more than was reserved: the caller asks the budget book
+    /// for the rest (`BudgetBook.grow`), and ends the stream if it is refused.
+    public private(set) var excess: Charge?
 
     private let prices: PriceTable
     private let costs: CostReading
@@ -171,7 +174,7 @@ public struct MessagesExchange: Sendable {
 
     /// Observes bytes of the response's body as they come from upstream; they are to be passed on unchanged.
     public mutating func received(_ bytes: UnsafeRawBufferPointer) {
-        guard !isUnreadable, !bytes.isEmpty, let decoder, var reading, !isFree || status != 200 else { return }
+        guard !isUnreadable, !bytes.isEmpty, let decoder, var reading else { return }
         self.reading = nil
         var events = events
         var count = decodedBytes
@@ -181,6 +184,12 @@ public struct MessagesExchange: Sendable {
             if events == nil { reading.read(bytes) } else { events?.read(bytes, to: &reading) }
         }
         decodedBytes = count
+        if reading.reports > pricedReports, !isFree {
+            pricedReports = reading.reports
+            let charge = charge(reading)
+            let exceeds = charge.nanodollars > reservation.nanodollars || charge.tokens > reservation.tokens
+            excess = exceeds ? charge : nil
+        }
         self.events = events
         self.reading = reading
         if !isSound || count > Self.mostDecodedBytes { isUnreadable = true }
@@ -189,21 +198,13 @@ public struct MessagesExchange: Sendable {
     /// Observes bytes of the response's body as they come from upstream; they are to be passed on unchanged.
     public mutating func received(_ bytes: [UInt8]) { bytes.withUnsafeBytes { received($0) } }
 
-    /// What the response so far is known to have cost, if that is more than was reserved: the caller asks the budget
-    /// book for the rest (`BudgetBook.grow`), and ends the stream if it is refused.
-    public var excess: Charge? {
-        guard !isFree, let reading, reading.hasUsage else { return nil }
-        let charge = charge(reading)
-        return charge.nanodollars > reservation.nanodollars || charge.tokens > reservation.tokens ? charge : nil
-    }
-
     // The end.
 
     /// The end of the exchange, whatever ended it; to be called once.
     ///
     /// - Parameter aborted: whether anything but the end of the response ended it: the client went, upstream reset.
     public mutating func finish(aborted: Bool) -> MessagesOutcome {
-        if events != nil { reading?.eventEnded() }
+        if events != nil { reading?.streamEnded() }
         // A response that was seen to its last count is whole, whoever closed the connection after it.
         let isComplete = !isUnreadable && reading?.isComplete == true && reading?.isDamaged == false
         let charge = finalCharge(isComplete: isComplete, aborted: aborted)

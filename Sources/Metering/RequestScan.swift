@@ -247,11 +247,12 @@ struct RequestScan: JSONSink {
         let name = String(decoding: text.prefix(64), as: UTF8.self)
         guard keys.insert(text) else { throw JSONFault("the name \(name) twice in one object, before byte \(offset)") }
         let key = text.count <= 64 ? name : ""
-        let isGranted = rules.fields.contains(key) || key == "mcp_servers" && rules.mcpServers
+        let isGranted =
+            frame.place == .root && (rules.fields.contains(key) || key == "mcp_servers" && rules.mcpServers)
         if frame.place == .root, !Self.members.contains(key), !isGranted {
             throw JSONFault(.notGranted, "the member \(name) of the body, which the rule does not grant")
         }
-        if frame.opaque == .no, Self.stored.contains(key), !rules.sources.contains("file") {
+        if frame.opaque == .no, Self.stored.contains(key), !isGranted, !rules.sources.contains("file") {
             throw JSONFault(.notGranted, "\(name) before byte \(offset), which the rule does not grant")
         }
         return key

@@ -2,13 +2,15 @@
 """A local Messages API: answers a scripted conversation, so that a real agent works whole turns without a network.
 
     messages_api.py --listen tcp:127.0.0.1:0 | unix:PATH | fd:N ... [--script FILE] [--record FILE] [--address FILE]
+                    [--usage JSON] [--answers FILE]
 
 The script is a JSON list of turns, each a list of content blocks. Which turn is answered follows from the request
 alone (how many assistant messages it carries), so one server serves any number of conversations at once and a
 resumed one goes on where it stopped. "{key}" in a string stands for the caller's API key: two tenants can be
 given different work by one script. A request that offers no tools (a title, a summary) is answered with a word.
 Every request is recorded as one JSON line: method, path, key, body. "--address" names a file that receives the
-addresses once connections are accepted.
+addresses once connections are accepted. "--usage" is what every message is said to have used. "--answers" names a
+file that receives each answered message as one JSON line: the body asked with, the content type, the body answered.
 """
 
 import argparse
@@ -45,6 +47,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     script = SCRIPT
     record = None
+    usage = {"input_tokens": 100, "output_tokens": 20}
+    answers = None
 
     def address_string(self):
         return "client"
@@ -72,6 +76,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(400, "invalid_request_error", "the body is not JSON")
         self.note(body)
         path = self.path.partition("?")[0]
+        self.asked, self.answered = raw, b""
         if path == "/v1/messages/count_tokens":
             self.reply({"input_tokens": len(raw) // 4})
         elif path == "/v1/messages":
@@ -116,19 +121,28 @@ class Handler(BaseHTTPRequestHandler):
         message = {
             "id": f"msg_{turn:04d}", "type": "message", "role": "assistant", "model": body.get("model", "claude-test"),
             "content": content, "stop_reason": stop, "stop_sequence": None,
-            "usage": {"input_tokens": 100, "output_tokens": 20},
+            "usage": self.usage,
         }
         if body.get("stream"):
             self.stream(message)
+            self.keep("text/event-stream")
         else:
             self.reply(message)
+            self.answered = json.dumps(message).encode()
+            self.keep("application/json")
+
+    def keep(self, kind):
+        if self.answers:
+            line = {"asked": self.asked.decode(), "type": kind, "answered": self.answered.decode()}
+            with RECORD_LOCK, open(self.answers, "a") as file:
+                file.write(json.dumps(line) + "\n")
 
     def stream(self, message):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        opening = {**message, "content": [], "stop_reason": None, "usage": {"input_tokens": 100, "output_tokens": 1}}
+        opening = {**message, "content": [], "stop_reason": None, "usage": {**self.usage, "output_tokens": 1}}
         self.event("message_start", message=opening)
         for index, block in enumerate(message["content"]):
             if block["type"] == "text":
@@ -140,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
             self.event("content_block_delta", index=index, delta=delta)
             self.event("content_block_stop", index=index)
         end = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-        self.event("message_delta", delta=end, usage={"output_tokens": 20})
+        self.event("message_delta", delta=end, usage={"output_tokens": self.usage["output_tokens"]})
         self.event("message_stop")
         self.chunk(b"")
 
@@ -148,6 +162,7 @@ class Handler(BaseHTTPRequestHandler):
         self.chunk(f"event: {name}\ndata: {json.dumps({'type': name, **fields})}\n\n".encode())
 
     def chunk(self, data):
+        self.answered += data
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
 
@@ -185,11 +200,13 @@ def main():
     parser.add_argument("--script")
     parser.add_argument("--record")
     parser.add_argument("--address")
+    parser.add_argument("--usage", type=json.loads, default=Handler.usage)
+    parser.add_argument("--answers")
     options = parser.parse_args()
     if options.script:
         with open(options.script) as file:
             Handler.script = json.load(file)
-    Handler.record = options.record
+    Handler.record, Handler.usage, Handler.answers = options.record, options.usage, options.answers
     listeners = [listener(where) for where in options.listen]
     if options.address:
         with open(options.address + ".new", "w") as file:
