@@ -19,9 +19,9 @@ public final class Cgroup {
     public let directory: String
     private let host: CgroupHost
     private let place: CgroupHost.Place
-    private let tree: any ControllerTree
+    let tree: any ControllerTree
     /// The directory of every controller that is in force.
-    private let directories: [String: String]
+    let directories: [String: String]
 
     private init(
         _ host: CgroupHost, _ place: CgroupHost.Place, _ path: CgroupPath, _ tree: any ControllerTree,

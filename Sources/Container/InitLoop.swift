@@ -10,11 +10,13 @@ import CSyscalls
 /// ignored, signal(7)).
 ///
 /// - Parameters:
-///   - status: where the payload's status word (wait(2)) is written.
+///   - status: where the payload's status word (wait(2)) is written, and behind it the largest resident set of a process
+///     that was reaped, in KiB (getrusage(2)): two numbers of 64 bits in one write.
 ///   - patience: nanoseconds without a signal after which it returns; negative for never.
 func attendSession(payload: pid_t, status: Int32, patience: Int) {
     var everything = sigset_t()
     sigfillset(&everything)
+    var largest = 0
     var limit = timespec(tv_sec: patience / 1_000_000_000, tv_nsec: patience % 1_000_000_000)
     while true {
         var information = siginfo_t()
@@ -30,11 +32,14 @@ func attendSession(payload: pid_t, status: Int32, patience: Int) {
         }
         while true {
             var word: Int32 = 0
-            let child = waitpid(-1, &word, WNOHANG)
+            var usage = rusage()
+            let child = wait4(-1, &word, WNOHANG, &usage)
             if child <= 0 { break }
+            if usage.ru_maxrss > largest { largest = usage.ru_maxrss }
             if child == payload {
                 // The status word leaves before PID 1 does: with its end the kernel kills what is left in the session.
-                _ = write(status, &word, MemoryLayout<Int32>.size)
+                var end = (Int64(word), Int64(largest))
+                _ = write(status, &end, MemoryLayout<(Int64, Int64)>.size)
                 _exit(0)
             }
         }

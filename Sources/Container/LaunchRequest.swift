@@ -123,7 +123,8 @@ public struct RunningContainer: Sendable {
     public let pid: pid_t
     /// A descriptor of PID 1 (pidfd_open(2)): readable when the container is gone.
     public let process: FileDescriptor
-    /// Where PID 1 writes the payload's status word (wait(2)) before it ends.
+    /// Where PID 1 writes the payload's status word (wait(2)) before it ends, and the largest resident set in KiB: two
+    /// numbers of 64 bits.
     public let status: FileDescriptor
     /// The controlling side of the payload's terminal, where the specification asked for one.
     public let terminal: FileDescriptor?

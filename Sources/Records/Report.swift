@@ -41,6 +41,10 @@ public struct Report: Sendable, Equatable {
     public var pressure: Pressure?
     /// What left it through the gateway; `nil` of a session without a door.
     public var egress: Egress?
+    /// What its memory did, where that was watched.
+    public var curve: Curve?
+    /// The campaign of measurements that it was a run of.
+    public var campaign: Campaign?
     /// The steps of the launch in their order, each with the time it took.
     public var launch: [Phase]
     /// What the system call filter refused, where that was explained (Docs/Seccomp.md); null elsewhere.
@@ -245,6 +249,12 @@ extension Report {
     public struct Usage: Sendable, Equatable {
         /// The most memory it held at one time.
         public var memoryPeakBytes: Int64?
+        /// The largest resident set that one of its processes had (`ru_maxrss` of getrusage(2)): what guides call a
+        /// session's memory. It knows nothing of the other processes, of tmpfs and of the kernel's part, and counts pages
+        /// that are everyone's.
+        public var residentPeakBytes: Int64?
+        /// Page cache that it was charged with at its end: it goes on being charged to the cgroups above.
+        public var pageCacheBytes: Int64?
         /// Whether it came up against its memory limit, so that the peak says what it got and not what it wanted.
         public var memoryClipped: Bool
         /// How many of its processes the kernel killed for want of memory.

@@ -24,6 +24,8 @@ extension Report {
                 ["cpu": stall($0.cpu), "memory": stall($0.memory), "io": stall($0.io)]
             } ?? nil,
             "egress": egress?.node ?? nil,
+            "curve": curve?.node ?? nil,
+            "campaign": campaign?.node ?? nil,
             "launch": list(launch) { ["phase": text($0.name), "microseconds": integer($0.microseconds)] },
             "denials": denials,
             "notes": list(notes, text),
@@ -69,6 +71,8 @@ extension Report {
             },
             denials: node["denials"] ?? nil,
             notes: top.list("notes", of: "a string") { $0.string })
+        curve = top.mapping(optional: "curve").map { Curve($0) }
+        campaign = top.mapping(optional: "campaign").map { Campaign($0) }
         if !reader.problems.isEmpty { throw Problems(reader.problems) }
     }
 }
@@ -124,7 +128,8 @@ extension Report.Limits {
 extension Report.Usage {
     var node: Node {
         [
-            "memoryPeakBytes": integer(memoryPeakBytes), "memoryClipped": Node(.bool(memoryClipped)),
+            "memoryPeakBytes": integer(memoryPeakBytes), "residentPeakBytes": integer(residentPeakBytes),
+            "pageCacheBytes": integer(pageCacheBytes), "memoryClipped": Node(.bool(memoryClipped)),
             "oomKills": integer(oomKills), "cpuNanoseconds": integer(cpuNanoseconds),
             "cpuUserNanoseconds": integer(cpuUserNanoseconds), "cpuSystemNanoseconds": integer(cpuSystemNanoseconds),
             "pidsPeak": integer(pidsPeak), "pidsLimitHits": integer(pidsLimitHits),
@@ -140,6 +145,8 @@ extension Report.Usage {
             cpuUserNanoseconds: members.integer(optional: "cpuUserNanoseconds"),
             cpuSystemNanoseconds: members.integer(optional: "cpuSystemNanoseconds"),
             pidsPeak: members.integer(optional: "pidsPeak"), pidsLimitHits: members.integer(optional: "pidsLimitHits"))
+        residentPeakBytes = members.integer(optional: "residentPeakBytes")
+        pageCacheBytes = members.integer(optional: "pageCacheBytes")
     }
 }
 

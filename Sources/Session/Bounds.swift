@@ -35,6 +35,12 @@ public struct TenantBounds: Sendable, Equatable {
 public struct HostBounds: Sendable, Equatable {
     /// Memory that is kept for everything else on the host, in bytes: sessions together get the host's RAM without it.
     public var reserve: Int?
+    /// How much memory admission takes the host to have, in bytes; `nil`: what it has.
+    public var memory: Int?
+    /// Whether sessions take berths before they start.
+    public var admits = true
+    /// From how much memory pressure on a start is refused while memory is short: percent of the last ten seconds.
+    public var pressure = 20
     /// The most tasks of all sessions.
     public var pids: Int?
     /// The most processor time of all sessions, in thousandths of a processor.
@@ -112,7 +118,7 @@ extension TenantBounds {
 }
 
 extension HostBounds {
-    static let fields = ["version", "reserve", "pids", "cpus"]
+    static let fields = ["version", "reserve", "memory", "admission", "pressure", "pids", "cpus"]
 
     /// Reads the bounds of the host: those of `/etc/carrel/host.yaml`, else of `host.yaml` in the state directory.
     ///
@@ -133,6 +139,9 @@ extension HostBounds {
             case "reserve":
                 reserveMark = entry.value.mark
                 reader.bound(entry, &bounds.reserve) { reader.size($0, "reserve", &$1, atLeast: 0) }
+            case "memory": reader.bound(entry, &bounds.memory) { reader.size($0, "memory", &$1, atLeast: 4 << 20) }
+            case "admission": reader.value(entry, "admission", &bounds.admits, reader.flag)
+            case "pressure": reader.whole(entry, "pressure", &bounds.pressure, 1...100)
             case "pids": reader.bound(entry, &bounds.pids) { reader.whole($0, "pids", &$1, 1...4_194_304) }
             case "cpus": reader.value(entry, "cpus", &bounds.cpus, reader.processors)
             default: return false

@@ -19,6 +19,29 @@ extension Carrel {
     ///
     /// - Returns: 0; the session's name is written to standard output.
     func detach(_ request: SessionRequest) throws(SessionError) -> Int32 {
+        // The supervisor is not waited for: it outlives this process and belongs to init then.
+        let started = try startDetached(request)
+        try? writeAll((started.id + "\n").utf8, to: FileDescriptor(rawValue: 1))
+        return 0
+    }
+
+    /// A session that was started in the background.
+    struct StartedSession {
+        /// Its name.
+        let id: String
+        /// Readable when its supervisor is gone.
+        let supervisor: FileDescriptor
+        fileprivate let pid: pid_t
+
+        /// Waits for the supervisor's end, a child of this process.
+        func reap() {
+            close(supervisor)
+            _ = try? Syscalls.wait(for: pid)
+        }
+    }
+
+    /// Starts the session under a supervisor of its own, a child of this process, and returns when it runs.
+    func startDetached(_ request: SessionRequest) throws(SessionError) -> StartedSession {
         if request.wantsTerminal {
             throw SessionError("--detach and --tty exclude each other: a detached session has no terminal")
         }
@@ -28,18 +51,14 @@ extension Carrel {
         case .child:
             close(channel.0)
             superviseDetached(request, channel.1)
-        case .parent:
+        case .parent(let pid, let supervisor):
             close(channel.1)
             let answer = try telling("detach") { () throws(SystemError) in try receive(from: channel.0, limit: 65_536) }
             guard let kind = answer.bytes.first else {
                 throw SessionError("the supervisor ended before the session had started")
             }
             let text = String(decoding: answer.bytes.dropFirst(), as: UTF8.self)
-            // The child is not waited for: it outlives this process and belongs to init then.
-            if kind == 0 {
-                try? writeAll((text + "\n").utf8, to: FileDescriptor(rawValue: 1))
-                return 0
-            }
+            if kind == 0 { return StartedSession(id: text, supervisor: supervisor, pid: pid) }
             let parts = text.split(separator: "\0", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             throw SessionError(
                 parts[0], fix: parts.count > 1 && !parts[1].isEmpty ? parts[1] : nil, exitStatus: Int32(kind))

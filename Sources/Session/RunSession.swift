@@ -1,3 +1,4 @@
+import Capacity
 import Cgroups
 import Container
 import Documents
@@ -28,6 +29,12 @@ public struct SessionRequest: Sendable {
     public var isDetached = false
     /// Whether the session gets a terminal of its own, tied to the caller's.
     public var wantsTerminal = false
+    /// How long to wait for a berth where the host is full, in nanoseconds; `nil`: not at all.
+    public var wait: Int64?
+    /// From one look at its memory to the next, in nanoseconds; `nil`: its curve is not recorded.
+    public var curve: Int64?
+    /// The campaign of measurements that it is a run of.
+    public var campaign: Report.Campaign?
     /// Numbers of the caller's descriptors that the session keeps.
     public var passedDescriptors: [Int32] = []
     /// A request with everything else as usual.
@@ -62,8 +69,10 @@ extension Carrel {
             let profile = try load(request.profile, request.overrides)
             clock.mark("profile")
             try refuseHeld(tenant: request.tenant, profile: profile.name)
+            try admit(request, profile)
             supervisor = try prepare(request, id, profile, log, recorder, &clock)
         } catch {
+            try? berths.release(holder: getpid())
             // A refusal is a decision too; that it cannot be written down is no reason to hide why it was made.
             try? Recorder(state).decided(
                 .refusal,
@@ -135,7 +144,8 @@ extension Carrel {
             }
             let container = try Self.launching(launchRequest, serving) { pid in
                 // While the child builds its root, the parent writes down what it is doing.
-                let report = self.draft(parts, composed, cgroup, clock)
+                var report = self.draft(parts, composed, cgroup, clock)
+                report.campaign = request.campaign
                 draft = report
                 let written = SessionRecord(
                     id: id, tenant: tenant.name, profile: profile.name, command: request.command,
@@ -160,7 +170,10 @@ extension Carrel {
             guard let record, var draft else { throw SessionError("cannot start the session: no record was written") }
             draft.launch = clock.phases + Self.phases(container.timeline, since: startedMonotonic)
             return try telling("supervisor") { () throws(SystemError) in
-                try watch(record, container, profile.limits, cgroup, descriptors, log, draft, link, listener)
+                let supervisor = try watch(
+                    record, container, profile.limits, cgroup, descriptors, log, draft, link, listener)
+                if let interval = request.curve { try supervisor.recordCurve(every: UInt64(interval)) }
+                return supervisor
             }
         } catch {
             link?.abandon()

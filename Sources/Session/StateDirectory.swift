@@ -11,6 +11,8 @@ import SystemPackage
 /// logs/ID               output of detached sessions         workdirs/          what was made in users' trees
 /// holds/                levels at which no start is allowed
 /// denials/ID            what the filter refused a live session
+/// berths                memory that sessions have taken      ceilings/PROFILE   what was measured of a profile
+/// curves/ID.jsonl       memory of a session over its life
 /// ledger.jsonl          all reports                         audit.jsonl        all decisions
 /// ```
 public struct StateDirectory: Sendable {
@@ -35,14 +37,17 @@ public struct StateDirectory: Sendable {
                 "the state directory \(found) must belong to the caller and be writable by nobody else",
                 fix: "chown it to uid \(geteuid()) and chmod go-w, or name another with CARREL_STATE")
         }
-        if !exists(found + "/denials") { try make(found) }
+        if !exists(found + "/curves") { try make(found) }
     }
 
     private func make(_ path: String) throws(SessionError) {
         do throws(SystemError) {
             // 0711: a session's root is looked up below it by ids of tenants; nothing in it can be listed.
             try makeDirectories(path, mode: 0o711)
-            for name in ["tenants", "sessions", "live", "images", "cache", "logs", "workdirs", "holds", "denials"] {
+            for name in [
+                "tenants", "sessions", "live", "images", "cache", "logs", "workdirs", "holds", "denials", "ceilings",
+                "curves",
+            ] {
                 try makeDirectory("\(path)/\(name)", mode: name == "images" ? 0o711 : 0o700)
             }
         } catch {

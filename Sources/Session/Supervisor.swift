@@ -1,3 +1,4 @@
+import Capacity
 import Cgroups
 import Container
 import Documents
@@ -28,6 +29,7 @@ final class Supervisor {
     private let link: GatewayLink?
     private var draft: Report
     private let listener: (any CallListener)?
+    private var curve: CurveRecorder?
 
     /// What the epoll descriptor tells of.
     enum Token: UInt64 {
@@ -41,6 +43,7 @@ final class Supervisor {
         case input
         case gateway
         case listener
+        case curve
     }
 
     init(
@@ -69,7 +72,7 @@ final class Supervisor {
         while true {
             // A detached session that is quiet needs no Swift runtime to wait.
             // Traffic is told of once a second at most.
-            let patience = record.isDetached && graceEnd == nil ? link == nil ? 500 : 2000 : nil
+            let patience = record.isDetached && graceEnd == nil && curve == nil ? link == nil ? 500 : 2000 : nil
             let events = try epollWait(descriptors.epoll, timeout: patience)
             if events.isEmpty { try park() }
             for event in events {
@@ -87,6 +90,7 @@ final class Supervisor {
                 case .gateway: hearGateway()
                 case .input: relay?.fromCaller { descriptors.unwatch($0) }
                 case .listener: attendListener(event.events)
+                case .curve: curve?.look()
                 case nil: break
                 }
             }
@@ -227,7 +231,7 @@ final class Supervisor {
     /// The program's end is told by PID 1 just before its own, and what the kernel has to do for that end (it waits for
     /// grace periods as it dissolves the namespaces) takes as long as the report.
     private func finish() -> Int32 {
-        let status = payloadStatus()
+        let (status, largest) = payloadStatus()
         // Without a word PID 1 was killed, and the rest of the session may not know it yet.
         if status == nil { awaitEnd() }
         relay?.finish()
@@ -243,6 +247,9 @@ final class Supervisor {
         report.exit = exit
         report.usage = Report.Usage(usage)
         if let link { report.egress = Report.Egress(link.usage) }
+        report.usage.residentPeakBytes = largest
+        report.usage.pageCacheBytes = cgroup?.pageCache().map { Int64(clamping: $0) }
+        report.curve = curve?.finish()
         report.pressure = usage.flatMap { Report.Pressure($0) }
         if let listener { report.denials = listener.finish() }
         let recorder = Recorder(state)
@@ -256,6 +263,7 @@ final class Supervisor {
         do { try cgroup?.remove() } catch { recorder.warn("session \(record.id): \(error)") }
         if let workdir = record.workdir { WorkdirClaims.release(record.id, workdir: workdir, in: state) }
         if link != nil { Door.release(session: record.id, in: state) }
+        try? BerthBook(state["berths"]).release(holder: record.supervisor)
         LiveSessions(state: state).remove(id: record.id, supervisor: record.supervisor)
         return code
     }
@@ -263,11 +271,23 @@ final class Supervisor {
     /// Waits until PID 1 is gone, and with it every process of the session.
     private func awaitEnd() { _ = try? wait(for: container.pid) }
 
-    /// What PID 1 wrote before it ended; `nil` where it was killed before it could.
-    private func payloadStatus() -> WaitStatus? {
-        var word: Int32 = 0
-        guard read(container.status.rawValue, &word, 4) == 4 else { return nil }
-        return WaitStatus(word: word)
+    /// Looks at the session's memory from now on, and every so many nanoseconds. Such a supervisor does not park.
+    func recordCurve(every interval: UInt64) throws(SystemError) {
+        let name = "curves/\(record.id).jsonl"
+        guard let cgroup, let curve = try? CurveRecorder(cgroup, path: state[name], name: name, interval: interval)
+        else {
+            return Recorder(state).warn("session \(record.id): its cgroup does not count memory: no curve is recorded")
+        }
+        try descriptors.watch(.curve, curve.timer)
+        self.curve = curve
+    }
+
+    /// What PID 1 wrote before it ended: how the payload did, and the bytes of the largest resident set. `nil` where it was
+    /// killed before it could.
+    private func payloadStatus() -> (WaitStatus?, Int64?) {
+        var words = (Int64(0), Int64(0))
+        guard read(container.status.rawValue, &words, 16) == 16 else { return (nil, nil) }
+        return (WaitStatus(word: Int32(truncatingIfNeeded: words.0)), words.1 << 10)
     }
 
     /// Who ended the session by `carrel kill`, which writes it down before it acts.

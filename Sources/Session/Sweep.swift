@@ -1,3 +1,4 @@
+import Capacity
 import Cgroups
 import Documents
 import Glibc
@@ -41,6 +42,7 @@ extension Carrel {
         }
         WorkdirClaims.release(id, workdir: record?.workdir, in: state)
         Door.release(session: id, in: state)
+        try? berths.release(holder: supervisor)
         let recorder = Recorder(state)
         try? recorder.decided(
             .sweep,

@@ -1,1 +1,1 @@
-// The room is being built.
+import Testing
