@@ -66,7 +66,8 @@ extension CapacityPlan {
         func cell(_ value: Int?) -> String { value.map(String.init) ?? "" }
         for row in rows {
             var cells = [
-                cell(row.host), cell(question.overhead), cell(measurements.shared), cell(ceiling?.bytes), cell(guide?.bytes),
+                cell(row.host), cell(question.overhead), cell(measurements.shared), cell(ceiling?.bytes),
+                cell(guide?.bytes),
                 cell(row.guide), cell(row.ceiling), cell(row.overcommit), cell(row.overcommitAssured),
             ]
             cells += [question.risk.description, row.riskOfCeiling?.description ?? ""]

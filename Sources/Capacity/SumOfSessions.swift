@@ -93,8 +93,9 @@ public struct SumOfSessions: Sendable {
 public struct StartedTogether: Sendable, Equatable {
     /// The middle of the peaks of all draws, in bytes.
     public let median: Double
-    /// Nineteen of twenty draws are between these two.
+    /// One draw of forty is below this, in bytes.
     public let low: Double
+    /// One draw of forty is above this, in bytes.
     public let high: Double
 
     /// Draws `count` runs again and again, with their curves beginning at one moment, and adds them up.

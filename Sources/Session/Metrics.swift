@@ -96,7 +96,10 @@ extension Carrel {
                 close(other)
                 throw SystemError("bind", path, errno: .addressInUse)
             }
-            try Syscalls.remove(path)
+            if let found = try? status(path, followingLinks: false) {
+                guard found.st_mode & S_IFMT == S_IFSOCK else { throw SystemError("bind", path, errno: .fileExists) }
+                try Syscalls.remove(path)
+            }
             return try listenLocal(at: path, mode: 0o600)
         }
         defer {
@@ -113,7 +116,7 @@ extension Carrel {
             // A scraper sends its request first; one that only listens is not made to wait for long.
             if (try? poll([(connection, .readable)], timeout: 200))?[0].contains(.readable) == true {
                 var request = [UInt8](repeating: 0, count: 8192)
-                _ = recv(connection.rawValue, &request, request.count, Int32(MSG_DONTWAIT.rawValue))
+                _ = recv(connection.rawValue, &request, request.count, Int32(MSG_DONTWAIT))
             }
             let body = try metrics()
             let answer =
@@ -130,7 +133,7 @@ extension Carrel {
             guard (try? poll([(connection, .writable)], timeout: 2000))?[0].contains(.writable) == true else { return }
             let count = rest.withUnsafeBytes {
                 Glibc.send(
-                    connection.rawValue, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue | MSG_DONTWAIT.rawValue))
+                    connection.rawValue, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
             }
             if count <= 0 { return }
             rest = rest.dropFirst(count)

@@ -147,3 +147,12 @@ private func bound(_ reach: LocalReach, _ port: UInt16, _ type: __socket_type) t
         throw error
     }
 }
+
+/// Takes the next connection of a listening socket (accept4(2)); close-on-exec.
+public func acceptConnection(_ listener: FileDescriptor) throws(SystemError) -> FileDescriptor {
+    FileDescriptor(
+        rawValue: Int32(
+            try retrying("accept4") {
+                carrel_syscall(Int(SYS_accept4), Int(listener.rawValue), 0, 0, Int(O_CLOEXEC), 0, 0)
+            }))
+}

@@ -12,7 +12,7 @@ private let aSession = Operand("SESSION", completing: sessionNames)
 private let selection: StaticString = "[OPTIONS] SESSION | --tenant TENANT | --profile PROFILE | --all"
 private let selectors: [Option] = [.allTenant, .allProfile, .all]
 let runOptions: [Option] = [
-    .profile, .tenant, .workdir, .session, .report, .detach, .tty, .passFD,
+    .profile, .tenant, .workdir, .session, .report, .detach, .tty, .passFD, .wait, .curve,
     .image, .memory, .swap, .pids, .cpus, .openFiles, .tmp, .timeout, .idle, .grace, .seccomp, .explain, .network, .env,
 ]
 

@@ -12,6 +12,10 @@ func perform(_ arguments: Arguments, _ count: Int32) throws(SessionError) -> Int
         return try performRoot(arguments, count)
     }
     let word = String(cString: first)
+    // A command can be a family too: capacity, and capacity validate.
+    if word != "run", count > 2, let second = arguments[2], let verb = Verb("\(word) \(String(cString: second))") {
+        return try perform(verb, arguments + 2, count - 2)
+    }
     if let verb = Verb(word) { return try perform(verb, arguments + 1, count - 1) }
 
     let family = Verb.allCases.filter { $0.name.hasPrefix(word + " ") }.map(\.name)
@@ -24,8 +28,7 @@ func perform(_ arguments: Arguments, _ count: Int32) throws(SessionError) -> Int
         try put(Program.carrel.help(family: word, width: helpWidth()))
         return 0
     }
-    guard let verb = Verb("\(word) \(second)") else { throw unknown("\(word) \(second)", in: family) }
-    return try perform(verb, arguments + 2, count - 2)
+    throw unknown("\(word) \(second)", in: family)
 }
 
 private func perform(_ verb: Verb, _ arguments: Arguments, _ count: Int32) throws(SessionError) -> Int32 {

@@ -18,6 +18,13 @@ extension Verb {
         request.report = words[.report]
         request.isDetached = words.has(.detach)
         request.wantsTerminal = words.has(.tty)
+        if let text = words[.wait] {
+            guard let span = TimeSpan.parse(text) else {
+                throw SessionError("--wait \(text): expected a duration such as 60s")
+            }
+            request.wait = span
+        }
+        if words.has(.curve) { request.curve = 1_000_000_000 }
         for text in words.all(.passFD) {
             guard let number = Int32(text), number > 2 else {
                 throw SessionError("--pass-fd \(text): expected the number of an open descriptor above 2")

@@ -9,6 +9,7 @@ enum Verb: CaseIterable {
     case profileCheck, profileShow, profileList
     case tenantCheck, tenantShow
     case egressCheck, egressLog, budgetShow, budgetRaise
+    case measure, capacity, capacityValidate, top, pin, metrics
     case doctor
     case auditVerify, auditLog
     case seccompRecord, seccompExplain
@@ -51,6 +52,12 @@ enum Verb: CaseIterable {
         case .egressLog: .egressLog
         case .budgetShow: .budgetShow
         case .budgetRaise: .budgetRaise
+        case .measure: .measure
+        case .capacity: .capacity
+        case .capacityValidate: .capacityValidate
+        case .top: .top
+        case .pin: .pin
+        case .metrics: .metrics
         case .doctor: .doctor
         case .auditVerify: .auditVerify
         case .auditLog: .auditLog
@@ -92,6 +99,12 @@ enum Verb: CaseIterable {
         case .egressLog: try printRequests(words)
         case .budgetShow: try showBudget(words)
         case .budgetRaise: try raiseBudget(words)
+        case .measure: try measure(words)
+        case .capacity: try planCapacity(words)
+        case .capacityValidate: try validateCapacity(words)
+        case .top: try watchSessions(words)
+        case .pin: try pinSessions(words)
+        case .metrics: try printMetrics(words)
         case .doctor: try examineHost(words)
         case .auditVerify: try verifyAudit(words)
         case .auditLog: try printAudit(words)

@@ -1,0 +1,233 @@
+import Documents
+import Foundation
+import Records
+import Testing
+
+@testable import Capacity
+@testable import Cgroups
+
+private let mebibyte = Double(1 << 20)
+private let gibibyte = Double(1 << 30)
+
+/// A run with a curve of one look a second: `level` MiB, and bursts of `burst` MiB in `part` of the time.
+private func run(
+    _ name: String, level: Double, burst: Double = 0, part: Double = 0, seconds: Int = 100, clipped: Bool = false
+) -> Measurements.Run {
+    let points = (0..<seconds).map { second -> Curve.Point in
+        let isBurst = Double(second % 20) < part * 20
+        let bytes = (level + (isBurst ? burst : 0)) * mebibyte
+        return Curve.Point(
+            milliseconds: Int64(second) * 1000, bytes: UInt64(bytes))
+    }
+    return Measurements.Run(
+        session: name, peak: (level + (part > 0 ? burst : 0)) * mebibyte, isClipped: clipped,
+        resident: level * 0.7 * mebibyte, seconds: Double(seconds), how: .exited, curve: Curve(points))
+}
+
+private func measured(_ runs: [Measurements.Run], limit: Double = 1024) -> Measurements {
+    var measurements = Measurements(profile: "agent <&>\"", command: ["agent", "--x=<script>"])
+    measurements.runs = runs
+    measurements.limit = limit * mebibyte
+    measurements.campaigns = ["m-1"]
+    return measurements
+}
+
+@Suite struct PlanTests {
+    @Test func theChernoffBoundIsAboveTheTruthAndNotFarFromIt() throws {
+        let sum = try #require(SumOfSessions([run("a", level: 50, burst: 150, part: 0.1)]))
+        // Binomial: of 100 sessions each bursts a tenth of the time.
+        for bursting in [20, 25, 30] {
+            let bytes = (100 * 50 + Double(bursting) * 150) * mebibyte
+            let truth = (bursting...100).reduce(0) { $0 + OrderStatistics.binomial($1, of: 100, 0.1) }
+            let bound = sum.probability(of: 100, above: bytes)
+            #expect(bound >= truth && bound < truth * 12, "\(bursting): \(bound) against \(truth)")
+        }
+        #expect(sum.probability(of: 100, above: 100 * 65 * mebibyte * 0.99) == 1)
+        #expect(sum.probability(of: 100, above: 100 * 201 * mebibyte) == 0)
+        #expect(abs(sum.probability(of: 2, above: 400 * mebibyte) - 0.01) < 0.001)
+    }
+
+    @Test func overcommitIsBetweenAllAtTheirPeakAndTheMean() throws {
+        let runs = (0..<30).map { run("r\($0)", level: 50, burst: 150, part: 0.1) }
+        let sum = try #require(SumOfSessions(runs))
+        let room = 64 * gibibyte
+        let count = sum.sessions(within: room, risk: 0.01)
+        #expect(count > Int(room / (200 * mebibyte)) && count < Int(room / (65 * mebibyte)))
+        #expect(sum.riskPerDay(of: count, above: room) <= 0.01 && sum.riskPerDay(of: count + 1, above: room) > 0.01)
+        #expect(sum.sessions(within: room, risk: 0.0001) < count)
+        let assured = try #require(SumOfSessions(runs, unseen: 0.095, limit: 1024 * mebibyte))
+        #expect(assured.sessions(within: room, risk: 0.01) < count)
+    }
+
+    @Test func aRunWithoutACurveIsAtItsPeakAllTheTime() throws {
+        var bare = run("a", level: 50, burst: 150, part: 0.1)
+        bare.curve = nil
+        let sum = try #require(SumOfSessions([bare]))
+        #expect(sum.sessions(within: 1000 * mebibyte, risk: 0.01) == 5)
+    }
+
+    @Test func thePeakOfSessionsThatStartTogetherIsPredicted() throws {
+        // All burst in their first second of twenty: together from the start, their peaks add up.
+        let runs = (0..<8).map { run("r\($0)", level: 50, burst: 150, part: 0.05, seconds: 40) }
+        let together = try #require(StartedTogether(runs, count: 20, gap: 0))
+        #expect(abs(together.median - 20 * 200 * mebibyte) < mebibyte)
+        // A second from one start to the next: two of them at a time are in a burst, twice a session.
+        let apart = try #require(StartedTogether(runs, count: 20, gap: 1))
+        #expect(apart.median < 20 * 110 * mebibyte)
+        #expect(StartedTogether(runs, count: 20, gap: 1) == apart)
+    }
+
+    @Test func theTableIsTheFormulas() throws {
+        let runs = (0..<300).map { run("r\($0)", level: 100 + Double($0) / 3) }
+        let plan = CapacityPlan(measured(runs), PlanQuestion(hosts: [64 * gibibyte], overhead: 2 * gibibyte))
+        let ceiling = try #require(plan.ceiling)
+        #expect(ceiling.isBound && plan.shortfall == nil)
+        #expect(plan.rows[0].ceiling == Int(62 * gibibyte / ceiling.bytes))
+        let rss = try #require(plan.guide)
+        #expect(plan.rows[0].guide == Int(62 * gibibyte / rss.bytes))
+        #expect(plan.stress(10) == 10 * runs[299].peak + 2 * gibibyte)
+        let sensitivity = plan.sensitivity(host: 64 * gibibyte)
+        #expect(sensitivity.count == 4 && sensitivity[1].cells[2].sessions == plan.rows[0].ceiling)
+        #expect(sensitivity[3].cells[5].sessions < sensitivity[0].cells[0].sessions)
+        #expect(plan.csv.split(separator: "\r\n").count == 2)
+        #expect(
+            plan.node["hosts"]?.elements?.first?["ceiling"]?["sessions"]?.int == plan.rows[0].ceiling.map { Int64($0) })
+        _ = try Node.parse(Array(plan.node.json().utf8), file: "plan")
+    }
+
+    @Test func tooFewRunsAreSaidToBeTooFew() throws {
+        let plan = CapacityPlan(measured((0..<30).map { run("r\($0)", level: 100) }), PlanQuestion())
+        #expect(plan.ceiling?.isBound == false)
+        #expect(plan.shortfall?.contains("needs 269 more runs") == true)
+    }
+
+    @Test func clippedRunsGiveNoCeiling() throws {
+        let runs = (0..<300).map { run("r\($0)", level: $0 < 10 ? 1024 : 100, clipped: $0 < 10) }
+        let plan = CapacityPlan(measured(runs), PlanQuestion())
+        #expect(plan.ceiling == nil && plan.rows[0].ceiling == nil && plan.rows[0].overcommit == nil)
+        #expect(plan.shortfall?.contains("10 of 300 runs came up against their limit") == true)
+        #expect(plan.parametric.isEmpty)
+    }
+
+    @Test func thePageIsWellFormedAndNeedsNothingElse() throws {
+        let few = CapacityPlan(
+            measured((0..<30).map { run("r\($0)", level: 100 + Double($0), burst: 90, part: 0.1) }), PlanQuestion())
+        let clipped = CapacityPlan(measured([run("a", level: 1024, clipped: true)]), PlanQuestion())
+        for plan in [few, clipped] {
+            let page = PlanPage(plan, version: "1").html
+            for outside in ["<script", "src=", "href=", "url(", "@import", "<link"] {
+                #expect(!page.contains(outside), "\(outside)")
+            }
+            #expect(page.contains("prefers-color-scheme:dark") && page.contains("agent &lt;&amp;&gt;&quot;"))
+            let parser = XMLParserCheck(page)
+            #expect(parser.error == nil, "\(parser.error ?? "")")
+            #expect(parser.drawings >= (plan.ceiling == nil ? 2 : 5))
+        }
+    }
+
+    @Test func aSplitIsReadAsEitherKernelTellsIt() throws {
+        func split(_ text: String, unified: Bool, kernel: UInt64? = nil) -> MemorySplit? {
+            Array(text.utf8).withUnsafeBytes { MemorySplit($0, isUnified: unified, kernel: kernel) }
+        }
+        #expect(
+            split("anon 10\nfile 30\nkernel 5\nshmem 8\n", unified: true)
+                == MemorySplit(anon: 10, file: 22, shmem: 8, kernel: 5))
+        let v1 = "cache 1\nrss 1\nshmem 1\ntotal_cache 30\ntotal_rss 10\ntotal_shmem 8\n"
+        #expect(split(v1, unified: false, kernel: 4) == MemorySplit(anon: 10, file: 22, shmem: 8, kernel: 4))
+        #expect(split("nothing 1\n", unified: true) == nil)
+    }
+
+    @Test func aCurveIsReadBack() throws {
+        var point = Curve.Point(milliseconds: 1000, bytes: 5)
+        point.split = MemorySplit(anon: 1, file: 2, shmem: 3, kernel: 4)
+        point.stall = 9
+        let bare = Curve.Point(milliseconds: 2000, bytes: 6)
+        let text = Curve.header + point.line + bare.line + "[3000,"
+        #expect(Curve(Array(text.utf8)) == Curve([point, bare]))
+        #expect(Curve(Array("{}\n".utf8)) == nil)
+    }
+
+    @Test func measuredRunsComeFirstAndWarmUpsNeverCount() throws {
+        func report(_ name: String, campaign: Report.Campaign?, peak: Int64, clipped: Bool = false) -> Report {
+            var report = Report(
+                session: name, tenant: "t", host: .init(name: "h", bootID: ""), carrel: "1",
+                profile: .init(name: "p", sha256: "1"), image: "host", command: ["c"], started: Timestamp(seconds: 0),
+                ended: Timestamp(seconds: 10), exit: .init(how: .exited, status: 0, why: ""), cgroups: "unified")
+            report.usage.memoryPeakBytes = peak
+            report.usage.memoryClipped = clipped
+            report.usage.pageCacheBytes = campaign?.isWarmUp == true ? 64 : 0
+            report.campaign = campaign
+            return report
+        }
+        let all = [
+            report("plain", campaign: nil, peak: 999), report("w", campaign: .init(name: "m", run: 0), peak: 500),
+            report("1", campaign: .init(name: "m", run: 1), peak: 100),
+            report("2", campaign: .init(name: "m", run: 2), peak: 200, clipped: true),
+        ]
+        let found = try #require(Measurements(from: all))
+        #expect(found.runs.map(\.session) == ["1", "2"] && found.shared == 64 && found.leftOut == 1)
+        #expect(found.peaks == OrderStatistics([100], clipped: 1) && found.notes.isEmpty)
+        let plain = try #require(Measurements(from: [all[0]]))
+        #expect(plain.runs.count == 1 && plain.notes.count == 1)
+        #expect(Measurements(from: [], profile: nil) == nil && Measurements(from: all, profile: "other") == nil)
+        // The format keeps them.
+        var kept = all[2]
+        kept.curve = Report.Curve(file: "curves/1.jsonl", intervalNanoseconds: 1_000_000_000)
+        #expect(try Report(Node.parse(Array(kept.node.json().utf8), file: "r"), file: "r") == kept)
+    }
+
+    @Test func aMeasuredCeilingIsKept() throws {
+        let scratch = Scratch()
+        #expect(MeasuredCeiling(peaks: OrderStatistics([1, 2]), medianSeconds: 1, digest: "d") == nil)
+        let clipped = OrderStatistics([Double](repeating: 5, count: 40), clipped: 1)
+        #expect(MeasuredCeiling(peaks: clipped, medianSeconds: 1, digest: "d") == nil)
+        let ceiling = try #require(
+            MeasuredCeiling(peaks: OrderStatistics((1...29).map(Double.init)), medianSeconds: 3, digest: "d"))
+        #expect(ceiling.bytes == 29)
+        try ceiling.write(to: scratch.path + "/p")
+        #expect(MeasuredCeiling(path: scratch.path + "/p") == ceiling)
+        #expect(MeasuredCeiling(path: scratch.path + "/none") == nil)
+    }
+
+    @Test func metricsAreEscaped() {
+        var metrics = OpenMetrics()
+        metrics.add("a_seconds", .counter, unit: "seconds", help: "x\ny", [([("l", "q\"\\\n")], 1.5)])
+        metrics.add("none", .gauge, help: "x", [])
+        #expect(
+            metrics.document == """
+                # TYPE a_seconds counter
+                # UNIT a_seconds seconds
+                # HELP a_seconds x\\ny
+                a_seconds_total{l="q\\"\\\\\\n"} 1.5
+                # EOF
+
+                """)
+    }
+}
+
+/// Whether a text is well-formed XML, by xmllint.
+private struct XMLParserCheck {
+    var error: String?
+    var drawings = 0
+
+    init(_ text: String) {
+        drawings = text.components(separatedBy: "<svg ").count - 1
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = [
+            "python3", "-c", "import sys, xml.dom.minidom; xml.dom.minidom.parseString(sys.stdin.buffer.read())",
+        ]
+        let (input, output) = (Pipe(), Pipe())
+        process.standardInput = input
+        process.standardError = output
+        do { try process.run() } catch {
+            self.error = "\(error)"
+            return
+        }
+        input.fileHandleForWriting.write(Data(text.utf8))
+        try? input.fileHandleForWriting.close()
+        let told = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        if process.terminationStatus != 0 { error = String(decoding: told, as: UTF8.self) }
+    }
+}
