@@ -28,7 +28,7 @@ let pageStyle = """
     tr:last-child>*{border-bottom:0}
     th:first-child,td:first-child{text-align:left}thead th{font-size:13px;color:var(--dim);font-weight:600;line-height:1.3}
     td b{font-size:17px}td small{display:block;color:var(--dim);font-size:12px;line-height:1.35}small.bad{color:var(--bad)}
-    .heat td{text-align:center}.heat th{white-space:nowrap}.heat .here{outline:2px solid var(--ceiling);outline-offset:-2px}
+    .heat td,.heat thead th:not(:first-child){text-align:center}.heat th{white-space:nowrap}.heat .here{outline:2px solid var(--ceiling);outline-offset:-2px}
     ul{padding-left:20px;margin:6px 0}li{margin:5px 0;max-width:90ch}footer{margin-top:36px;color:var(--dim);font-size:13px}
     .grid{stroke:var(--grid);stroke-width:1}.tick{fill:var(--dim);font-size:11px}
     text{font-family:inherit;fill:var(--ink);font-size:11.5px}text.tick,text.note{fill:var(--dim);font-size:11px}
@@ -51,6 +51,7 @@ let pageStyle = """
     .stack tr:last-child{border-bottom:0}
     .stack th,.stack td{display:flex;justify-content:space-between;gap:14px;border:0;padding:4px 0;text-align:right}
     .stack td::before{content:attr(data-label);color:var(--dim);font-size:13px;text-align:left}
+    .tick,text.tick,text.note{font-size:12.5px}text,text.value{font-size:13px}
     .stack th{font-size:17px}th,td{padding:7px 8px}}
     @media print{body{background:#fff}figure,.fact,.wrap{break-inside:avoid}}
     """

@@ -265,6 +265,7 @@ public struct PlanPage: Sendable {
             Chernoff's, for each of the 86,400 seconds of a day: the true risk is lower, if the runs are like what will run.</li>
             <li><b>Assured</b>: with 95 % confidence no more than \(decimal(plan.unseen * 100, 1)) % of sessions are of a kind that
             \(runs.runs.count) runs did not show. Those are taken to stand at their limit all the time.</li>
+            <li>Only memory is reckoned: processors, disks and the gateway may be full earlier.</li>
             <li>Where sessions are <b>not</b> independent (all begin at nine o'clock), only “all at peak” is safe.</li></ul>
             """
     }

@@ -1,0 +1,129 @@
+import Documents
+import Foundation
+import Testing
+
+extension Integration {
+    /// Part 10 of the planner's: a start takes a berth first, and a full host says so.
+    @Suite(.serialized) struct Admission {
+        /// A host with room for this many sessions of 16 MiB.
+        private func host(_ desk: Desk, berths: Int, _ more: String = "") throws {
+            try desk.write(
+                "version: 1\nmemory: \(berths * 16 + 100)MiB\nreserve: 100MiB\n\(more)", to: "state/host.yaml",
+                mode: 0o600)
+        }
+
+        /// Starts sessions that sleep, all at once; gives each one's exit status.
+        private func startTogether(_ desk: Desk, _ name: String, _ count: Int) -> [Int] {
+            let script = """
+                for i in $(seq \(count)); do
+                    { "$CARREL" run --detach --memory 16MiB --session \(name)-$i -- sleep 600 >/dev/null 2>"$HOME/\(name)-$i.err"
+                      echo $?; } &
+                done
+                wait
+                """
+            return desk.around(script, timeout: 240).lines.compactMap { Int($0) }
+        }
+
+        @Test func ofTwoHundredStartsAtOnceExactlyFiftyRun() throws {
+            try withDesk { desk in
+                try host(desk, berths: 50)
+                let codes = startTogether(desk, "a", 200)
+                #expect(codes.count { $0 == 0 } == 50 && codes.count { $0 == 75 } == 150, "\(codes)")
+                #expect(try desk.parse(desk.carrel(["ps", "--json"]).output).elements?.count == 50)
+                let refused = desk.run(["--memory", "16MiB"], ["true"])
+                #expect(refused.status == 75 && refused.seconds < 5)
+                #expect(
+                    refused.errors.contains(
+                        "the host is full: 50 sessions have 800MiB of 800MiB, and this one needs 16MiB"))
+                #expect(
+                    refused.errors.contains("expected to end in 59m")
+                        || refused.errors.contains("expected to end in 1h"))
+                let refusal = try desk.auditEvents().last
+                #expect(refusal?["event"]?.string == "refusal" && refusal?["why"]?.string?.contains("full") == true)
+
+                // Supervisors that are killed leave their berths to others, and no more than those.
+                let holders = Desk.list(desk.state + "/live").prefix(20).compactMap { Int32($0.prefix { $0 != "-" }) }
+                for holder in holders { kill(holder, SIGKILL) }
+                let again = startTogether(desk, "b", 60)
+                #expect(again.count { $0 == 0 } == 20 && again.count { $0 == 75 } == 40, "\(again)")
+                #expect(desk.carrel(["kill", "--all"]).status == 0)
+                #expect(desk.run(["--memory", "800MiB"], ["true"]).status == 0, "a berth was not given back")
+            }
+        }
+
+        @Test func whoWaitsComesInTheOrderOfAsking() throws {
+            try withDesk { desk in
+                try host(desk, berths: 1)
+                _ = try desk.detached(["--memory", "16MiB"], "sleep 600", session: "first")
+                let late = desk.run(["--memory", "16MiB", "--wait", "500ms"], ["true"])
+                #expect(late.status == 75 && late.seconds >= 0.4 && late.seconds < 10, "\(late)")
+                var waiting: [Command] = []
+                for index in 1...3 {
+                    waiting.append(
+                        desk.start(carrel: [
+                            "run", "--memory", "16MiB", "--wait", "60s", "--session", "w-\(index)", "--", "sleep",
+                            "0.2",
+                        ]))
+                    // Each has its ticket before the next comes.
+                    let full = desk.carrel(["metrics"]).output
+                    for _ in 0..<100 where !desk.carrel(["metrics"]).output.contains("carrel_starts_waiting \(index)") {
+                        usleep(20_000)
+                    }
+                    #expect(!full.isEmpty)
+                }
+                let overtaking = desk.run(["--memory", "4MiB"], ["true"])
+                #expect(overtaking.status == 75 && overtaking.errors.contains("wait"), "\(overtaking)")
+                #expect(desk.carrel(["kill", "first"]).status == 0)
+                for one in waiting { #expect(one.finish(within: 60).status == 0) }
+                let ends = try desk.auditEvents().filter { $0["event"]?.string == "start" }.compactMap {
+                    $0["session"]?.string
+                }
+                #expect(ends.suffix(3) == ["w-1", "w-2", "w-3"])
+            }
+        }
+
+        @Test func aTenantsBoundHoldsUpNobodyElse() throws {
+            try withDesk { desk in
+                try host(desk, berths: 10)
+                #expect(desk.run(["--tenant", "acme", "--memory", "16MiB"], ["true"]).status == 0)
+                try desk.write("version: 1\nsessions: 1\n", to: "state/tenants/acme.yaml", mode: 0o600)
+                _ = try desk.detached(["--tenant", "acme", "--memory", "16MiB"], session: "one")
+                let second = desk.run(["--tenant", "acme", "--memory", "16MiB"], ["true"])
+                #expect(second.status == 75 && second.errors.contains("it has 1 of its 1 sessions"), "\(second)")
+                #expect(desk.run(["--tenant", "other", "--memory", "16MiB"], ["true"]).status == 0)
+                #expect(desk.carrel(["kill", "one"]).status == 0)
+            }
+        }
+
+        @Test func theOperatorCanTurnItOff() throws {
+            try withDesk { desk in
+                try host(desk, berths: 1)
+                _ = try desk.detached(["--memory", "16MiB"], session: "one")
+                #expect(desk.run(["--memory", "16MiB"], ["true"]).status == 75)
+                try host(desk, berths: 1, "admission: false\n")
+                #expect(desk.run(["--memory", "16MiB"], ["true"]).status == 0)
+                try host(desk, berths: 1, "admision: false\n")
+                let misspelt = desk.run(["--memory", "16MiB"], ["true"])
+                #expect(misspelt.status == 125 && misspelt.errors.contains("did you mean admission?"), "\(misspelt)")
+                try host(desk, berths: 1)
+                #expect(desk.carrel(["kill", "one"]).status == 0)
+            }
+        }
+
+        @Test func aBerthCostsLittle() throws {
+            try withDesk { desk in
+                #expect(desk.run([], ["true"]).status == 0)
+                guard Host.has("strace") else { return }
+                let trace = desk.around(
+                    "strace -f -o \"$HOME/trace\" \"$CARREL\" run -- true; grep -c . \"$HOME/trace\"")
+                #expect(trace.status == 0, "\(trace)")
+                let lines = desk.read("trace").split(separator: "\n")
+                // The book, twice (taken and given back), and what the host says of its memory.
+                let book = lines.filter { $0.contains("/berths") }
+                #expect(book.count == 2, "\(book)")
+                #expect(
+                    !lines.contains { $0.contains("meminfo") || $0.contains("ledger.jsonl") && $0.contains("RDONLY") })
+            }
+        }
+    }
+}
