@@ -70,6 +70,7 @@ extension Carrel {
             clock.mark("profile")
             try refuseHeld(tenant: request.tenant, profile: profile.name)
             try admit(request, profile)
+            clock.mark("berth")
             supervisor = try prepare(request, id, profile, log, recorder, &clock)
         } catch {
             try? berths.release(holder: getpid())

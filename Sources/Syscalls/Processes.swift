@@ -266,9 +266,10 @@ public func usableProcessors() -> Int {
     return bytes <= 0 ? 1 : mask.reduce(0) { $0 + $1.nonzeroBitCount }
 }
 
-/// When the kernel started process `pid`, in clock ticks since boot (proc_pid_stat(5), field 22).
+/// When the kernel started process `pid`, in clock ticks since boot (proc_pid_stat(5), field 22); `nil` where there is none,
+/// or nothing of it but its status is left (a zombie), which some hosts' first process takes its time to fetch.
 public func startTime(of pid: pid_t) -> UInt64? {
     guard let text = try? readText("/proc/\(pid)/stat"), let end = text.utf8.lastIndex(of: 0x29) else { return nil }
     let fields = text[end...].split(separator: " ")
-    return fields.count > 20 ? UInt64(fields[20]) : nil
+    return fields.count > 20 && fields[1] != "Z" && fields[1] != "X" ? UInt64(fields[20]) : nil
 }
