@@ -27,9 +27,7 @@ public struct OrderStatistics: Sendable, Equatable {
     public var median: Double? { estimate(0.5) }
 
     /// The run of this rank, from 1; `nil` where that is a clipped one, or there is none.
-    private func value(rank: Int) -> Double? {
-        1...max(measured.count, 1) ~= rank && count > 0 ? measured[rank - 1] : nil
-    }
+    private func value(rank: Int) -> Double? { 1 <= rank && rank <= measured.count ? measured[rank - 1] : nil }
 
     /// The smallest run that at least `quantile` of all runs do not exceed; `nil` where that is a clipped one.
     public func estimate(_ quantile: Double) -> Double? {

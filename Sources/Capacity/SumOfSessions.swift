@@ -52,8 +52,9 @@ public struct SumOfSessions: Sendable {
         guard count > 0 else { return 0 }
         let share = bytes / Double(count)
         guard share > mean else { return 1 }
-        guard let highest = levels.last?.bytes, share < highest else {
-            return share > (levels.last?.bytes ?? 0) ? 0 : pow(levels.last?.weight ?? 1, Double(count))
+        guard let highest = levels.last?.bytes, share <= highest else { return 0 }
+        if share == highest {
+            return pow(levels.reduce(0) { $0 + ($1.bytes == highest ? $1.weight : 0) }, Double(count))
         }
         // log E exp(t (X - share)) is convex in t; its lowest point by golden section, in units of the highest level.
         func logMoment(_ t: Double) -> Double {

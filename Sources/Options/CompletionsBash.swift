@@ -96,10 +96,12 @@ extension Program {
             """
     }
 
-    /// The first words of commands that have two.
+    /// The first words of commands that have two. One that is a command itself completes as that command alone.
     var families: [String] {
-        visibleCommands.reduce(into: []) { families, command in
-            if let family = command.family, !families.contains(family) { families.append(family) }
+        let commands = visibleCommands.map(\.name.description)
+        return visibleCommands.reduce(into: []) { families, command in
+            guard let family = command.family, !families.contains(family), !commands.contains(family) else { return }
+            families.append(family)
         }
     }
 

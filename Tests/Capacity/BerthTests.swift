@@ -150,7 +150,8 @@ private func berth(_ holder: Int32, _ bytes: UInt64, tenant: String = "acme", en
         let more = HostPin(hosts + [PinHost(name: "host-11", berths: 150)])
         let moved = sessions.filter { more.host(for: $0)?.name != before.host(for: $0)?.name }
         #expect(moved.allSatisfy { more.host(for: $0)?.name == "host-11" })
-        #expect(abs(Double(moved.count) - 6000 * 150 / 1650) < 120, "\(moved.count)")
+        // Its share is 150 of 1,650 berths: 545 of 6,000 sessions.
+        #expect((425...665).contains(moved.count), "\(moved.count)")
     }
 
     @Test func noHostIsAboveItsBound() {
