@@ -27,7 +27,7 @@ extension Integration {
         @Test func ofTwoHundredStartsAtOnceExactlyFiftyRun() throws {
             try withDesk { desk in
                 try host(desk, berths: 50)
-                let codes = startTogether(desk, "a", 200)
+                let codes = startTogether(desk, "berth-a", 200)
                 #expect(codes.count { $0 == 0 } == 50 && codes.count { $0 == 75 } == 150, "\(codes)")
                 #expect(try desk.parse(desk.carrel(["ps", "--json"]).output).elements?.count == 50)
                 let refused = desk.run(["--memory", "16MiB"], ["true"])
@@ -44,7 +44,7 @@ extension Integration {
                 // Supervisors that are killed leave their berths to others, and no more than those.
                 let holders = Desk.list(desk.state + "/live").prefix(20).compactMap { Int32($0.prefix { $0 != "-" }) }
                 for holder in holders { kill(holder, SIGKILL) }
-                let again = startTogether(desk, "b", 60)
+                let again = startTogether(desk, "berth-b", 60)
                 #expect(again.count { $0 == 0 } == 20 && again.count { $0 == 75 } == 40, "\(again)")
                 #expect(desk.carrel(["kill", "--all"]).status == 0)
                 #expect(desk.run(["--memory", "800MiB"], ["true"]).status == 0, "a berth was not given back")
@@ -54,14 +54,14 @@ extension Integration {
         @Test func whoWaitsComesInTheOrderOfAsking() throws {
             try withDesk { desk in
                 try host(desk, berths: 1)
-                _ = try desk.detached(["--memory", "16MiB"], "sleep 600", session: "first")
+                _ = try desk.detached(["--memory", "16MiB"], "sleep 600", session: "berth-first")
                 let late = desk.run(["--memory", "16MiB", "--wait", "500ms"], ["true"])
                 #expect(late.status == 75 && late.seconds >= 0.4 && late.seconds < 10, "\(late)")
                 var waiting: [Command] = []
                 for index in 1...3 {
                     waiting.append(
                         desk.start(carrel: [
-                            "run", "--memory", "16MiB", "--wait", "60s", "--session", "w-\(index)", "--", "sleep",
+                            "run", "--memory", "16MiB", "--wait", "60s", "--session", "berth-w-\(index)", "--", "sleep",
                             "0.2",
                         ]))
                     // Each has its ticket before the next comes.
@@ -73,12 +73,12 @@ extension Integration {
                 }
                 let overtaking = desk.run(["--memory", "4MiB"], ["true"])
                 #expect(overtaking.status == 75 && overtaking.errors.contains("wait"), "\(overtaking)")
-                #expect(desk.carrel(["kill", "first"]).status == 0)
+                #expect(desk.carrel(["kill", "berth-first"]).status == 0)
                 for one in waiting { #expect(one.finish(within: 60).status == 0) }
                 let ends = try desk.auditEvents().filter { $0["event"]?.string == "start" }.compactMap {
                     $0["session"]?.string
                 }
-                #expect(ends.suffix(3) == ["w-1", "w-2", "w-3"])
+                #expect(ends.suffix(3) == ["berth-w-1", "berth-w-2", "berth-w-3"])
             }
         }
 
@@ -87,18 +87,18 @@ extension Integration {
                 try host(desk, berths: 10)
                 #expect(desk.run(["--tenant", "acme", "--memory", "16MiB"], ["true"]).status == 0)
                 try desk.write("version: 1\nsessions: 1\n", to: "state/tenants/acme.yaml", mode: 0o600)
-                _ = try desk.detached(["--tenant", "acme", "--memory", "16MiB"], session: "one")
+                _ = try desk.detached(["--tenant", "acme", "--memory", "16MiB"], session: "berth-one")
                 let second = desk.run(["--tenant", "acme", "--memory", "16MiB"], ["true"])
                 #expect(second.status == 75 && second.errors.contains("it has 1 of its 1 sessions"), "\(second)")
                 #expect(desk.run(["--tenant", "other", "--memory", "16MiB"], ["true"]).status == 0)
-                #expect(desk.carrel(["kill", "one"]).status == 0)
+                #expect(desk.carrel(["kill", "berth-one"]).status == 0)
             }
         }
 
         @Test func theOperatorCanTurnItOff() throws {
             try withDesk { desk in
                 try host(desk, berths: 1)
-                _ = try desk.detached(["--memory", "16MiB"], session: "one")
+                _ = try desk.detached(["--memory", "16MiB"], session: "berth-one")
                 #expect(desk.run(["--memory", "16MiB"], ["true"]).status == 75)
                 try host(desk, berths: 1, "admission: false\n")
                 #expect(desk.run(["--memory", "16MiB"], ["true"]).status == 0)
@@ -106,7 +106,7 @@ extension Integration {
                 let misspelt = desk.run(["--memory", "16MiB"], ["true"])
                 #expect(misspelt.status == 125 && misspelt.errors.contains("did you mean admission?"), "\(misspelt)")
                 try host(desk, berths: 1)
-                #expect(desk.carrel(["kill", "one"]).status == 0)
+                #expect(desk.carrel(["kill", "berth-one"]).status == 0)
             }
         }
 
