@@ -107,7 +107,7 @@ extension Command {
     static let capacityValidate = Command(
         "capacity validate", in: planning, takesProgram: true,
         options: [.sessions, .runs, .parallel, .warmUp, .lookEvery, .json] + measuredOptions,
-        "Predict the peak of the sum of sessions, then run them all at once",
+        "Predict the peak of a sum of sessions, and measure it",
         details: [
             """
             Single runs first (`--runs`, 8 where nothing is said, looked at every 50 ms): their curves, put on top of each \
