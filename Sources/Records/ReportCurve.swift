@@ -13,10 +13,13 @@ extension Report {
         public var costNanoseconds: Int64
         /// The most that was seen at once; the true peak is in the usage.
         public var highestBytes: Int64
-        /// What that was made of: memory of programs, page cache, tmpfs and shared memory, the kernel's own.
+        /// The part of that which was memory of programs alone.
         public var anonBytes: Int64?
+        /// The part of that which was page cache.
         public var fileBytes: Int64?
+        /// The part of that which was tmpfs and shared memory.
         public var shmemBytes: Int64?
+        /// The part of that which was the kernel's own.
         public var kernelBytes: Int64?
         /// The highest sum of the processes' resident sets that was seen.
         public var residentSumBytes: Int64?

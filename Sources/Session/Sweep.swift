@@ -20,7 +20,9 @@ extension Carrel {
         for record in (try? live.all()) ?? [] where startTime(of: record.pid) != record.pidStarted {
             // PID 1 is gone: its supervisor is about to write the report, or is no supervisor at all.
             let comm = (try? readText("/proc/\(record.supervisor)/comm")) ?? ""
-            if !comm.hasPrefix("carrel") || startTime(of: record.supervisor) == nil { sweep(record.id, record.supervisor) }
+            if !comm.hasPrefix("carrel") || startTime(of: record.supervisor) == nil {
+                sweep(record.id, record.supervisor)
+            }
         }
     }
 

@@ -77,7 +77,9 @@ extension Integration {
 
         @Test func concurrentWritersLoseNothing() throws {
             try withDesk { desk in
-                let started = (0..<24).map { desk.start(carrel: ["run", "--memory", "64MiB", "--session", "c-\($0)", "--", "true"]) }
+                let started = (0..<24).map {
+                    desk.start(carrel: ["run", "--memory", "64MiB", "--session", "c-\($0)", "--", "true"])
+                }
                 for one in started { #expect(one.finish().status == 0, "\(one.errors)") }
                 let names = try desk.read("state/ledger.jsonl").split(separator: "\n").map {
                     try desk.parse(String($0))["session"]?.string
