@@ -105,7 +105,7 @@ public struct FilterListing: Sendable {
                         comment = entry.rawValue
                         audit = it.k
                     }
-                } else if offset == 0 {
+                } else if offset == 0 && it.k != Architecture.x32Bit {
                     let entry = Architecture.allCases.first { $0.audit == audit } ?? machine
                     let isX32 = it.k & Architecture.x32Bit != 0 && entry == .x86_64
                     comment = CallTable.name(of: it.k, on: isX32 ? .x32 : entry) ?? ""

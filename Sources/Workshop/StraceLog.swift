@@ -20,10 +20,13 @@ extension Recording {
         for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
             log.read(line, number: index + 1)
         }
-        if !log.problems.isEmpty { throw Problems(log.problems) }
         if log.recording.calls.isEmpty {
-            throw Problems([Problem(file: file, mark: nil, message: "expected lines of strace, found none")])
+            // Not a log at all: that is one mistake, not one a line.
+            throw Problems([
+                Problem(file: file, mark: nil, message: "expected a recording, or lines of strace; found neither")
+            ])
         }
+        if !log.problems.isEmpty { throw Problems(log.problems) }
         log.recording.executables = Set(log.executables).sorted()
         self = log.recording.sorted
     }
@@ -144,7 +147,6 @@ private struct StraceLog {
     }
 
     private mutating func report(_ line: Int, _ message: String) {
-        // A file that is no log at all is one mistake, not one a line.
         if problems.count < 20 {
             problems.append(Problem(file: file, mark: Mark(line: line, column: 1), message: message))
         }
