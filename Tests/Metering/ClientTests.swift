@@ -50,7 +50,9 @@ struct ClientTests {
             charged += outcome.charge.nanodollars
         }
         #expect(answers.count >= 2)
-        #expect(charged == UInt64((dollars * 1e9).rounded()), "\(charged) nanodollars, and \(dollars) dollars")
+        // Each charge is rounded up to a nanodollar; the client reckons with fractions.
+        let told = dollars * 1e9
+        #expect(Double(charged) > told - 0.5 && Double(charged) < told + Double(answers.count) + 0.5)
     }
 }
 
