@@ -11,14 +11,26 @@ extension RuntimeContainer {
 
     private static func ownPath(_ id: String) -> String { "/carrel/oci/\(id)" }
 
-    /// Makes the cgroup with the limits of the specification.
-    func makeCgroup(_ spec: Spec) throws(RuntimeError) -> Cgroup? {
+    /// Makes the cgroup with the limits of the specification; one that is there already, and empty, is used as it is asked
+    /// for and stays behind the container.
+    mutating func makeCgroup(_ spec: Spec) throws(RuntimeError) -> Cgroup? {
         guard let path = record.cgroup else { return nil }
         return try telling("cgroup") { () throws(CgroupError) in
             var resources = spec.linux?.resources ?? LinuxResources()
             if !resources.devices.isEmpty { resources.devices += Self.usualRules }
             let limits = try CgroupLimits(resources)
-            return try Cgroup.create(CgroupHost.detect(), CgroupPath(oci: path), limits, joining: .every)
+            let host = CgroupHost.detect()
+            let place = try CgroupPath(oci: path)
+            do throws(CgroupError) {
+                return try Cgroup.create(host, place, limits, joining: .every)
+            } catch {
+                guard case .exists = error else { throw error }
+                let cgroup = try Cgroup.open(host, place)
+                guard try cgroup.isEmpty() else { throw error }
+                record.keepsCgroup = true
+                try cgroup.update(limits)
+                return cgroup
+            }
         }
     }
 
@@ -42,7 +54,18 @@ extension RuntimeContainer {
         guard let cgroup = try? cgroup() else { return }
         try cgroup.kill()
         try? cgroup.thaw()
+        if record.keepsCgroup { return }
         // The levels above are of whoever asked for a cgroup in them.
         try cgroup.remove(parents: record.cgroup == Self.ownPath(id))
+    }
+}
+
+extension RuntimeContainer {
+    /// Changes the limits that `resources` names.
+    public func update(_ resources: LinuxResources) throws(RuntimeError) {
+        guard status().state != .stopped else { throw RuntimeError("container not running") }
+        try telling("container \(id)") { () throws(CgroupError) in
+            try cgroup()?.update(try CgroupLimits(resources))
+        }
     }
 }

@@ -108,6 +108,7 @@ extension RuntimeContainer {
         }
         let spec = try? spec()
         try telling("container \(id)") { () throws(CgroupError) in try removeCgroup() }
+        removeMounts()
         try directory.remove()
         warnOfHooks { () throws(LaunchError) in
             try runHooks(spec?.hooks?.poststop ?? [], "poststop", state: hookState(.stopped, pid: nil))
@@ -126,5 +127,22 @@ extension RuntimeContainer {
                 throw SystemError("kill", String(record.pid), errno: .timedOut)
             }
         }
+    }
+
+    /// Unmounts what a container in the host's mount namespace was assembled on.
+    func removeMounts() {
+        guard let before = record.mountsBelow else { return }
+        while mountCount(at: record.rootfs) > before {
+            do throws(SystemError) { try detachMount(record.rootfs) } catch { return }
+        }
+    }
+}
+
+/// How many mounts are stacked at `path` (proc_pid_mountinfo(5), field 5).
+func mountCount(at path: String) -> Int {
+    guard let text = try? readText("/proc/self/mountinfo") else { return 0 }
+    return text.split(separator: "\n").count { line in
+        let fields = line.split(separator: " ", maxSplits: 5)
+        return fields.count > 4 && fields[4] == path
     }
 }

@@ -17,6 +17,10 @@ struct ContainerRecord {
     let annotations: [String: String]
     /// The container's path in the cgroup hierarchies; `nil` without one.
     var cgroup: String?
+    /// Whether the cgroup was there before the container, and so stays behind it.
+    var keepsCgroup = false
+    /// Of a container in the host's mount namespace: how many mounts there were at its root before its own.
+    var mountsBelow: Int?
     /// Its PID 1, and when that was started; 0 as long as there is none.
     var pid: pid_t = 0
     var pidStarted: UInt64 = 0
@@ -41,6 +45,8 @@ struct ContainerRecord {
         owner = uid_t(truncatingIfNeeded: node["owner"]?.int ?? 0)
         annotations = (node["annotations"]?.entries ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.string }
         cgroup = node["cgroup"]?.string
+        keepsCgroup = node["keepsCgroup"]?.bool ?? false
+        mountsBelow = node["mountsBelow"]?.int.map { Int($0) }
         self.pid = pid_t(truncatingIfNeeded: pid)
         pidStarted = started
     }
@@ -50,7 +56,8 @@ struct ContainerRecord {
             "ociVersion": Node(.string(Spec().ociVersion)), "id": Node(.string(id)), "bundle": Node(.string(bundle)),
             "rootfs": Node(.string(rootfs)), "created": Node(.string(created)), "owner": Node(.integer(Int64(owner))),
             "pid": Node(.integer(Int64(pid))), "pidStarted": Node(.unsigned(pidStarted)),
-            "cgroup": cgroup.map { Node(.string($0)) } ?? nil,
+            "cgroup": cgroup.map { Node(.string($0)) } ?? nil, "keepsCgroup": Node(.bool(keepsCgroup)),
+            "mountsBelow": mountsBelow.map { Node(.integer(Int64($0))) } ?? nil,
             "annotations": Node(
                 .mapping(
                     annotations.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: Node(.string($0.value))) })),

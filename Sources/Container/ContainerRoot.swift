@@ -3,13 +3,10 @@ import OCISpec
 import Syscalls
 import SystemPackage
 
-// Where the root of a container of the OCI runtime differs from a session's: its mount namespace can be another's, its
-// devices are nodes of its own, and its propagation is for the specification to say.
+// Where the root of a container of the OCI runtime differs from a session's: its mount namespace can be another's, or the
+// host's, so that the tree is mounted over the root filesystem's own directory there until `delete`; its devices are nodes of its own, and its propagation is for the specification to say.
 
 extension LaunchPlan {
-    /// Whether the mount namespace is the container's own, or one that it joins.
-    var hasMounts: Bool { namespaces.union(joined.kinds).contains(.mount) }
-
     /// Cuts the ties of a new mount namespace to the host's, which the kernel does only for one that is in a new user
     /// namespace, or goes into the one that is joined.
     func secludeMounts() throws(LaunchError) {
@@ -29,7 +26,6 @@ extension LaunchPlan {
             if makesDevices { try root.makeDevices() }
             return
         }
-        guard hasMounts else { return }
         if makesDevices {
             try root.makeNodes(
                 spec.linux?.devices ?? [], binding: hasUserNamespace, hasConsole: wantsTerminal)

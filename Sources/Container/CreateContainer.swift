@@ -52,6 +52,9 @@ extension RuntimeRoot {
                 id: request.id, bundle: bundle.path, rootfs: spec.root?.path ?? "", annotations: spec.annotations))
         do throws(RuntimeError) {
             container.record.cgroup = container.cgroupPath(spec)
+            if !(spec.linux?.namespaces ?? []).contains(where: { $0.type == .mount }) {
+                container.record.mountsBelow = mountCount(at: container.record.rootfs)
+            }
             try container.record.write(directory)
             try telling("container \(request.id)") { () throws(SystemError) in
                 try replaceFile(ContainerDirectory.configuration, with: bundle.bytes, at: directory.descriptor)
@@ -99,7 +102,14 @@ private struct Bundle {
             try spec.validate(file: file, document: node, lenient: true)
             return spec
         }
-        if let root = spec.root?.path, !root.hasPrefix("/") { spec.root?.path = "\(path)/\(root)" }
+        if let root = spec.root?.path {
+            let below = root.hasPrefix("/") ? root : "\(path)/\(root)"
+            guard let real = realpath(below, nil) else {
+                throw RuntimeError("root.path: \(below): \(String(cString: strerror(errno)))")
+            }
+            defer { free(real) }
+            spec.root?.path = String(cString: real)
+        }
         for index in spec.mounts.indices {
             // Relative to the bundle, as config.md has it; a name such as `tmpfs` stays.
             let mount = spec.mounts[index]
@@ -206,6 +216,7 @@ extension RuntimeContainer {
     /// Takes away what a failed `create` made, and runs the hooks that follow a container's end.
     fileprivate func abandon(_ spec: Spec) {
         try? removeCgroup()
+        removeMounts()
         try? directory.remove()
         directory.close()
         warnOfHooks { () throws(LaunchError) in

@@ -102,7 +102,8 @@ private func guide(
             throw LaunchError(.hooks, nil, "the child ended before its hooks")
         }
         let state = plan.state(.creating, pid)
-        try runHooks(plan.spec.hooks?.prestart ?? [], "prestart", state: state)
+        // As crun tells it, and as hooks that are older than the status `creating` expect it.
+        try runHooks(plan.spec.hooks?.prestart ?? [], "prestart", state: plan.state(.created, pid))
         try runHooks(plan.spec.hooks?.createRuntime ?? [], "createRuntime", state: state)
         try tell(child, .pivot, text: state)
     }
@@ -187,6 +188,14 @@ private func beInit(
         timeline.mark(.filesystems)
 
         let received = try listen(parent, for: .binds)
+        // By the host's /proc, which is still in reach: an image's own has no say in where a sysctl or a label is written.
+        if plan.namespaces.contains(.network) {
+            try during(.network) { () throws(SystemError) in try bringLoopbackUp() }
+            try openListeners(request.extensions.listeners, sendingTo: parent)
+        }
+        try plan.setKernelNames()
+        timeline.mark(.network)
+        try plan.setProcessAttributes()
         let (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received.descriptors)
         timeline.mark(.mounts)
         try during(.devices) { () throws(SystemError) in
@@ -196,13 +205,6 @@ private func beInit(
             try root.mask(request.spec.linux?.maskedPaths ?? [])
         }
         timeline.mark(.devices)
-        if plan.namespaces.contains(.network) {
-            try during(.network) { () throws(SystemError) in try bringLoopbackUp() }
-            try openListeners(request.extensions.listeners, sendingTo: parent)
-        }
-        try plan.setKernelNames()
-        timeline.mark(.network)
-        try plan.setProcessAttributes()
         if plan.hasHooksBeforePivot {
             try during(.hooks) { () throws(SystemError) in try send([Message.assembled.rawValue], over: parent) }
             let state = try listen(parent, for: .pivot).text

@@ -62,8 +62,6 @@ struct LaunchPlan {
                 throw LaunchError(
                     .prepare, nil, "linux.namespaces: pid, mount and user are needed, time is not supported")
             }
-        } else if !namespaces.union(joined.kinds).contains(.mount), let field = Self.fieldOfMounts(spec) {
-            throw LaunchError(.prepare, nil, "\(field): without a mount namespace they would be the host's")
         }
         self.namespaces = namespaces
         self.joined = joined
@@ -98,14 +96,6 @@ struct LaunchPlan {
         arguments = CStringVector(process.args)
         environment = CStringVector(process.env)
         candidates = Self.candidates(program, process.env)
-    }
-
-    /// The field of a specification that needs a mount namespace.
-    private static func fieldOfMounts(_ spec: Spec) -> String? {
-        if !spec.mounts.isEmpty { return "mounts" }
-        if !(spec.linux?.maskedPaths.isEmpty ?? true) { return "linux.maskedPaths" }
-        if !(spec.linux?.readonlyPaths.isEmpty ?? true) { return "linux.readonlyPaths" }
-        return spec.root?.readonly == true ? "root.readonly" : nil
     }
 
     private static func mounts(
@@ -244,8 +234,7 @@ struct LaunchPlan {
             throw LaunchError(.mounts, nil, "the parent sent \(binds.count) trees")
         }
         let root = try during(.mounts) { () throws(SystemError) in
-            if !hasMounts { return RootAssembly(root: try open(rootPath, O_PATH | O_DIRECTORY)) }
-            return try RootAssembly(tree: binds[0], over: namespaces.contains(.mount) ? "/" : rootPath)
+            try RootAssembly(tree: binds[0], over: namespaces.contains(.mount) ? "/" : rootPath)
         }
         var own = own[...]
         var binds = binds[1...]

@@ -128,8 +128,8 @@ struct MountPlan {
                 throw LaunchError(.prepare, nil, "mount \(mount.destination): a bind mount needs a source")
             }
             // Options of a superblock mean nothing to a bind mount, and mount(2) takes them without a word.
-            if let unknown = data.first(where: { !["sync", "dirsync", "lazytime", "mand", "silent"].contains($0.key) })
-            {
+            let general = ["sync", "dirsync", "lazytime", "mand", "silent", "iversion"]
+            if let unknown = data.first(where: { recursing || $0.value == nil && !general.contains($0.key) }) {
                 throw LaunchError(
                     .prepare, nil, "mount \(mount.destination): a bind mount has no option \(unknown.key)")
             }

@@ -73,9 +73,6 @@ extension LaunchPlan {
         if let label = spec.process?.selinuxLabel, !label.isEmpty, !hasSELinux {
             throw refuse("process.selinuxLabel", "SELinux")
         }
-        if let label = spec.linux?.mountLabel, !label.isEmpty, !hasSELinux {
-            throw refuse("linux.mountLabel", "SELinux")
-        }
         if spec.linux?.intelRdt != nil { throw refuse("linux.intelRdt", "support for resctrl in this runtime") }
         if !(spec.linux?.netDevices.isEmpty ?? true) {
             throw refuse("linux.netDevices", "support for moving network devices in this runtime")

@@ -10,9 +10,6 @@ struct RootAssembly {
     /// The attached root.
     let root: FileDescriptor
 
-    /// A root that is a directory of the caller's own mounts.
-    init(root: FileDescriptor) { self.root = root }
-
     /// Attaches the detached tree `tree` over the current root and opens it.
     ///
     /// - Parameter path: attaches it there instead.
@@ -123,14 +120,27 @@ struct RootAssembly {
             defer { close(target) }
             if blank == nil { blank = try Self.makeBlank() }
             let name = try status(target).st_mode & S_IFMT == S_IFDIR ? "directory" : "file"
-            let mask = try cloneMount(name, at: blank!, withSubmounts: false)
+            let mask = try Self.cloneBlank(name, of: blank!)
             defer { close(mask) }
             try attachMount(mask, to: target, named: path)
         }
     }
 
-    /// A tmpfs with one empty file and one empty directory, read-only. It is attached to the old root, which goes with
-    /// the pivot: a detached mount cannot be cloned before Linux 6.15.
+    /// A part of the blank tmpfs. A detached mount cannot be cloned before Linux 6.15: there it is attached to the old root
+    /// first, which goes with the pivot.
+    private static func cloneBlank(_ name: String, of blank: FileDescriptor) throws(SystemError) -> FileDescriptor {
+        do throws(SystemError) {
+            return try cloneMount(name, at: blank, withSubmounts: false)
+        } catch {
+            guard error.errno == .invalidArgument else { throw error }
+            let here = try open("/proc", O_PATH | O_DIRECTORY)
+            defer { close(here) }
+            try attachMount(blank, to: here, named: "masks")
+            return try cloneMount(name, at: blank, withSubmounts: false)
+        }
+    }
+
+    /// A tmpfs with one empty file and one empty directory, read-only.
     private static func makeBlank() throws(SystemError) -> FileDescriptor {
         let blank = try makeFilesystem(
             "tmpfs", options: [("size", "4k"), ("nr_inodes", "4"), ("mode", "0555")],
@@ -138,9 +148,6 @@ struct RootAssembly {
         try makeDirectory("directory", mode: 0o555, at: blank)
         close(try open("file", O_WRONLY | O_CREAT | O_EXCL, mode: 0o444, at: blank))
         try setMountAttributes(blank, setting: .readOnly, withSubmounts: false, named: "masks")
-        let here = try open("/proc", O_PATH | O_DIRECTORY)
-        defer { close(here) }
-        try attachMount(blank, to: here, named: "masks")
         return blank
     }
 

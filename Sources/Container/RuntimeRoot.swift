@@ -71,6 +71,11 @@ public struct RuntimeRoot: Sendable {
         return try telling(path) { () throws(SystemError) in try list(path) }.filter(State.accepts).sorted()
     }
 
+    /// The text of a file that the command line names.
+    public static func read(_ path: String) throws(RuntimeError) -> String {
+        try telling("") { () throws(SystemError) in try readText(path) }
+    }
+
     private func open(making: Bool) throws(RuntimeError) -> FileDescriptor {
         let top = try telling("") { () throws(SystemError) in
             if making && !exists(path) {

@@ -5,8 +5,8 @@ import Options
 
 /// The commands: each has its definition and its deed.
 enum Verb: String, CaseIterable {
-    case create, start, run, kill, delete, exec, pause, resume
-    case state, list, ps, events, features
+    case create, start, run, kill, delete, exec, pause, resume, update
+    case state, list, ps, events, features, spec
 
     var definition: Command {
         switch self {
@@ -23,6 +23,8 @@ enum Verb: String, CaseIterable {
         case .ps: .ps
         case .events: .events
         case .features: .features
+        case .update: .update
+        case .spec: .spec
         }
     }
 
@@ -46,6 +48,8 @@ enum Verb: String, CaseIterable {
         case .list: try printList(call)
         case .ps: return try printProcesses(call)
         case .events: try printEvents(call)
+        case .update: try call.container(locking: true).update(try resources(call.words))
+        case .spec: try writeSpecification(call.words)
         case .features: print(RuntimeFeatures.node.json(pretty: true))
         }
         return 0
