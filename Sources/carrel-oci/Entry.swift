@@ -24,6 +24,9 @@ func perform(_ arguments: Arguments, _ count: Int32) throws(RuntimeError) -> Int
     guard let verb = Verb(rawValue: name) else {
         throw RuntimeError("unknown command \(name); carrel-oci --help lists the commands")
     }
+    if words.has(.systemdCgroup) || words[.cgroupManager] == "systemd" {
+        throw RuntimeError("--systemd-cgroup: cgroups are made in cgroupfs alone; have the engine use cgroupfs")
+    }
     let own = try parse(verb.definition, arguments + Int(split), count - split)
     if own.has(.help) {
         print(Program.carrelOCI.help(verb.definition))

@@ -25,7 +25,7 @@ func run(
     let place = FileManager.default.temporaryDirectory.appendingPathComponent("carrel-oci-\(UUID().uuidString)")
     let (out, err) = (place.appendingPathExtension("out"), place.appendingPathExtension("err"))
     defer { for file in [out, err] { try? FileManager.default.removeItem(at: file) } }
-    for file in [out, err] { FileManager.default.createFile(atPath: file.path, contents: nil) }
+    for file in [out, err] { _ = FileManager.default.createFile(atPath: file.path, contents: nil) }
     process.standardOutput = try FileHandle(forWritingTo: out)
     process.standardError = try FileHandle(forWritingTo: err)
     let pipe = Pipe()
