@@ -116,7 +116,7 @@ private func guide(
     var listener: FileDescriptor?
     while true {
         if let listener { try attend(listener, until: child, request.answer) }
-        let message = try during(.exec) { () throws(SystemError) in try receive(from: child) }
+        let message = try during(.exec) { () throws(SystemError) in try receiveLast(from: child) }
         switch message.bytes.first {
         case nil:
             guard timeline.end(of: .exec) != nil else {
@@ -359,7 +359,7 @@ private func tell(
         try send([message.rawValue] + text, descriptors: descriptors, over: child)
     } catch {
         // A child that failed has told why before it closed its end.
-        if let told = try? receive(from: child), told.bytes.first == Message.failure.rawValue {
+        if let told = try? receiveLast(from: child), told.bytes.first == Message.failure.rawValue {
             throw LaunchError(bytes: Array(told.bytes.dropFirst()))
         }
         throw LaunchError(.clone, error, "the child ended before its \(message) step")
@@ -380,9 +380,22 @@ private func receiveListeners(_ request: LaunchRequest, from child: FileDescript
     return message.descriptors
 }
 
+/// The next message of the child. One that ended with messages unread has reset the connection, which is told once and
+/// before what it had to say (unix(7)).
+private func receiveLast(
+    from child: FileDescriptor
+) throws(SystemError) -> (bytes: [UInt8], descriptors: [FileDescriptor]) {
+    do throws(SystemError) {
+        return try receive(from: child)
+    } catch {
+        guard error.errno == .connectionReset else { throw error }
+        return try receive(from: child)
+    }
+}
+
 /// The next message of the child; what failed in it is thrown.
 private func hear(_ child: FileDescriptor) throws(LaunchError) -> [UInt8] {
-    let bytes = try during(.exec) { () throws(SystemError) in try receive(from: child).bytes }
+    let bytes = try during(.exec) { () throws(SystemError) in try receiveLast(from: child).bytes }
     if bytes.first == Message.failure.rawValue { throw LaunchError(bytes: Array(bytes.dropFirst())) }
     return bytes
 }

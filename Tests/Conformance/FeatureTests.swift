@@ -110,7 +110,7 @@ struct FeatureTests {
         symlink("busybox", "\(bundle.path)/rootfs/bin/cut")
         #expect(
             try bundle.runToEnd().output
-                == "uid=12 gid=34 groups=34,56,78\n0077\n/tmp\n500\n100\n5 3\n")
+                == "uid=12 gid=34 groups=56,78\n0077\n/tmp\n500\n100\n5 3\n")
     }
 
     @Test("limits are in force in the container's cgroup, and change by update")
@@ -210,6 +210,7 @@ struct FeatureTests {
             $0["type"] as? String != "cgroup"
         }
         bundle.spec["hostname"] = "probe"
+        bundle.spec["ociVersion"] = "1.0.2"
         bundle.script(
             """
             id; env | sort; pwd; umask; cat /proc/sys/kernel/hostname; ulimit -a
