@@ -290,8 +290,8 @@ final class Exchange: UpstreamReader, SessionMember {
     private func logFailed(_ error: any Error) {
         guard !isOver else { return }
         let detail = "the request log cannot be written: \(error)"
-        session.stop(GatewayDecision(.end, .log, detail: detail))
         refuse(Refusal(503, detail))
+        session.stop(GatewayDecision(.end, .log, detail: detail))
     }
 
     private func reserve() throws(MeteredRefusal) {

@@ -115,11 +115,9 @@ final class RecordingUpstream: Sendable {
             if let length = fields.first(where: { $0.hasPrefix("content-length:") }) {
                 total += Int(length.split(separator: ":")[1].trimmingCharacters(in: .whitespaces)) ?? 0
             } else if fields.contains(where: { $0.hasPrefix("transfer-encoding:") }) {
-                let last = Array("0\r\n\r\n".utf8)
-                guard let stop = buffer.indices.first(where: { $0 >= end && buffer[$0...].starts(with: last) }) else {
-                    return nil
-                }
-                total = stop + 5
+                // Nothing follows a chunked body in these tests.
+                guard buffer.suffix(5).elementsEqual("0\r\n\r\n".utf8) else { return nil }
+                total = buffer.count
             }
             guard buffer.count >= total else { return nil }
             let request = String(decoding: buffer[..<total], as: UTF8.self)
