@@ -18,11 +18,15 @@ struct Door {
 
     /// Asks the gateway what a session is to be composed with, and starts one where none is.
     ///
+    /// - Returns: `nil` where the policy gives credentials and nobody has configured a gateway that could have them: the
+    ///   session has no door then, nothing leaves it, and its report says so.
     /// - Throws: ``SessionError`` where there is no gateway and none can be started, or it cannot serve this policy: what is
     ///   not guarded does not start.
-    static func open(_ policy: EgressPolicy, session: String, in state: StateDirectory) throws(SessionError) -> Door {
+    static func open(_ policy: EgressPolicy, session: String, in state: StateDirectory) throws(SessionError) -> Door? {
         let places = GatewayPlaces(state: state.path)
-        let hello = try Gateway(state).greet(session: session, policy: policy.node)
+        let gateway = Gateway(state)
+        if policy.needsCredential, try !gateway.isConfigured() { return nil }
+        let hello = try gateway.greet(session: session, policy: policy.node)
         return try telling("gateway socket") { () throws(SystemError) in
             try makeDirectory(places.directory + "/sessions", mode: 0o700)
             let path = socketPath(session, in: state)

@@ -142,6 +142,14 @@ struct Gateway {
         }
     }
 
+    /// Whether there is a configuration, or a gateway that runs with one of its own.
+    func isConfigured() throws(SessionError) -> Bool {
+        if configuration != nil { return true }
+        guard let found = try connected() else { return false }
+        found.close()
+        return true
+    }
+
     /// The configuration: `CARREL_GATEWAY_CONFIG`, the host's, or the state directory's, where there is one.
     private var configuration: String? {
         if let named = environmentVariable("CARREL_GATEWAY_CONFIG") { return named }

@@ -77,14 +77,7 @@ extension Profile {
                     file: told.file, mark: found.mark ?? told.mark, field: found.field, message: found.message)
             }
         }
-        return egress.policy.environment.compactMap { variable in
-            guard case .credential = variable.value, network == .gateway else { return nil }
-            let message = "\(variable.name) is set by the launcher, to a dummy of the gateway's credential"
-            if environment.set.contains(where: { $0.name == variable.name }) {
-                return problem("environment.set", variable.name, message)
-            }
-            return environment.pass.contains(variable.name) ? problem("environment.pass", "", message) : nil
-        }
+        return []
     }
 
     /// A path inside that something is mounted on, and the field that says so.

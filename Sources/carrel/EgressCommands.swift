@@ -127,17 +127,16 @@ extension Verb {
 /// One record of the request log, for people.
 func requestLine(_ record: Node, _ style: Style) -> String {
     func text(_ name: String) -> String? { record[name]?.string.map(printable) }
-    let refusal = text("refusal")
+    let refusal = text("decision") == "refuse" ? text("why") ?? "" : nil
     let time = text("time").map { String($0.prefix(19)) + "Z" } ?? ""
     let port = record["port"]?.int.map { $0 == 443 ? "" : ":\($0)" } ?? ""
     var line = style.dim(time) + "  \(text("session") ?? "-")  "
-    line += refusal != nil ? style.red("refused") : text("phase") == "response" ? "done   " : style.green("allowed")
+    line += refusal != nil ? style.red("refused") : text("event") == "response" ? "done   " : style.green("allowed")
     line += "  \(text("method") ?? "-") \(text("host") ?? "-")\(port)\(text("path") ?? "")"
     if let status = record["status"]?.int { line += "  \(status)" }
     if let rule = text("rule") { line += "  " + style.dim(rule) }
-    if let cost = record["messages"]?["charge"]?["microdollars"]?.int ?? record["microdollars"]?.int {
-        line += "  \(dollars(cost))"
-    }
+    // A charge is rounded up, as on a bill.
+    if let cost = record["messages"]?["nanodollars"]?.int { line += "  \(dollars((cost + 999) / 1000))" }
     if let refusal { line += "  " + refusal }
     return line + "\n"
 }

@@ -192,7 +192,7 @@ extension Integration {
                 let seen = try #require(records.first { $0["path"]?.string == "/seen" }, "\(log)")
                 let unseen = try #require(records.first { $0["path"]?.string == "/unseen" }, "\(log)")
                 #expect(seen["rule"]?.string == "example" || seen["rule"]?.string?.hasSuffix("example") == true)
-                #expect(seen["refusal"]?.string == nil && unseen["refusal"]?.string != nil)
+                #expect(seen["decision"]?.string == "allow" && unseen["decision"]?.string == "refuse")
                 #expect(desk.carrel(["egress", "log", "nobody"]).output.isEmpty)
                 let text = desk.carrel(["egress", "log"])
                 #expect(text.status == 0 && text.output.contains("GET example.com/seen"), "\(text)")

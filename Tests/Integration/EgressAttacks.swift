@@ -86,7 +86,9 @@ extension Integration {
                 try #require(eventually { !listener.output.isEmpty })
                 let port = listener.output
                 let addresses =
-                    Host.outside("hostname -I").output.split(separator: " ").map { "'\($0)'" } + ["'127.0.0.1'"]
+                    Host.outside("hostname -I").output.split(separator: " ").filter { !$0.contains(":") }.map {
+                        "'\($0)'"
+                    } + ["'127.0.0.1'"]
                 let inside = desk.python(
                     try upstreams.profile(),
                     """

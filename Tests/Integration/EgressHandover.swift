@@ -240,7 +240,10 @@ extension Integration {
                 )
                 let options = try Self.profile(desk)
                 let refused = Host.outside(
-                    ["/usr/bin/env", "CARREL_STATE=" + desk.state, "CARREL_PROFILES=" + Host.repository + "/Profiles"]
+                    [
+                        "/usr/bin/env", "CARREL_GATEWAY_CONFIG=/dev/null", "CARREL_STATE=" + desk.state,
+                        "CARREL_PROFILES=" + Host.repository + "/Profiles",
+                    ]
                         + [alone + "/carrel", "run"] + options + ["--", "echo", "started"])
                 #expect(refused.status == 125 && refused.output.isEmpty, "\(refused)")
                 #expect(refused.errors.contains("carrel-gateway is not there") && refused.errors.contains("fix:"))
@@ -317,6 +320,16 @@ extension Integration {
                 standIn.die()
                 #expect(desk.carrel(["kill", session]).status == 0)
                 #expect(desk.carrel(["budget", "show", session]).status == 125)
+            }
+        }
+
+        @Test func withoutAConfiguredGatewayForItsCredentialsThereIsNoDoor() throws {
+            try withDesk { desk in
+                let inside = desk.python(
+                    try Self.profile(desk),
+                    Self.ask + "print(attempt(ask, '93.184.216.34', 443), os.environ.get('ANTHROPIC_API_KEY'))")
+                #expect(inside.output == "ENETUNREACH None", "\(inside)")
+                #expect(try desk.lastReport()["notes"]?.json().contains("no gateway is configured") == true)
             }
         }
 

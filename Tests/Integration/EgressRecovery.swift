@@ -51,7 +51,7 @@ extension Integration {
                     #expect(upstreams.gateways.count == 1 && upstreams.gateways != before)
                 }
                 for session in sessions { session.signal(SIGTERM) }
-                let ended = sessions.map { $0.finish(within: 30) }
+                let ended = sessions.map { $0.finish(within: 300) }
                 let log = desk.read("state/gateway/requests.jsonl")
                 for (index, end) in ended.enumerated() {
                     let answers = end.lines.filter { !$0.hasPrefix("-") }.compactMap { $0.split(separator: " ").last }

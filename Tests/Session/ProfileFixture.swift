@@ -18,6 +18,10 @@ final class ProfileFixture {
             chmod("\(root)/\(name)", 0o755)
         }
         try write("{}", to: "seccomp/agent-default.json")
+        let sets = Self.shipped + "/../egress"
+        for name in try FileManager.default.contentsOfDirectory(atPath: sets) {
+            try write(String(contentsOfFile: "\(sets)/\(name)", encoding: .utf8), to: "egress/\(name)")
+        }
         for (name, text) in profiles { try write(text, to: "session/\(name).yaml") }
     }
 
@@ -26,10 +30,6 @@ final class ProfileFixture {
         let fixture = try ProfileFixture()
         for name in try FileManager.default.contentsOfDirectory(atPath: shipped) {
             try fixture.write(String(contentsOfFile: "\(shipped)/\(name)", encoding: .utf8), to: "session/\(name)")
-        }
-        let sets = shipped + "/../egress"
-        for name in try FileManager.default.contentsOfDirectory(atPath: sets) {
-            try fixture.write(String(contentsOfFile: "\(sets)/\(name)", encoding: .utf8), to: "egress/\(name)")
         }
         return fixture
     }

@@ -4,14 +4,15 @@
     search_session.py PID NEEDLE
 
 PID is the session's PID 1 as the host numbers it. Memory, environment, command lines, names of open files of every process of
-its PID namespace, and the content of every file below its writable places, /etc and /run.
+its cgroup, and the content of every file below its writable places, /etc and /run.
 """
 
 import os
 import sys
 
 first, needle = sys.argv[1], sys.argv[2].encode()
-namespace = os.readlink(f"/proc/{first}/ns/pid")
+with open(f"/proc/{first}/cgroup") as file:
+    session = file.read()
 looked = 0
 
 
@@ -42,8 +43,10 @@ def memory(pid):
 
 for pid in filter(str.isdigit, os.listdir("/proc")):
     try:
-        if os.readlink(f"/proc/{pid}/ns/pid") != namespace:
-            continue
+        with open(f"/proc/{pid}/cgroup") as file:
+            # PID 1 is not dumpable, and execs nothing of the session's.
+            if file.read() != session or pid == first:
+                continue
         for name in ("environ", "cmdline"):
             with open(f"/proc/{pid}/{name}", "rb") as file:
                 look(f"{name} of {pid}", file.read())
