@@ -17,7 +17,7 @@ if runtime == "podman":
     command = [
         "podman", "--root", place + "/store", "--runroot", place + "/run", "--storage-driver", "vfs",
         "--cgroup-manager", "cgroupfs", "--runtime", "crun", "run", "--rm", "--cgroups=disabled", "--network=none",
-        "--ulimit", "nofile=512:512", "--ulimit", "nproc=512:512", "--cap-add", "SYS_ADMIN", "--security-opt",
+        "--ulimit", "nofile=512:512", "--ulimit", "nproc=512:512", "--cap-add", "SYS_ADMIN", "--security-opt", "no-new-privileges", "--security-opt",
         "seccomp=" + profile, "--rootfs", root, "/program", "foreign",
     ]
 else:
