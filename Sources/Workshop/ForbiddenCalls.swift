@@ -45,7 +45,7 @@ public enum ForbiddenCalls {
         ("setns unshare listns", "makes or joins namespaces"),
         ("clone3", "its flags are in memory, where no filter sees them"),
         ("ptrace kcmp pidfd_getfd process_madvise process_mrelease", "reaches into other processes"),
-        ("bpf perf_event_open uprobe uretprobe", "programs and probes in the kernel"),
+        ("bpf perf_event_open", "programs and probes in the kernel"),
         ("keyctl add_key request_key", "keyrings are not divided by namespaces"),
         ("userfaultfd", "makes races in the kernel winnable"),
         ("io_uring_setup io_uring_enter io_uring_register", "works past every filter"),

@@ -67,7 +67,8 @@ func scalar(_ index: UInt32, _ value: UInt64, mask: UInt64 = 0xffff_ffff) -> Rec
         }
     }
     static let withoutTwin = [
-        "afs_syscall", "epoll_ctl_old", "epoll_wait_old", "getpmsg", "putpmsg", "security", "tuxcall", "vserver",
+        "afs_syscall", "epoll_ctl_old", "epoll_wait_old", "getpmsg", "putpmsg", "security", "tuxcall", "uprobe",
+        "uretprobe", "vserver",
     ]
 
     @Test("arguments: what was seen, at the parameter's width, and the siblings of it")
