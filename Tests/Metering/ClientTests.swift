@@ -51,8 +51,8 @@ struct ClientTests {
         }
         #expect(answers.count >= 2)
         // Each charge is rounded up to a nanodollar; the client reckons with fractions.
-        let told = dollars * 1e9
-        #expect(Double(charged) > told - 0.5 && Double(charged) < told + Double(answers.count) + 0.5)
+        let exact = dollars * 1e9
+        #expect(Double(charged) > exact - 0.5 && Double(charged) < exact + Double(answers.count) + 0.5)
     }
 }
 
