@@ -65,6 +65,9 @@ struct AuditedDenials {
         func bare(_ name: Substring) -> String { fields[name].map { $0.filter { $0 != "\"" } } ?? "" }
         let call = callName(number)
         let risk = CallRisk.of(call)
+        let isKnown = EnumerableArguments.of(call).isEmpty
+        let level = isKnown ? risk.level.rawValue : CallRisk.Level.medium.rawValue
+        let reason = isKnown ? risk.reason : "depends on its arguments, which the audit log does not have"
         return [
             "kind": "audit", "call": Node(.string(call)), "number": Node(.integer(Int64(number))), "errno": nil,
             "text": Node(.string(call + "(...)")), "arguments": [], "path": nil, "process": Node(.integer(Int64(pid))),
@@ -72,7 +75,7 @@ struct AuditedDenials {
             "note": place == nil
                 ? "from the audit log; the process had ended: it may have been of another session of the tenant"
                 : "from the audit log, which has no arguments",
-            "risk": ["level": Node(.string(risk.level.rawValue)), "reason": Node(.string(risk.reason))],
+            "risk": ["level": Node(.string(level)), "reason": Node(.string(reason))],
         ]
     }
 }
