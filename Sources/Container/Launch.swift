@@ -176,7 +176,9 @@ private func beInit(
         try plan.enterTimeNamespace()
         _ = try listen(parent, for: .idMap)
         // The host's trees as long as this is still the caller, who can reach them; a parent with more rights does it.
-        let reached = plan.parentBinds ? nil : try plan.prepareBinds(container: nil)
+        let all = plan.makesAllInOrder ? try plan.makeAllInOrder() : nil
+        var reached = all?.binds
+        if reached == nil && !plan.parentBinds { reached = try plan.prepareBinds(container: nil) }
         // While the caller still is the user: the keyring counts against whoever joins it, and a user's share of them is small.
         if plan.runtime?.makesKeyring ?? true {
             try during(.privileges) { () throws(SystemError) in try joinNewSessionKeyring() }
@@ -184,7 +186,8 @@ private func beInit(
         // Root of the new user namespace: the owner of what is made below.
         if plan.mapsRoot { try during(.idMap) { () throws(SystemError) in try becomeNamespaceRoot() } }
         try plan.secludeMounts()
-        let own = try plan.makeFilesystems()
+        let own: [FileDescriptor]
+        if let all { own = all.own } else { own = try plan.makeFilesystems() }
         timeline.mark(.filesystems)
 
         let received = try listen(parent, for: .binds)

@@ -91,8 +91,13 @@ struct LaunchPlan {
         } catch {
             throw LaunchError(.prepare, nil, "\(error)")
         }
+        let mapsIDs =
+            !namespaces.union(joined.kinds).isDisjoint(with: .user)
+            || spec.mounts.contains { !$0.uidMappings.isEmpty || !$0.gidMappings.isEmpty }
         mounts = entering ? [] : try Self.mounts(spec, namespaces, isRuntime: runtime != nil)
-        parentBinds = geteuid() == 0
+        // In a container without a user namespace the child has all the rights that making a mount takes, and makes all in
+        // the order of the specification.
+        parentBinds = geteuid() == 0 && (runtime == nil || mapsIDs)
         arguments = CStringVector(process.args)
         environment = CStringVector(process.env)
         candidates = Self.candidates(program, process.env)
@@ -222,6 +227,31 @@ struct LaunchPlan {
                 })
         }
         return made
+    }
+
+    /// Whether the child makes all mounts itself.
+    var makesAllInOrder: Bool { runtime != nil && !parentBinds && !hasUserNamespace }
+
+    /// The root and all mounts, made one after the other as the specification lists them: mountinfo shows them so.
+    ///
+    /// - Returns: what ``makeFilesystems()`` and ``prepareBinds(container:)`` give.
+    func makeAllInOrder() throws(LaunchError) -> (own: [FileDescriptor], binds: [FileDescriptor]) {
+        var maps = MapNamespaces(container: nil, canMap: false)
+        defer { maps.free() }
+        let root = try rootPlan
+        var binds = [try prepare(root, &maps)]
+        var own: [FileDescriptor] = []
+        for mount in mounts {
+            if mount.isBind {
+                binds.append(try prepare(mount, &maps))
+            } else if mount.isOwn {
+                own.append(
+                    try during(.filesystems, "mount \(mount.destination)") { () throws(SystemError) in
+                        try mount.make(userNamespace: nil)
+                    })
+            }
+        }
+        return (own, binds)
     }
 
     /// Attaches the root, then every mount to its place in it, in the specification's order.
