@@ -90,6 +90,24 @@ public final class Cgroup {
         return Cgroup(host, place, path, tree, try tree.find(path))
     }
 
+    /// Its directories: that in the v2 tree by the empty name, and on a hybrid host that of each controller.
+    public var location: [String: String] { directories.merging(["": directory]) { $1 } }
+
+    /// A cgroup that is at a place that ``location`` told, which for an ordinary user depends on where the caller itself is.
+    public static func open(
+        _ host: CgroupHost, _ path: CgroupPath, at location: [String: String]
+    ) throws(CgroupError) -> Cgroup {
+        guard let directory = location[""], directory.hasPrefix("\(host.tree)/"), directory.hasSuffix("/\(path)") else {
+            throw .invalidPath(path.description, reason: "it is not at \(location[""] ?? "any place") of \(host.tree)")
+        }
+        _ = try kernel { () throws(SystemError) in try status(directory, followingLinks: false) }
+        let base = directory.dropFirst(host.tree.utf8.count).dropLast(path.description.utf8.count + 1)
+        let place = CgroupHost.Place(mount: host.tree, base: String(base))
+        var directories = location
+        directories[""] = nil
+        return Cgroup(host, place, path, host.controllerTree(place), directories)
+    }
+
     /// The names of the cgroups that are directly in `path`: with `carrel` the tenants, with a tenant's its sessions.
     public static func names(_ host: CgroupHost, in path: CgroupPath) throws(CgroupError) -> [String] {
         try subdirectories(try host.place().directory(path)).filter(CgroupPath.isName)
@@ -100,6 +118,7 @@ public final class Cgroup {
     /// The controllers whose limits are in force or can be updated.
     public var controllers: [String] { directories.keys.sorted() }
 
+    var isHybrid: Bool { host.mode == .hybrid }
     func directoryOf(_ controller: String) -> String? { directories[controller] }
 
     /// Changes those limits that `limits` names.
@@ -139,6 +158,18 @@ public final class Cgroup {
     /// The processor time used so far, in nanoseconds: one file to read, for who asks often.
     public func cpuTime() throws(CgroupError) -> UInt64? {
         try withContents("\(directory)/cpu.stat") { value("usage_usec", in: $0).map { $0 * 1000 } }
+    }
+
+    /// The bytes of memory that it uses now; `nil` where nothing counts them.
+    public func memoryNow() -> UInt64? { directories["memory"].flatMap { number("\($0)/\(tree.memory.current)") } }
+
+    /// How many tasks it has now, with those below, by one figure of the kernel's; `nil` where nothing counts them.
+    public func pidsNow() -> UInt64? { directories["pids"].flatMap { number("\($0)/pids.current") } }
+
+    /// How many processes of it and of those below the kernel has killed for want of memory.
+    public func oomKills() -> UInt64 {
+        let file = directories["memory"].map { "\($0)/\(tree.memory.kills)" } ?? ""
+        return (try? withContents(file) { value("oom_kill", in: $0) ?? 0 }) ?? 0
     }
 
     /// Starts to watch for the kernel killing for want of memory; the caller closes the watch.

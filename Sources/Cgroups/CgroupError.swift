@@ -1,3 +1,4 @@
+import Glibc
 import Syscalls
 import SystemPackage
 
@@ -31,6 +32,9 @@ public enum CgroupError: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 extension CgroupError {
+    /// Whether the cgroup is not there, or not any more (also of files of it that were open then).
+    public var isGone: Bool { errno == .noSuchFileOrDirectory || errno?.rawValue == ENODEV }
+
     /// The kernel's reason, where a call of it failed.
     var errno: Errno? {
         if case .system(let error) = self { error.errno } else { nil }

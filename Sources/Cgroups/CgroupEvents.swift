@@ -12,6 +12,9 @@ public struct CgroupEvents: Sendable, Equatable {
     public var oom: UInt64 = 0
     /// How many processes the kernel killed for that.
     public var oomKill: UInt64 = 0
+
+    /// Nothing counted.
+    public init() {}
 }
 
 extension CgroupUsage {
@@ -27,9 +30,12 @@ extension Cgroup {
     /// none: `nil`.
     public func ownEvents() -> CgroupEvents? {
         try? withContents("\(directory)/memory.events.local") {
-            CgroupEvents(
-                high: value("high", in: $0) ?? 0, max: value("max", in: $0) ?? 0, oom: value("oom", in: $0) ?? 0,
-                oomKill: value("oom_kill", in: $0) ?? 0)
+            var events = CgroupEvents()
+            events.high = value("high", in: $0) ?? 0
+            events.max = value("max", in: $0) ?? 0
+            events.oom = value("oom", in: $0) ?? 0
+            events.oomKill = value("oom_kill", in: $0) ?? 0
+            return events
         }
     }
 
@@ -42,28 +48,32 @@ extension Cgroup {
     }
 
     /// A descriptor that is ready whenever `memory.events` or, for ``Event/pids``, `pids.events` counts one more: wait on
-    /// it for ``Readiness/priority`` (epoll(7), poll(2)). Reading it once arms it again.
+    /// it for ``Readiness/priority`` (epoll(7), poll(2)). Reading it once arms it again. Unified hosts only.
     public func watch(_ event: Event) throws(CgroupError) -> FileDescriptor {
         let (controller, name) = event == .pids ? ("pids", "pids.events") : ("memory", "memory.events")
+        // cgroup v1 counts refused forks and tells nobody (pids_event in kernel/cgroup/pids.c).
+        guard !isHybrid else {
+            throw .controlAbsent(
+                control: name, reason: "cgroup v1 tells no one of it",
+                fix: "boot with systemd.unified_cgroup_hierarchy=1")
+        }
         guard let directory = directoryOf(controller) else {
             throw .controlAbsent(
                 control: controller, reason: "\(path) was made without a limit of it", fix: "give it one")
         }
+        let file = try Cgroups.open("\(directory)/\(name)")
         do throws(CgroupError) {
-            let file = try Cgroups.open("\(directory)/\(name)")
             try withContents(file) { _ in }  // the first read arms it
-            return file
         } catch {
-            guard error.errno == .noSuchFileOrDirectory else { throw error }
-            throw .controlAbsent(
-                control: name, reason: "this host's \(controller) controller has no such file",
-                fix: "boot with systemd.unified_cgroup_hierarchy=1")
+            close(file)
+            throw error
         }
+        return file
     }
 
     /// What ``watch(_:)`` waits for.
     public enum Event: Sendable {
-        /// Reclaim, `memory.high`, `memory.max` and the kernel's killing. Unified hosts only; see ``watchOutOfMemory()``.
+        /// Reclaim, `memory.high`, `memory.max` and the kernel's killing; see also ``watchOutOfMemory()``.
         case memory
         /// A fork that the limit refused.
         case pids

@@ -26,6 +26,12 @@ public struct CgroupUsage: Sendable, Equatable {
     public var cpuUser: UInt64?
     /// Nanoseconds of ``cpu`` in kernel mode.
     public var cpuSystem: UInt64?
+    /// How often it went beyond its `memory.high`; counted on unified hosts.
+    public var memoryHighHits: UInt64?
+    /// In how many periods its quota of processor time was used up.
+    public var cpuThrottledPeriods: UInt64?
+    /// For how long it had to wait then, in nanoseconds.
+    public var cpuThrottled: UInt64?
     /// Time lost for want of memory.
     public var memoryPressure: Pressure?
     /// Time lost for want of a processor.
@@ -77,6 +83,7 @@ extension CgroupUsage {
             try? withContents("\(memory)/\(files.kills)") {
                 oomKills = value("oom_kill", in: $0)
                 memoryLimitHits = value("max", in: $0)
+                memoryHighHits = value("high", in: $0)
             }
             if memoryLimitHits == nil, let hits = number("\(memory)/memory.failcnt") {
                 // Where swap is forbidden both limits are the same, and that of both together is run into first.
@@ -93,6 +100,12 @@ extension CgroupUsage {
             cpu = value("usage_usec", in: $0).map { $0 * 1000 }
             cpuUser = value("user_usec", in: $0).map { $0 * 1000 }
             cpuSystem = value("system_usec", in: $0).map { $0 * 1000 }
+        }
+        if let cpu = controllers["cpu"] {
+            try? withContents("\(cpu)/cpu.stat") {
+                cpuThrottledPeriods = value("nr_throttled", in: $0)
+                cpuThrottled = value("throttled_usec", in: $0).map { $0 * 1000 } ?? value("throttled_time", in: $0)
+            }
         }
         memoryPressure = Pressure("\(directory)/memory.pressure")
         cpuPressure = Pressure("\(directory)/cpu.pressure")

@@ -39,6 +39,10 @@ public struct AuditLog: Sendable {
         case tripwire
         /// Someone ended a session.
         case kill
+        /// What someone ended is gone: how many processes, and how long it took.
+        case killed
+        /// Someone allows starts again.
+        case release
         /// A session is over.
         case exit
         /// Someone started another program in a session.

@@ -45,6 +45,8 @@ public struct Report: Sendable, Equatable {
     public var curve: Curve?
     /// The campaign of measurements that it was a run of.
     public var campaign: Campaign?
+    /// In what it was slowed down; empty where it was not.
+    public var throttled: [Throttle] = []
     /// The steps of the launch in their order, each with the time it took.
     public var launch: [Phase]
     /// What the system call filter refused, where that was explained (Docs/Seccomp.md); null elsewhere.
@@ -130,6 +132,10 @@ extension Report {
             case budget
             /// Its dummy credential was seen where it does not belong.
             case tripwire
+            /// It used all of its processor time.
+            case cpuTime
+            /// It was beyond its ceiling for too long, and was ended to be started anew.
+            case recycled
             /// Someone ended it: `by` tells who.
             case killed
             /// Carrel would not start it: a control could not be given, or the host was full.
@@ -150,6 +156,18 @@ extension Report {
         public var why: String
         /// Who ended it, where someone did.
         public var by: Actor?
+        /// Whose limit it was that it came up against, where it is `oom`; `nil` where nothing tells.
+        public var limit: Level?
+
+        /// Whose limit.
+        public enum Level: String, Sendable, CaseIterable {
+            /// The session's own.
+            case session
+            /// That of all sessions of its tenant.
+            case tenant
+            /// That of all sessions of the host, or the host had no more.
+            case host
+        }
 
         /// An end.
         public init(how: How, status: Int64?, signal: Int64? = nil, why: String, by: Actor? = nil) {
@@ -196,6 +214,14 @@ extension Report {
         public var wallClockNanoseconds: Int64?
         /// Time without any progress.
         public var idleNanoseconds: Int64?
+        /// Where the kernel begins to slow it down.
+        public var memoryHighBytes: Int64?
+        /// Processor time in all.
+        public var cpuTimeNanoseconds: Int64?
+        /// Memory that it is planned with.
+        public var ceilingBytes: Int64?
+        /// Time beyond its ceiling.
+        public var recycleNanoseconds: Int64?
         /// Time between the polite signal and the one that cannot be refused.
         public var graceNanoseconds: Int64?
 
@@ -284,6 +310,35 @@ extension Report {
             self.cpuSystemNanoseconds = cpuSystemNanoseconds
             self.pidsPeak = pidsPeak
             self.pidsLimitHits = pidsLimitHits
+        }
+    }
+
+    /// That a session was slowed down instead of being ended or refused.
+    public struct Throttle: Sendable, Equatable {
+        /// What it was slowed down in.
+        public enum Resource: String, Sendable, CaseIterable {
+            /// Memory, by `memory.high`.
+            case memory
+            /// Processor time, by its limit of processors.
+            case cpu
+        }
+
+        /// What it was slowed down in.
+        public var resource: Resource
+        /// Whose limit it was.
+        public var by: Exit.Level
+        /// How often.
+        public var times: Int64
+        /// For how long: for memory what some of its tasks waited for it (PSI), which can have other reasons too;
+        /// `nil` where the host does not count it.
+        public var stalledMicroseconds: Int64?
+
+        /// That a session was slowed down.
+        public init(_ resource: Resource, by: Exit.Level, times: Int64, stalledMicroseconds: Int64?) {
+            self.resource = resource
+            self.by = by
+            self.times = times
+            self.stalledMicroseconds = stalledMicroseconds
         }
     }
 

@@ -26,6 +26,12 @@ extension Report {
             "egress": egress?.node ?? nil,
             "curve": curve?.node ?? nil,
             "campaign": campaign?.node ?? nil,
+            "throttled": list(throttled) {
+                [
+                    "resource": text($0.resource.rawValue), "by": text($0.by.rawValue), "times": integer($0.times),
+                    "stalledMicroseconds": integer($0.stalledMicroseconds),
+                ]
+            },
             "launch": list(launch) { ["phase": text($0.name), "microseconds": integer($0.microseconds)] },
             "denials": denials,
             "notes": list(notes, text),
@@ -73,6 +79,15 @@ extension Report {
             notes: top.list("notes", of: "a string") { $0.string })
         curve = top.mapping(optional: "curve").map { Curve($0) }
         campaign = top.mapping(optional: "campaign").map { Campaign($0) }
+        // Reports of earlier versions have none.
+        throttled = (node["throttled"] == nil ? [] : top.mappings("throttled")).compactMap { members in
+            guard let resource = members.name("resource", of: Throttle.Resource.allCases),
+                let by = members.name("by", of: Exit.Level.allCases)
+            else { return nil }
+            return Throttle(
+                resource, by: by, times: members.integer("times"),
+                stalledMicroseconds: members.integer(optional: "stalledMicroseconds"))
+        }
         if !reader.problems.isEmpty { throw Problems(reader.problems) }
     }
 }
@@ -81,7 +96,7 @@ extension Report.Exit {
     var node: Node {
         [
             "how": text(how.rawValue), "status": integer(status), "signal": integer(signal), "why": text(why),
-            "by": by?.node ?? nil,
+            "by": by?.node ?? nil, "limit": limit.map { text($0.rawValue) } ?? nil,
         ]
     }
 
@@ -92,6 +107,7 @@ extension Report.Exit {
             by: members.mapping(optional: "by").map {
                 Report.Actor(uid: $0.integer("uid"), pid: $0.integer("pid"), comm: $0.text("comm"))
             })
+        limit = members.optional("limit", "one of session, tenant, host") { $0.string.flatMap(Level.init(rawValue:)) }
     }
 }
 
@@ -107,7 +123,9 @@ extension Report.Limits {
             "cpus": cpus.map { Node(.number($0)) } ?? nil, "openFiles": integer(openFiles),
             "tmpfs": list(tmpfs) { ["path": text($0.path), "sizeBytes": integer($0.sizeBytes)] },
             "wallClockNanoseconds": integer(wallClockNanoseconds), "idleNanoseconds": integer(idleNanoseconds),
-            "graceNanoseconds": integer(graceNanoseconds),
+            "graceNanoseconds": integer(graceNanoseconds), "memoryHighBytes": integer(memoryHighBytes),
+            "cpuTimeNanoseconds": integer(cpuTimeNanoseconds), "ceilingBytes": integer(ceilingBytes),
+            "recycleNanoseconds": integer(recycleNanoseconds),
         ]
     }
 
@@ -122,6 +140,10 @@ extension Report.Limits {
             wallClockNanoseconds: members.integer(optional: "wallClockNanoseconds"),
             idleNanoseconds: members.integer(optional: "idleNanoseconds"),
             graceNanoseconds: members.integer(optional: "graceNanoseconds"))
+        memoryHighBytes = members.integer(optional: "memoryHighBytes")
+        cpuTimeNanoseconds = members.integer(optional: "cpuTimeNanoseconds")
+        ceilingBytes = members.integer(optional: "ceilingBytes")
+        recycleNanoseconds = members.integer(optional: "recycleNanoseconds")
     }
 }
 

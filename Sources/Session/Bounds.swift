@@ -76,10 +76,10 @@ extension TenantBounds {
         var highMark: Mark?
         let isThere = try readBounds(file, fields) { entry, reader in
             switch entry.key {
-            case "memory": reader.bound(entry, &bounds.memory) { reader.size($0, "memory", &$1, atLeast: 4 << 20) }
+            case "memory": reader.size(entry, "memory", &bounds.memory, atLeast: 4 << 20)
             case "memoryHigh":
                 highMark = entry.value.mark
-                reader.bound(entry, &bounds.memoryHigh) { reader.size($0, "memoryHigh", &$1, atLeast: 4 << 20) }
+                reader.size(entry, "memoryHigh", &bounds.memoryHigh, atLeast: 4 << 20)
             case "pids": reader.bound(entry, &bounds.pids) { reader.whole($0, "pids", &$1, 1...4_194_304) }
             case "cpus": reader.value(entry, "cpus", &bounds.cpus, reader.processors)
             case "sessions": reader.bound(entry, &bounds.sessions) { reader.whole($0, "sessions", &$1, 0...1_000_000) }
@@ -138,8 +138,8 @@ extension HostBounds {
             switch entry.key {
             case "reserve":
                 reserveMark = entry.value.mark
-                reader.bound(entry, &bounds.reserve) { reader.size($0, "reserve", &$1, atLeast: 0) }
-            case "memory": reader.bound(entry, &bounds.memory) { reader.size($0, "memory", &$1, atLeast: 4 << 20) }
+                reader.size(entry, "reserve", &bounds.reserve, atLeast: 0)
+            case "memory": reader.size(entry, "memory", &bounds.memory, atLeast: 4 << 20)
             case "admission": reader.value(entry, "admission", &bounds.admits, reader.flag)
             case "pressure": reader.whole(entry, "pressure", &bounds.pressure, 1...100)
             case "pids": reader.bound(entry, &bounds.pids) { reader.whole($0, "pids", &$1, 1...4_194_304) }

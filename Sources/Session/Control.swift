@@ -9,7 +9,7 @@ import SystemPackage
 public struct KillOutcome: Sendable, Equatable {
     /// The sessions that it ended, by name.
     public var sessions: [String]
-    /// How many processes were killed.
+    /// How many processes were there to be killed; where one write killed all of a level, how many tasks.
     public var processes: Int
     /// From the call until the kernel said that nothing is left.
     public var nanoseconds: UInt64
@@ -24,147 +24,150 @@ public struct KillOutcome: Sendable, Equatable {
 }
 
 extension Carrel {
-    /// The live sessions of a selection.
-    private func select(_ selection: Selection) throws(SessionError) -> [SessionRecord] {
-        switch selection {
-        case .session(let id): return [try find(id)]
-        case .tenant(let tenant): return try all().filter { $0.tenant == tenant }
-        case .profile(let profile): return try all().filter { $0.profile == profile }
-        case .all: return try all()
-        }
-    }
-
-    private func all() throws(SessionError) -> [SessionRecord] {
-        sweepAll()
-        return try live.all()
-    }
-
-    /// Freezes the sessions of a selection; their memory stays.
-    ///
-    /// - Returns: their names.
-    public func pause(_ selection: Selection) throws(SessionError) -> [String] {
-        try eachCgroup(selection, .pause) { cgroup throws(CgroupError) in try cgroup.freeze() }
-    }
-
-    /// Lets the paused sessions of a selection go on.
-    ///
-    /// - Returns: their names.
-    public func resume(_ selection: Selection) throws(SessionError) -> [String] {
-        try eachCgroup(selection, .resume) { cgroup throws(CgroupError) in try cgroup.thaw() }
-    }
-
-    private func eachCgroup(
-        _ selection: Selection, _ event: AuditLog.Event, _ body: (Cgroup) throws(CgroupError) -> Void
-    ) throws(SessionError) -> [String] {
-        var names: [String] = []
-        for record in try select(selection) {
-            guard let cgroup = cgroup(of: record) else {
-                throw SessionError(
-                    "session \(record.id) has no cgroup, so it cannot be paused", fix: "see carrel doctor")
-            }
-            try Recorder(state).decided(
-                event,
-                [
-                    "session": Node(.string(record.id)), "tenant": Node(.string(record.tenant)), "by": caller().node,
-                ])
-            do throws(CgroupError) { try body(cgroup) } catch { throw SessionError("session \(record.id): \(error)") }
-            names.append(record.id)
-        }
-        return names
-    }
-
     /// Ends the sessions of a selection and returns when nothing of them is left.
     ///
-    /// Who did it is written to the audit log first. A tenant, and all, die by one write to the cgroup above them.
+    /// Who did it is written to the audit log first, and afterwards what it took. A tenant, and all, die by one write to the
+    /// cgroup above them, with what they are forking at that moment.
     ///
     /// - Parameters:
     ///   - signal: what the programs get first; `nil` kills at once.
     ///   - grace: how long they then have, in nanoseconds.
     ///   - hold: refuses new starts at this level until ``release(_:)``.
+    /// - Throws: ``SessionError`` where it cannot be written down, and where something is left after ten seconds.
     public func kill(
         _ selection: Selection, signal: Int32?, grace: Int64, hold: Bool
     ) throws(SessionError) -> KillOutcome {
         let start = monotonicNanoseconds()
-        if hold {
-            if case .session = selection {
-                throw SessionError("--hold is for a tenant, a profile or all: a session that is over starts no other")
-            }
-            try self.hold(selection)
+        raiseOwnPriority()
+        // Before anything is looked for: what starts from here on is refused, or found below.
+        if hold { try self.hold(selection) }
+        let mark = EndingMark(by: caller(), at: start)
+        if let signal { try ask(selection, signal, mark, until: start + UInt64(max(grace, 0)), hold) }
+        let outcome: KillOutcome
+        if let (cgroup, sessions) = oneCgroup(of: selection) {
+            outcome = try killAtOnce(selection, cgroup, sessions, mark, hold)
+        } else {
+            outcome = try killEach(selection, mark, hold)
         }
+        // Its supervisors write the reports now.
+        waitForEnd(of: outcome.sessions, until: monotonicNanoseconds() + 30_000_000_000)
+        try? remove(EndingMark.path(selection, in: state))
+        try Recorder(state).decided(
+            .killed,
+            [
+                "level": Node(.string(selection.name)), "sessions": Node(.integer(Int64(outcome.sessions.count))),
+                "processes": Node(.integer(Int64(outcome.processes))), "nanoseconds": Node(count: outcome.nanoseconds),
+                "by": mark.by.node,
+            ])
+        return outcome
+    }
+
+    /// Everything below one cgroup, in one write.
+    private func killAtOnce(
+        _ selection: Selection, _ cgroup: Cgroup, _ sessions: [String], _ mark: EndingMark, _ hold: Bool
+    ) throws(SessionError) -> KillOutcome {
+        try telling("kill") { () throws(SystemError) in try mark.write(level: selection, in: state) }
+        try decided(selection, sessions, mark, hold, signal: nil)
+        var outcome = KillOutcome(sessions: sessions, processes: 0, nanoseconds: 0)
+        do throws(CgroupError) {
+            // One figure of the kernel's where it keeps one: to read every cgroup's list takes longer than to kill.
+            if let tasks = cgroup.pidsNow() {
+                outcome.processes = Int(clamping: tasks)
+            } else {
+                outcome.processes = try cgroup.processes().count
+            }
+            try cgroup.kill()
+            try untilEmpty([cgroup], selection)
+        } catch {
+            if !error.isGone { throw SessionError("\(selection.name): \(error)") }
+        }
+        outcome.nanoseconds = monotonicNanoseconds() - mark.at
+        return outcome
+    }
+
+    /// One session after the other.
+    private func killEach(
+        _ selection: Selection, _ mark: EndingMark, _ hold: Bool
+    ) throws(SessionError) -> KillOutcome {
         let records = try select(selection)
-        let by = caller()
+        var outcome = KillOutcome(sessions: records.map(\.id), processes: 0, nanoseconds: 0)
+        try decided(selection, outcome.sessions, mark, hold, signal: nil)
+        try telling("kill") { () throws(SystemError) in try mark.write(level: selection, in: state) }
+        var cgroups: [Cgroup] = []
+        for record in records {
+            if let cgroup = cgroup(of: record) {
+                do throws(CgroupError) {
+                    outcome.processes += (try? cgroup.processes().count) ?? 0
+                    try cgroup.kill()
+                    cgroups.append(cgroup)
+                } catch {
+                    // It has ended meanwhile.
+                    if !error.isGone { throw SessionError("session \(record.id): \(error)") }
+                }
+            } else if let process = try? pidfdOpen(record.pid) {
+                if startTime(of: record.pid) == record.pidStarted { try? pidfdSendSignal(process, SIGKILL) }
+                outcome.processes += 1
+                close(process)
+            }
+        }
+        do throws(CgroupError) {
+            try untilEmpty(cgroups, selection)
+        } catch { throw SessionError("\(selection.name): \(error)") }
+        outcome.nanoseconds = monotonicNanoseconds() - mark.at
+        return outcome
+    }
+
+    /// Waits until the kernel says that no process is left.
+    private func untilEmpty(_ cgroups: [Cgroup], _ selection: Selection) throws(CgroupError) {
+        for cgroup in cgroups {
+            do throws(CgroupError) {
+                if try cgroup.waitUntilEmpty(timeout: 10_000) { continue }
+            } catch {
+                // Its supervisor was faster, and has removed it.
+                if error.isGone { continue }
+                throw error
+            }
+            throw .system(SystemError("cgroup.kill", cgroup.directory, errno: .timedOut))
+        }
+    }
+
+    private func decided(
+        _ selection: Selection, _ sessions: [String], _ mark: EndingMark, _ hold: Bool, signal: Int32?
+    ) throws(SessionError) {
         try Recorder(state).decided(
             .kill,
             [
                 "level": Node(.string(selection.name)), "hold": Node(.bool(hold)),
-                "sessions": Node(.sequence(records.map { Node(.string($0.id)) })),
-                "signal": signal.map { Node(.integer(Int64($0))) } ?? nil, "by": by.node,
+                "sessions": Node(.sequence(sessions.map { Node(.string($0)) })),
+                "signal": signal.map { Node(.integer(Int64($0))) } ?? nil, "by": mark.by.node,
             ])
-        var outcome = KillOutcome(sessions: records.map(\.id), processes: 0, nanoseconds: 0)
-        let cgroups = records.compactMap { cgroup(of: $0) }
-        for record in records {
-            try? replaceFile(state["sessions/\(record.id).ending"], with: by.node.json().utf8)
-        }
-        if let signal {
-            for (record, process) in zip(records, records.map { try? pidfdOpen($0.pid) }) {
-                guard let process else { continue }
-                defer { close(process) }
-                if startTime(of: record.pid) == record.pidStarted { try? pidfdSendSignal(process, signal) }
-            }
-            for cgroup in cgroups { try? cgroup.thaw() }
-            waitForEnd(of: records, until: start + UInt64(max(grace, 0)))
-        }
-        outcome.processes = cgroups.reduce(0) { $0 + ((try? $1.processes().count) ?? 0) }
-        try killNow(selection, records)
-        waitForEnd(of: records, until: monotonicNanoseconds() + 10_000_000_000)
-        outcome.nanoseconds = monotonicNanoseconds() - start
-        return outcome
     }
 
-    private func killNow(_ selection: Selection, _ records: [SessionRecord]) throws(SessionError) {
-        let level: String? =
-            switch selection {
-            case .tenant(let name): "carrel/\(name)"
-            case .all: "carrel"
-            case .session, .profile: nil
-            }
-        // One write for everything below, what is being forked at this moment too: where all that is below is of this
-        // state directory.
-        let host = CgroupHost.detect()
-        if let level, let path = try? CgroupPath(level), isOurs(path, records, host),
-            let cgroup = try? Cgroup.open(host, path), (try? cgroup.kill()) != nil
-        {
-            return
-        }
+    /// Asks the programs to end, and waits for that or for the end of their time.
+    private func ask(
+        _ selection: Selection, _ signal: Int32, _ mark: EndingMark, until end: UInt64, _ hold: Bool
+    ) throws(SessionError) {
+        let records = try select(selection)
+        try decided(selection, records.map(\.id), mark, hold, signal: signal)
+        try telling("kill") { () throws(SystemError) in try mark.write(level: selection, in: state) }
         for record in records {
-            if let cgroup = cgroup(of: record) {
-                do throws(CgroupError) {
-                    try cgroup.kill()
-                } catch { throw SessionError("session \(record.id): \(error)") }
-            } else if let process = try? pidfdOpen(record.pid), startTime(of: record.pid) == record.pidStarted {
-                try? pidfdSendSignal(process, SIGKILL)
-                close(process)
-            }
+            guard let process = try? pidfdOpen(record.pid) else { continue }
+            defer { close(process) }
+            if startTime(of: record.pid) == record.pidStarted { try? pidfdSendSignal(process, signal) }
         }
+        for record in records { try? cgroup(of: record)?.thaw() }
+        try? oneCgroup(of: selection)?.cgroup.thaw()
+        waitForEnd(of: records.map(\.id), until: end)
     }
 
-    /// Whether every session's cgroup at or below `level` is one of `records`.
-    private func isOurs(_ level: CgroupPath, _ records: [SessionRecord], _ host: CgroupHost) -> Bool {
-        let ours = Set(records.compactMap(\.cgroup))
-        guard let names = try? Cgroup.names(host, in: level) else { return false }
-        return names.allSatisfy { name in
-            guard level.names.count == 1 else { return ours.contains("\(level)/\(name)") }
-            guard let tenant = try? CgroupPath("\(level)/\(name)") else { return false }
-            return isOurs(tenant, records, host)
-        }
-    }
-
-    /// Waits until the supervisors of `records` have cleaned up, or the time is up.
-    private func waitForEnd(of records: [SessionRecord], until end: UInt64) {
-        for record in records {
-            guard let supervisor = try? pidfdOpen(record.supervisor) else { continue }
+    /// Waits until the supervisors of sessions have cleaned up, or the time is up.
+    private func waitForEnd(of sessions: [String], until end: UInt64) {
+        var supervisors: [String: Int32] = [:]
+        for (id, supervisor) in live.supervisors() { supervisors[id] = supervisor }
+        for id in sessions {
+            guard let supervisor = supervisors[id].flatMap({ try? pidfdOpen($0) }) else { continue }
             defer { close(supervisor) }
-            while exists(live.recordPath(record.id)) {
+            while exists(live.recordPath(id)) {
                 let now = monotonicNanoseconds()
                 if now >= end { return }
                 // A supervisor that is this process's parent ends only after this call.
@@ -172,6 +175,8 @@ extension Carrel {
                 if (try? poll([(supervisor, .readable)], timeout: min(left, 20)))?[0].contains(.readable) == true {
                     break
                 }
+                // One that is stopped cleans up nothing.
+                if processState(supervisors[id] ?? 0) == UInt8(ascii: "T") { break }
             }
         }
         sweepAll()

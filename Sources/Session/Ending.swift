@@ -13,6 +13,10 @@ enum Ending {
     case idle
     /// The gateway: its budget, a credential where it does not belong, or a request log that cannot be written.
     case gateway(GatewayDecision)
+    /// Its limit of processor time in all.
+    case cpuTime
+    /// The time that it may be beyond its ceiling.
+    case recycled
     /// Someone: a signal to the supervisor, or `carrel kill`.
     case killed(by: Report.Actor)
 
@@ -28,6 +32,8 @@ enum Ending {
             case .tripwire: .tripwire
             case .log: .failed
             }
+        case .cpuTime: .cpuTime
+        case .recycled: .recycled
         case .killed: .killed
         }
     }
@@ -38,7 +44,10 @@ enum Ending {
 /// - Parameters:
 ///   - status: how the payload ended; `nil` where it was killed together with PID 1.
 ///   - ending: why Carrel was ending it.
-func exit(_ status: WaitStatus?, _ ending: Ending?, _ limits: Profile.Limits?) -> (report: Report.Exit, status: Int32) {
+///   - culprit: whose memory limit the kernel killed for, if it did.
+func exit(
+    _ status: WaitStatus?, _ ending: Ending?, _ limits: Profile.Limits?, _ culprit: Report.Exit.Level? = nil
+) -> (report: Report.Exit, status: Int32) {
     let own: Int32 =
         switch status {
         case .exited(let code): code
@@ -55,7 +64,16 @@ func exit(_ status: WaitStatus?, _ ending: Ending?, _ limits: Profile.Limits?) -
         (Report.Exit(how: how, status: Int64(status), signal: signal, why: why, by: by), status)
     }
     switch ending {
-    case .outOfMemory: return end(.oom, 137, "out of memory: the session came up against its memory limit")
+    case .outOfMemory:
+        let why =
+            switch culprit {
+            case .session, nil: "the session came up against its memory limit"
+            case .tenant: "its tenant's sessions together came up against the tenant's memory limit"
+            case .host: "the host had no more memory for sessions, and the kernel chose this one"
+            }
+        var (report, status) = end(.oom, 137, "out of memory: \(why)")
+        report.limit = culprit ?? .session
+        return (report, status)
     case .timeout: return end(.timeout, 124, "the session came up against its wall clock limit")
     case .idle: return end(.idle, 124, "the session used no CPU for its idle limit")
     case .gateway(let decision):
@@ -67,6 +85,11 @@ func exit(_ status: WaitStatus?, _ ending: Ending?, _ limits: Profile.Limits?) -
             }
         let status: Int32 = decision.reason == .budget ? 124 : own
         return end(Ending.gateway(decision).how, status, decision.detail.isEmpty ? why : "\(why): \(decision.detail)")
+    case .cpuTime: return end(.cpuTime, 124, "the session used all of its processor time")
+    case .recycled:
+        return end(
+            .recycled, 124,
+            "the session was beyond its memory ceiling for too long: it can be started anew on the same workdir")
     case .killed(let by): return end(.killed, own, "ended by \(by.comm) (pid \(by.pid), uid \(by.uid))", by: by)
     case nil: break
     }

@@ -1,4 +1,5 @@
 import Glibc
+import Records
 import Syscalls
 
 /// What a call acts on: one session, or all below a level.
@@ -9,6 +10,8 @@ public enum Selection: Sendable, Equatable {
     case tenant(String)
     /// All sessions of a profile.
     case profile(String)
+    /// All sessions on a base root: an image's name, `host`, or a directory.
+    case image(String)
     /// All sessions of this state directory.
     case all
 
@@ -18,13 +21,44 @@ public enum Selection: Sendable, Equatable {
         case .session(let id): "session.\(id)"
         case .tenant(let tenant): "tenant.\(tenant)"
         case .profile(let profile): "profile.\(profile)"
+        // A directory is an image too, and no name of a file.
+        case .image(let image):
+            "image." + image.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "%")
         case .all: "all"
         }
+    }
+
+    /// The level as the command line says it.
+    var words: String {
+        switch self {
+        case .session(let id): id
+        case .tenant(let tenant): "--tenant \(tenant)"
+        case .profile(let profile): "--profile \(profile)"
+        case .image(let image): "--image \(image)"
+        case .all: "--all"
+        }
+    }
+
+    /// Whether a live session is one of it.
+    func holds(_ record: SessionRecord) -> Bool {
+        switch self {
+        case .session(let id): record.id == id
+        case .tenant(let tenant): record.tenant == tenant
+        case .profile(let profile): record.profile == profile
+        case .image(let image): record.image == image
+        case .all: true
+        }
+    }
+
+    /// Every level that a session is in, the widest first.
+    static func levels(id: String, tenant: String, profile: String, image: String) -> [Selection] {
+        [.all, .tenant(tenant), .profile(profile), .image(image), .session(id)]
     }
 }
 
 extension Carrel {
     private func holdPath(_ level: Selection) -> String { state["holds/\(level.name)"] }
+    private func pausePath(_ level: Selection) -> String { state["holds/.paused.\(level.name)"] }
 
     /// Refuses starts at a level until ``release(_:)``.
     func hold(_ level: Selection) throws(SessionError) {
@@ -39,17 +73,37 @@ extension Carrel {
     public func release(_ level: Selection) throws(SessionError) -> Bool {
         let held = exists(holdPath(level))
         try telling("release") { () throws(SystemError) in try remove(holdPath(level)) }
+        if held {
+            try Recorder(state).decided(
+                .release, ["level": .init(.string(level.name)), "by": caller().node])
+        }
         return held
     }
 
-    /// - Throws: ``SessionError`` where starts are held at a level that a new session would be in.
-    func refuseHeld(tenant: String, profile: String) throws(SessionError) {
-        for level in [Selection.all, .tenant(tenant), .profile(profile)] where exists(holdPath(level)) {
-            throw SessionError(
-                "starts are held: \(level.name)",
-                fix: "carrel release "
-                    + (level == .all
-                        ? "--all" : "--" + level.name.split(separator: ".", maxSplits: 1).joined(separator: " ")))
+    /// Refuses starts at a level that is paused: what started there would stand still before its first instruction.
+    func notePause(_ level: Selection, _ isPaused: Bool) throws(SessionError) {
+        if case .session = level { return }
+        try telling("pause") { () throws(SystemError) in
+            if isPaused { try replaceFile(pausePath(level), with: []) } else { try remove(pausePath(level)) }
+        }
+    }
+
+    /// The level above a session that is paused as a whole; `nil` where none is.
+    func pausedLevel(above record: SessionRecord) -> Selection? {
+        [.all, .tenant(record.tenant)].first { exists(pausePath($0)) }
+    }
+
+    /// - Throws: ``SessionError`` where starts are held, or all is paused, at a level that a new session would be in.
+    func refuseHeld(id: String, tenant: String, _ profile: Profile) throws(SessionError) {
+        let image = profile.image.description
+        for level in Selection.levels(id: id, tenant: tenant, profile: profile.name, image: image) {
+            if exists(holdPath(level)) {
+                throw SessionError("starts are held: \(level.name)", fix: "carrel release \(level.words)")
+            }
+            if case .session = level { continue }
+            if exists(pausePath(level)) {
+                throw SessionError("\(level.name) is paused", fix: "carrel resume \(level.words)")
+            }
         }
     }
 }

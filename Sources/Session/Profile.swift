@@ -130,6 +130,8 @@ extension Profile {
     public struct Limits: Sendable, Equatable {
         /// Memory, tmpfs pages included.
         public var memory = 1 << 30
+        /// Where the kernel begins to slow the session down instead of giving it more memory; unified hosts only.
+        public var memoryHigh: Int?
         /// Swap beyond it.
         public var swap = 0
         /// Tasks: processes and threads.
@@ -148,6 +150,12 @@ extension Profile {
         public var wallClock: Int64? = 3600 * 1_000_000_000
         /// How long it can do nothing.
         public var idle: Int64?
+        /// How much processor time it can use in all.
+        public var cpuTime: Int64?
+        /// The memory that it is planned with; what it uses beyond, it should not use for long.
+        public var ceiling: Int?
+        /// How long it can be beyond its ceiling before it is ended, to be started anew.
+        public var recycle: Int64?
         /// How long it has between SIGTERM and SIGKILL.
         public var grace: Int64 = 10 * 1_000_000_000
         /// How much of a detached session's output is kept.
@@ -207,6 +215,8 @@ extension Profile {
     public enum Control: String, Sendable, CaseIterable {
         /// `limits.memory`.
         case memory
+        /// `limits.memoryHigh`.
+        case memoryHigh = "memory.high"
         /// `limits.swap`.
         case swap
         /// `limits.pids`.

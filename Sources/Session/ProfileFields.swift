@@ -157,14 +157,16 @@ extension Profile.Config {
 
 extension Profile.Limits {
     static let fields = [
-        "memory", "swap", "pids", "cpus", "openFiles", "tmp", "home", "shm", "wallClock", "idle", "grace", "log",
-        "oomScoreAdj",
+        "memory", "memoryHigh", "swap", "pids", "cpus", "openFiles", "tmp", "home", "shm", "wallClock", "idle",
+        "cpuTime",
+        "ceiling", "recycle", "grace", "log", "oomScoreAdj",
     ]
 
     mutating func read(_ node: Node, _ reader: ProfileReader) {
         reader.members(node, "limits", Self.fields) { entry in
             switch entry.key {
             case "memory": reader.size(entry, "limits.memory", &memory, atLeast: 4 << 20)
+            case "memoryHigh": reader.size(entry, "limits.memoryHigh", &memoryHigh, atLeast: 4 << 20)
             case "swap": reader.size(entry, "limits.swap", &swap, atLeast: 0)
             // PID_MAX_LIMIT of the kernel.
             case "pids": reader.whole(entry, "limits.pids", &pids, 1...4_194_304)
@@ -176,6 +178,9 @@ extension Profile.Limits {
             case "shm": reader.size(entry, "limits.shm", &shm, atLeast: 4096)
             case "wallClock": reader.duration(entry, "limits.wallClock", &wallClock, atLeast: 1_000_000)
             case "idle": reader.duration(entry, "limits.idle", &idle, atLeast: 1_000_000_000)
+            case "cpuTime": reader.duration(entry, "limits.cpuTime", &cpuTime, atLeast: 100_000_000)
+            case "ceiling": reader.size(entry, "limits.ceiling", &ceiling, atLeast: 4 << 20)
+            case "recycle": reader.duration(entry, "limits.recycle", &recycle, atLeast: 1_000_000_000)
             case "grace": reader.duration(entry, "limits.grace", &grace, atLeast: 0)
             case "log": reader.size(entry, "limits.log", &log, atLeast: 4096)
             // Below zero would protect a session at the cost of the host.

@@ -60,6 +60,13 @@ extension Profile {
             problems.append(
                 problem("environment.set", variable, "\(variable) is set by the launcher, from config.variable"))
         }
+        if let high = limits.memoryHigh, high > limits.memory {
+            problems.append(
+                problem("limits.memoryHigh", "", "expected at most limits.memory, \(ByteSize.text(limits.memory))"))
+        }
+        if limits.recycle != nil && limits.ceiling == nil {
+            problems.append(problem("limits.recycle", "", "expected limits.ceiling beside it, found none"))
+        }
         if let problem = findFilter(catalog) { problems.append(problem) }
         return problems + egressProblems(catalog)
     }

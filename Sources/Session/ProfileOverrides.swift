@@ -21,6 +21,10 @@ public struct ProfileOverrides: Sendable, Equatable {
     public var timeout: String?
     /// `--idle`: `limits.idle`.
     public var idle: String?
+    /// `--cpu-time`: `limits.cpuTime`.
+    public var cpuTime: String?
+    /// `--memory-high`: `limits.memoryHigh`.
+    public var memoryHigh: String?
     /// `--grace`: `limits.grace`.
     public var grace: String?
     /// `--seccomp`: `seccomp`.
@@ -41,6 +45,8 @@ public struct ProfileOverrides: Sendable, Equatable {
         case "limits.openFiles": "--open-files"
         case "limits.wallClock": "--timeout"
         case "seccomp.file": "--seccomp"
+        case "limits.cpuTime": "--cpu-time"
+        case "limits.memoryHigh": "--memory-high"
         case _ where field.hasPrefix("environment"): "--env"
         default: "--" + (field.split(separator: ".").last ?? "")
         }
@@ -58,6 +64,8 @@ public struct ProfileOverrides: Sendable, Equatable {
         add("tmp", tmp.map(Self.text), to: &limits)
         add("wallClock", timeout.map(Self.text), to: &limits)
         add("idle", idle.map(Self.text), to: &limits)
+        add("cpuTime", cpuTime.map(Self.text), to: &limits)
+        add("memoryHigh", memoryHigh.map(Self.text), to: &limits)
         add("grace", grace.map(Self.text), to: &limits)
         add("image", image.map(Self.text), to: &members)
         add("seccomp", filter, to: &members)

@@ -125,6 +125,17 @@ extension ProfileReader {
         }
     }
 
+    /// A size, or `none`.
+    func size(_ entry: Node.Entry, _ field: String, _ value: inout Int?, atLeast least: Int) {
+        if entry.value.string == "none" {
+            value = nil
+            return set(field, at: entry.keyMark)
+        }
+        var found = -1
+        size(entry, field, &found, atLeast: least)
+        if found >= 0 { value = found }
+    }
+
     /// `2GiB` for `2G`, `2GB` or `2gib`.
     private static func binary(_ text: String) -> String? {
         let digits = text.prefix { $0.isASCII && $0.isNumber }

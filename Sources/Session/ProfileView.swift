@@ -124,9 +124,12 @@ extension Profile.Limits {
         func duration(_ nanoseconds: Int64?) -> Node { Node(.string(nanoseconds.map(TimeSpan.text) ?? "none")) }
         let cpus = cpus.map { $0 % 1000 == 0 ? Node(.integer(Int64($0 / 1000))) : Node(.number(Double($0) / 1000)) }
         return [
-            "memory": size(memory), "swap": size(swap), "pids": Node(.integer(Int64(pids))), "cpus": cpus ?? "none",
+            "memory": size(memory), "memoryHigh": memoryHigh.map(size) ?? "none", "swap": size(swap),
+            "pids": Node(.integer(Int64(pids))), "cpus": cpus ?? "none",
             "openFiles": Node(.integer(Int64(openFiles))), "tmp": size(tmp), "home": size(home), "shm": size(shm),
-            "wallClock": duration(wallClock), "idle": duration(idle), "grace": duration(grace), "log": size(log),
+            "wallClock": duration(wallClock), "idle": duration(idle), "cpuTime": duration(cpuTime),
+            "ceiling": ceiling.map(size) ?? "none", "recycle": duration(recycle), "grace": duration(grace),
+            "log": size(log),
             "oomScoreAdj": Node(.integer(Int64(oomScoreAdj))),
         ]
     }

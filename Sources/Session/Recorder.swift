@@ -34,7 +34,7 @@ struct Recorder {
         if let by = report.exit.by { fields.append("by", by.node) }
         do throws(SystemError) {
             switch report.exit.how {
-            case .oom, .timeout, .idle, .budget: try audit.append(.limit, fields)
+            case .oom, .timeout, .idle, .budget, .cpuTime, .recycled: try audit.append(.limit, fields)
             case .tripwire: try audit.append(.tripwire, fields)
             default: break
             }
@@ -99,5 +99,9 @@ extension Report.Limits {
                 Report.Tmpfs(path: profile.user.home, sizeBytes: Int64(limits.home)),
                 Report.Tmpfs(path: "/dev/shm", sizeBytes: Int64(limits.shm)),
             ], wallClockNanoseconds: limits.wallClock, idleNanoseconds: limits.idle, graceNanoseconds: limits.grace)
+        memoryHighBytes = limits.memoryHigh.map { Int64($0) }
+        cpuTimeNanoseconds = limits.cpuTime
+        ceilingBytes = limits.ceiling.map { Int64($0) }
+        recycleNanoseconds = limits.recycle
     }
 }

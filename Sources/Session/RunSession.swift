@@ -68,7 +68,7 @@ extension Carrel {
         do throws(SessionError) {
             let profile = try load(request.profile, request.overrides)
             clock.mark("profile")
-            try refuseHeld(tenant: request.tenant, profile: profile.name)
+            try refuseHeld(id: id, tenant: request.tenant, profile)
             try admit(request, profile)
             clock.mark("berth")
             supervisor = try prepare(request, id, profile, log, recorder, &clock)
@@ -85,6 +85,7 @@ extension Carrel {
             throw error
         }
         started(id)
+        enforceOverdue()
         return try telling("session \(id)") { () throws(SystemError) in try supervisor.supervise() }
     }
 
@@ -120,12 +121,12 @@ extension Carrel {
             clock.mark("compose")
             var filter = try loadFilter(profile)
             clock.mark("filter")
-            let cgroup = try makeCgroup(parts, &composed)
+            let (cgroup, levels) = try makeCgroup(parts, &composed)
             made = cgroup
             let listener = try callListener(recorder, parts)
             if let listener { filter = try listener.begin(filter, cgroup) }
             try Self.check(filter, of: profile, listener)
-            let entry = try Self.entry(cgroup)
+            let entry = try entry(cgroup)
             defer { entry?.close() }
             clock.mark("limits")
 
@@ -155,9 +156,11 @@ extension Carrel {
                     cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: report.node,
                     spec: composed.spec.node, filter: profile.seccomp.path,
                     isExplained: listener is DenialWatch, isRecorded: recorder != nil, door: session?.node ?? nil,
-                    reportPath: try request.report.map(absolute), logLimit: profile.limits.log)
+                    reportPath: try request.report.map(absolute), logLimit: profile.limits.log, levels: levels)
                 try live.write(written, isFirst: true)
                 record = written
+                // Who holds starts writes that down before looking for sessions, and this one is there to be found now.
+                try refuseHeld(id: id, tenant: tenant.name, profile)
                 try Recorder(state).decided(
                     .start,
                     [
@@ -217,8 +220,10 @@ extension Carrel {
         let idle = IdleWatch(
             since: now, cpu: 0, next: limits.idle.map { now + max(UInt64($0) / 4, 10_000_000) })
         if let connection = link?.connection { try descriptors.watch(.gateway, connection.descriptor) }
+        let bounds = LimitWatch(limits, cgroup, descriptors)
         return Supervisor(
-            record, state, container, limits, cgroup, oom, descriptors, relay, sessionLog, link, draft, idle, listener)
+            record, state, container, limits, cgroup, oom, descriptors, relay, sessionLog, link, draft, idle, bounds,
+            listener)
     }
 
     private static func launching(
@@ -288,51 +293,6 @@ extension Carrel {
         }
     }
 
-    /// Makes the session's cgroup. A limit that this host cannot hold is a refusal, or where the profile says that it is
-    /// optional, an absence that the report tells.
-    private func makeCgroup(
-        _ parts: SessionParts, _ composed: inout ComposedSession
-    ) throws(SessionError) -> Cgroup? {
-        let asked = parts.profile.limits
-        var limits = CgroupLimits(
-            memoryMax: UInt64(asked.memory), pidsMax: UInt64(asked.pids), cpuMax: asked.cpus.map { Double($0) / 1000 })
-        limits.swapMax = UInt64(asked.swap)
-        // A limit of at least the processors that the session could run on at all holds without a cgroup.
-        if let cpus = asked.cpus, cpus >= usableProcessors() * 1000 { limits.cpuMax = nil }
-        let optional = parts.profile.optionalControls
-        let host = CgroupHost.detect()
-        while true {
-            do throws(CgroupError) {
-                return try Cgroup.create(host, CgroupPath("carrel/\(parts.tenant.name)/\(parts.id)"), limits)
-            } catch .controlAbsent(let control, let reason, let fix) {
-                let names: [String: Profile.Control] = ["memory": .memory, "swap": .swap, "pids": .pids, "cpu": .cpus]
-                guard let name = names[control], optional.contains(name) else {
-                    throw SessionError("control \(control) is absent: \(reason)", fix: fix)
-                }
-                composed.absent.append((control, reason))
-                switch name {
-                case .memory: (limits.memoryMax, limits.swapMax) = (nil, nil)
-                case .swap: limits.swapMax = nil
-                case .pids: limits.pidsMax = nil
-                default: limits.cpuMax = nil
-                }
-            } catch .noPlace(let reason, let fix) {
-                let asked: [Profile.Control] = [.memory, .pids] + (asked.cpus == nil ? [] : [.cpus])
-                guard asked.allSatisfy(optional.contains) else {
-                    throw SessionError("no place for cgroups, so no limit can be held: \(reason)", fix: fix)
-                }
-                for control in asked { composed.absent.append((control.rawValue, reason)) }
-                return nil
-            } catch {
-                throw SessionError("cgroup: \(error)")
-            }
-        }
-    }
-
-    private static func entry(_ cgroup: Cgroup?) throws(SessionError) -> CgroupEntry? {
-        do throws(CgroupError) { return try cgroup?.entry() } catch { throw SessionError("cgroup: \(error)") }
-    }
-
     /// The report as far as it is known before the session runs.
     private func draft(
         _ parts: SessionParts, _ composed: ComposedSession, _ cgroup: Cgroup?, _ clock: PhaseClock
@@ -342,6 +302,7 @@ extension Carrel {
         for absent in composed.absent {
             switch absent.control {
             case "memory": inForce.memoryBytes = nil
+            case "memory.high": inForce.memoryHighBytes = nil
             case "swap": inForce.swapBytes = nil
             case "pids": inForce.pids = nil
             case "cpu", "cpus": inForce.cpus = nil

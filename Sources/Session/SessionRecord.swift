@@ -48,13 +48,17 @@ public struct SessionRecord: Sendable {
     let reportPath: String?
     /// The most bytes that are kept of a detached session's output.
     let logLimit: Int
+    /// What the levels above its cgroup had counted when it started; `nil` where nothing bounds them.
+    let levels: LevelCounts?
+    /// The base root that it runs on.
+    public var image: String { draft["image"]?.string ?? "" }
 
     init(
         id: String, tenant: String, profile: String, command: [String], workdir: String?,
         started: Timestamp, pid: Int32, supervisor: Int32, isDetached: Bool, cgroup: String?, startedMonotonic: UInt64,
         draft: Node, spec: Node,
         filter: String, isExplained: Bool = false, isRecorded: Bool = false, door: Node = nil, reportPath: String?,
-        logLimit: Int
+        logLimit: Int, levels: LevelCounts? = nil
     ) {
         self.id = id
         self.tenant = tenant
@@ -76,6 +80,7 @@ public struct SessionRecord: Sendable {
         self.isRecorded = isRecorded
         self.reportPath = reportPath
         self.logLimit = logLimit
+        self.levels = levels
     }
 
     /// The record as a document.
@@ -90,6 +95,7 @@ public struct SessionRecord: Sendable {
             "startedMonotonic": Node(.integer(Int64(startedMonotonic))), "filter": Node(.string(filter)),
             "explained": Node(.bool(isExplained)), "recorded": Node(.bool(isRecorded)), "door": door,
             "report": reportPath.map { Node(.string($0)) } ?? nil, "logLimit": Node(.integer(Int64(logLimit))),
+            "levels": levels?.node ?? nil,
             "draft": draft, "spec": spec,
         ]
     }
@@ -124,6 +130,7 @@ public struct SessionRecord: Sendable {
         isRecorded = node["recorded"]?.bool ?? false
         reportPath = node["report"]?.string
         self.logLimit = Int(logLimit)
+        levels = node["levels"].flatMap { LevelCounts($0) }
     }
 }
 
@@ -178,6 +185,12 @@ struct LiveSessions {
     func write(_ record: SessionRecord, isFirst: Bool) throws(SessionError) {
         let path = recordPath(record.id)
         let text = record.node.json()
+        defer {
+            if let end = record.overdue {
+                // What is overdue is told by a look at times alone, which carrel run has time for.
+                try? setModificationTime(path, inNanoseconds: Int64(end) - Int64(monotonicNanoseconds()))
+            }
+        }
         try telling("session \(record.id)") { () throws(SystemError) in
             guard isFirst else { return try replaceFile(path, with: text.utf8) }
             try withOpen(path, O_WRONLY | O_NOFOLLOW) { file throws(SystemError) in
@@ -192,6 +205,7 @@ struct LiveSessions {
     /// Forgets a session.
     func remove(id: String, supervisor: Int32) {
         try? Syscalls.remove(state["sessions/\(id).ending"])
+        try? Syscalls.remove(state["sessions/\(id).seen"])
         try? Syscalls.remove(marker(id, supervisor))
         let record = recordPath(id)
         // Blank before it is anyone else's: it held the session's environment.
@@ -216,16 +230,25 @@ struct LiveSessions {
         return names.filter { $0.hasSuffix(".json") }.sorted().compactMap { find(String($0.dropLast(5))) }
     }
 
-    /// The names and supervisors of the sessions whose supervisor is gone, by a look at process numbers alone.
-    func orphans() -> [(id: String, supervisor: Int32)] {
-        let names = (try? list(state["live"])) ?? []
-        return names.compactMap { name in
-            guard let dash = name.utf8.firstIndex(of: 0x2d), let pid = Int32(name[..<dash]),
-                kill(pid, 0) == -1, errno == ESRCH
-            else { return nil }
+    /// The names and supervisors of all sessions, without opening a record.
+    func supervisors() -> [(id: String, supervisor: Int32)] {
+        ((try? list(state["live"])) ?? []).compactMap { name in
+            guard let dash = name.utf8.firstIndex(of: 0x2d), let pid = Int32(name[..<dash]) else { return nil }
             return (String(name[dash...].dropFirst()), pid)
         }
     }
+
+    /// The names and supervisors of the sessions whose supervisor is gone, by a look at process numbers alone.
+    func orphans() -> [(id: String, supervisor: Int32)] {
+        supervisors().filter { kill($0.supervisor, 0) == -1 && errno == ESRCH }
+    }
+}
+
+/// The state of a process as proc_pid_stat(5) has it: `T` is stopped; `nil` where there is none.
+func processState(_ pid: Int32) -> UInt8? {
+    guard let bytes = try? readFile("/proc/\(pid)/stat"), let end = bytes.lastIndex(of: 0x29), bytes.count > end + 2
+    else { return nil }
+    return bytes[end + 2]
 }
 
 /// Who makes this call, for reports and the audit log.

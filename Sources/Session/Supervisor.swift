@@ -24,6 +24,7 @@ final class Supervisor {
     /// When the grace is over, monotonic nanoseconds; `nil` while nothing is being ended.
     private var graceEnd: UInt64?
     private var idle: IdleWatch
+    private var bounds: LimitWatch
     private let relay: TerminalRelay?
     private let log: SessionLog?
     private let link: GatewayLink?
@@ -44,12 +45,14 @@ final class Supervisor {
         case gateway
         case listener
         case curve
+        case pids
     }
 
     init(
         _ record: SessionRecord, _ state: StateDirectory, _ container: RunningContainer, _ limits: Profile.Limits,
         _ cgroup: Cgroup?, _ oom: OutOfMemoryWatch?, _ descriptors: SupervisorDescriptors, _ relay: TerminalRelay?,
-        _ log: SessionLog?, _ link: GatewayLink?, _ draft: Report, _ idle: IdleWatch, _ listener: (any CallListener)?
+        _ log: SessionLog?, _ link: GatewayLink?, _ draft: Report, _ idle: IdleWatch, _ bounds: LimitWatch,
+        _ listener: (any CallListener)?
     ) {
         self.record = record
         self.state = state
@@ -64,6 +67,7 @@ final class Supervisor {
         self.draft = draft
         self.idle = idle
         self.listener = listener
+        self.bounds = bounds
     }
 
     /// Waits until the session is over and gives what `carrel` exits with.
@@ -84,7 +88,8 @@ final class Supervisor {
                     _ = try takeCount(descriptors.timer)
                     try tick(monotonicNanoseconds())
                 case .outOfMemory:
-                    if (try? oom?.happened()) == true { end(.outOfMemory) }
+                    if (try? oom?.happened()) == true, bounds.isOutOfMemory(cgroup) { end(.outOfMemory) }
+                case .pids: refusedFork()
                 case .log: log?.drain { descriptors.unwatch($0) }
                 case .terminal: relay?.fromSession { descriptors.unwatch($0) }
                 case .gateway: hearGateway()
@@ -114,7 +119,7 @@ final class Supervisor {
     private func arm() throws(SystemError) {
         let next = [
             graceEnd, ending == nil ? wallClockEnd : nil, ending == nil ? idle.next : nil,
-            ending == nil ? link?.retry : nil,
+            ending == nil ? link?.retry : nil, ending == nil ? bounds.next : nil,
         ].compactMap { $0 }.min()
         try timerFDSet(descriptors.timer, nanoseconds: next.map { max($0, 1) } ?? 0, absolute: true)
     }
@@ -127,6 +132,7 @@ final class Supervisor {
         if ending != nil { return }
         if let wallClockEnd, now >= wallClockEnd { return end(.timeout) }
         if let retry = link?.retry, now >= retry { reconnect() }
+        if let ending = bounds.look(now, cgroup) { return end(ending) }
         guard let limit = limits.idle, idle.isOver(now, limit: UInt64(limit), cpu: try? cgroup?.cpuTime()) else {
             return
         }
@@ -145,6 +151,17 @@ final class Supervisor {
         try? cgroup?.thaw()
         try? pidfdSendSignal(container.process, signal)
         graceEnd = monotonicNanoseconds() + UInt64(limits.grace)
+    }
+
+    /// The limit on tasks refused a fork: written down once, counted in the report.
+    private func refusedFork() {
+        bounds.takeRefusedFork(descriptors)
+        try? Recorder(state).decided(
+            .limit,
+            [
+                "session": Node(.string(record.id)), "tenant": Node(.string(record.tenant)), "limit": "pids",
+                "why": "a fork was refused: the session came up against its limit on tasks",
+            ])
     }
 
     private func killAll() {
@@ -241,7 +258,8 @@ final class Supervisor {
         if ending == nil { ending = marked() }
         // The kernel may have killed a part of the session, or all of it, before it told.
         if ending == nil, usage?.oomKills ?? 0 > 0 { ending = .outOfMemory }
-        let (exit, code) = Session.exit(status, ending, limits)
+        let culprit = usage?.oomKills ?? 0 > 0 ? cgroup.map { record.culprit($0) } : nil
+        let (exit, code) = Session.exit(status, ending, limits, culprit)
         var report = draft
         report.ended = .now
         report.exit = exit
@@ -252,6 +270,7 @@ final class Supervisor {
         report.curve = curve?.finish()
         report.pressure = usage.flatMap { Report.Pressure($0) }
         if let listener { report.denials = listener.finish() }
+        report.throttled = usage.map { record.throttles($0) } ?? []
         let recorder = Recorder(state)
         recorder.ended(report, copy: record.reportPath)
         // The caller of an attached session is told what its program could not: that Carrel ended it.
@@ -290,14 +309,8 @@ final class Supervisor {
         return (WaitStatus(word: Int32(truncatingIfNeeded: words.0)), words.1 << 10)
     }
 
-    /// Who ended the session by `carrel kill`, which writes it down before it acts.
-    private func marked() -> Ending? {
-        let path = state["sessions/\(record.id).ending"]
-        guard let bytes = try? readFile(path), let node = try? Node.parse(bytes, file: path),
-            let uid = node["uid"]?.int, let pid = node["pid"]?.int, let comm = node["comm"]?.string
-        else { return nil }
-        return .killed(by: Report.Actor(uid: uid, pid: pid, comm: comm))
-    }
+    /// Who ended the session from outside, who writes it down before acting.
+    private func marked() -> Ending? { EndingMark.found(record, in: state)?.ending }
 
     // MARK: Parking
 
@@ -311,13 +324,14 @@ final class Supervisor {
         listener?.rest()
         let program = try open("/proc/self/exe", O_PATH)
         let ours = try open(try carrelInitPath(), O_PATH)
-        for descriptor in descriptors.all(container, oom, log) + [program] + (link?.descriptors ?? []) {
+        let kept = descriptors.all(container, oom, log) + [program] + (link?.descriptors ?? [])
+        for descriptor in kept + [bounds.pids].compactMap({ $0 }) {
             try setCloseOnExec(descriptor, false)
         }
         let words =
             ["carrel-init", "park", String(descriptors.epoll.rawValue), String(program.rawValue)]
             + ["carrel", "supervise", state.path, record.id]
-            + [descriptors.text(container, oom, log, idle) + (link.map { ";" + $0.text } ?? "")]
+            + [descriptors.text(container, oom, log, idle, bounds) + (link.map { ";" + $0.text } ?? "")]
         try execute(ours, CStringVector(words), environment: CStringVector([]))
     }
 }
@@ -366,9 +380,14 @@ extension Supervisor {
         limits.wallClock = draft.limitsAsked.wallClockNanoseconds
         limits.idle = draft.limitsAsked.idleNanoseconds
         limits.grace = draft.limitsAsked.graceNanoseconds ?? 0
+        limits.cpuTime = draft.limitsAsked.cpuTimeNanoseconds
+        limits.ceiling = draft.limitsAsked.ceilingBytes.map { Int($0) }
+        limits.recycle = draft.limitsAsked.recycleNanoseconds
         let cgroup = record.cgroup.flatMap { try? CgroupPath($0) }.flatMap {
             try? Cgroup.open(CgroupHost.detect(), $0)
         }
+        var bounds = LimitWatch(limits, cgroup)
+        bounds.resume(pids: parked.pids, overSince: parked.overSince)
         let container = RunningContainer(
             pid: record.pid, process: parked.process, status: parked.status, terminal: nil,
             listener: parked.listener, timeline: [])
@@ -377,6 +396,6 @@ extension Supervisor {
         }
         self.init(
             record, state, container, limits, cgroup, parked.oom, parked.descriptors, nil, log, link, draft,
-            parked.idle, parked.listener.flatMap { _ in DenialWatch(resuming: record, in: state) })
+            parked.idle, bounds, parked.listener.flatMap { _ in DenialWatch(resuming: record, in: state) })
     }
 }

@@ -44,7 +44,8 @@ struct SupervisorDescriptors {
 
     /// The numbers, for the command line of `carrel supervise`.
     func text(
-        _ container: RunningContainer, _ oom: OutOfMemoryWatch?, _ log: SessionLog?, _ idle: IdleWatch
+        _ container: RunningContainer, _ oom: OutOfMemoryWatch?, _ log: SessionLog?, _ idle: IdleWatch,
+        _ bounds: LimitWatch
     ) -> String {
         let numbers: [Int64] =
             [epoll, signals, timer, container.process, container.status].map { Int64($0.rawValue) }
@@ -52,12 +53,13 @@ struct SupervisorDescriptors {
                 Int64(oom?.descriptor.rawValue ?? -1), Int64(oom?.readiness.rawValue ?? 0),
                 Int64(log?.pipe.rawValue ?? -1), Int64(idle.since), Int64(idle.cpu), Int64(idle.next ?? 0),
                 Int64(container.listener?.rawValue ?? -1),
+                Int64(bounds.pids?.rawValue ?? -1), Int64(bounds.overSince),
             ]
         return numbers.map(String.init).joined(separator: ",")
     }
 }
 
-/// What ``SupervisorDescriptors/text(_:_:_:_:)`` said, read back.
+/// What ``SupervisorDescriptors/text(_:_:_:_:_:)`` said, read back.
 struct ParkedDescriptors {
     let descriptors: SupervisorDescriptors
     let process: FileDescriptor
@@ -66,10 +68,12 @@ struct ParkedDescriptors {
     let logPipe: FileDescriptor?
     let idle: IdleWatch
     let listener: FileDescriptor?
+    let pids: FileDescriptor?
+    let overSince: UInt64
 
     init?(_ text: String) {
         let numbers = text.split(separator: ",").compactMap { Int64($0) }
-        guard numbers.count == 12 else { return nil }
+        guard numbers.count == 14 else { return nil }
         func descriptor(_ index: Int) -> FileDescriptor {
             FileDescriptor(rawValue: Int32(truncatingIfNeeded: numbers[index]))
         }
@@ -82,6 +86,8 @@ struct ParkedDescriptors {
             : OutOfMemoryWatch(
                 descriptor: descriptor(5), readiness: Readiness(rawValue: UInt32(truncatingIfNeeded: numbers[6])))
         logPipe = numbers[7] < 0 ? nil : descriptor(7)
+        pids = numbers[12] < 0 ? nil : descriptor(12)
+        overSince = UInt64(numbers[13])
         idle = IdleWatch(
             since: UInt64(numbers[8]), cpu: UInt64(numbers[9]), next: numbers[10] == 0 ? nil : UInt64(numbers[10]))
         listener = numbers[11] < 0 ? nil : descriptor(11)

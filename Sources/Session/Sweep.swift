@@ -14,19 +14,38 @@ extension Carrel {
 
     /// The same, but told apart from a process that has the supervisor's number by chance. For calls that are not in
     /// a hurry.
-    func sweepAll() {
+    ///
+    /// It is also the second line of every limit that a supervisor holds: see ``enforceLimits(_:_:)``.
+    ///
+    /// - Returns: when a limit has to be looked at again, monotonic nanoseconds; `nil` for never.
+    @discardableResult
+    func sweepAll() -> UInt64? {
         sweepOrphans()
-        let live = LiveSessions(state: state)
-        for record in (try? live.all()) ?? [] where startTime(of: record.pid) != record.pidStarted {
-            // PID 1 is gone: its supervisor is about to write the report, or is no supervisor at all.
-            let comm = (try? readText("/proc/\(record.supervisor)/comm")) ?? ""
-            if !comm.hasPrefix("carrel") || startTime(of: record.supervisor) == nil {
-                sweep(record.id, record.supervisor)
+        var next: UInt64?
+        let records = (try? live.all()) ?? []
+        // One that has claimed its name and is not written down yet has limits too.
+        if live.supervisors().count > records.count { next = monotonicNanoseconds() + 100_000_000 }
+        for record in records {
+            if isAlive(record) {
+                next = [next, enforceLimits(record)].compactMap { $0 }.min()
+                continue
             }
+            // PID 1 is gone: its supervisor is about to write the report, is stopped, or is no supervisor at all.
+            let comm = (try? readText("/proc/\(record.supervisor)/comm")) ?? ""
+            let isOurs = comm.hasPrefix("carrel") && startTime(of: record.supervisor) != nil
+            if isOurs, !isStopped(record.supervisor) { continue }
+            if isOurs { endSupervisor(record) }
+            sweep(record.id, record.supervisor)
         }
+        return next
     }
 
-    private func sweep(_ id: String, _ supervisor: Int32) {
+    /// Whether PID 1 of a session lives. One that a stopped supervisor has not waited for is dead all the same.
+    private func isAlive(_ record: SessionRecord) -> Bool {
+        startTime(of: record.pid) == record.pidStarted && processState(record.pid) != UInt8(ascii: "Z")
+    }
+
+    func sweep(_ id: String, _ supervisor: Int32) {
         // One sweeper a session: who removes the marker has the right to the rest.
         let marker = state["live/\(supervisor)-\(id)"]
         guard unlink(marker) == 0 else { return }
@@ -35,6 +54,7 @@ extension Carrel {
         // Another session may have taken the name since.
         if let record, record.supervisor != supervisor { return }
         let host = CgroupHost.detect()
+        let mark = record.flatMap { EndingMark.found($0, in: state) }
         var usage: Report.Usage?
         for path in cgroupPaths(of: id, record, host) {
             guard let path = try? CgroupPath(path), let cgroup = try? Cgroup.open(host, path) else { continue }
@@ -54,8 +74,13 @@ extension Carrel {
             ])
         if let record, var report = try? Report(record.draft, file: live.recordPath(id)) {
             report.ended = .now
-            report.exit = Report.Exit(
-                how: .failed, status: 137, signal: 9, why: "the supervisor was killed, and the session with it")
+            if let mark {
+                report.exit = exit(nil, mark.ending, nil).report
+                report.notes.append("its supervisor did not do it: the report was written by another call of carrel")
+            } else {
+                report.exit = Report.Exit(
+                    how: .failed, status: 137, signal: 9, why: "the supervisor was killed, and the session with it")
+            }
             if let usage { report.usage = usage }
             if record.isExplained { report.denials = DenialLog(id, in: state).node }
             recorder.ended(report, copy: record.reportPath)

@@ -200,6 +200,16 @@ public func list(
     return names
 }
 
+/// Sets when a file was last read and written to, as a distance from now (utimensat(2)).
+public func setModificationTime(_ path: String, inNanoseconds distance: Int64) throws(SystemError) {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    let (seconds, rest) = distance.quotientAndRemainder(dividingBy: 1_000_000_000)
+    now.tv_sec += Int(seconds)
+    let times = [timespec](repeating: timespec(tv_sec: now.tv_sec, tv_nsec: max(0, Int(rest))), count: 2)
+    try checking("utimensat", path) { utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) }
+}
+
 /// Where the symbolic link at `path` points (readlinkat(2)).
 public func readLink(
     _ path: String, at directory: FileDescriptor = .workingDirectory

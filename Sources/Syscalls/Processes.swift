@@ -273,3 +273,7 @@ public func startTime(of pid: pid_t) -> UInt64? {
     let fields = text[end...].split(separator: " ")
     return fields.count > 20 && fields[1] != "Z" && fields[1] != "X" ? UInt64(fields[20]) : nil
 }
+
+/// Puts this process before all others of its scheduling class, as far as it may (setpriority(2)): for what must not wait
+/// behind the processes that it is about.
+public func raiseOwnPriority() { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, -20) }

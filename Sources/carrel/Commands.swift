@@ -9,11 +9,12 @@ let host: StaticString = "Profiles and host"
 private let shell: StaticString = "Shell"
 
 private let aSession = Operand("SESSION", completing: sessionNames)
-private let selection: StaticString = "[OPTIONS] SESSION | --tenant TENANT | --profile PROFILE | --all"
-private let selectors: [Option] = [.allTenant, .allProfile, .all]
+private let selection: StaticString = "[OPTIONS] SESSION | --tenant TENANT | --profile PROFILE | --image IMAGE | --all"
+private let selectors: [Option] = [.allTenant, .allProfile, .allImage, .all]
 let runOptions: [Option] = [
     .profile, .tenant, .workdir, .session, .report, .detach, .tty, .passFD, .wait, .curve,
-    .image, .memory, .swap, .pids, .cpus, .openFiles, .tmp, .timeout, .idle, .grace, .seccomp, .explain, .network, .env,
+    .image, .memory, .memoryHigh, .swap, .pids, .cpus, .openFiles, .tmp, .timeout, .idle, .cpuTime, .grace, .seccomp,
+    .explain, .network, .env,
 ]
 
 extension Command {
@@ -106,7 +107,8 @@ extension Command {
         ])
 
     static let release = Command(
-        "release", in: steering, options: selectors, synopsis: "--tenant TENANT | --profile PROFILE | --all",
+        "release", in: steering, operands: [Operand("SESSION", isOptional: true)], options: selectors,
+        synopsis: "SESSION | --tenant TENANT | --profile PROFILE | --image IMAGE | --all",
         "Allow new starts again after kill --hold",
         details: ["Ends with 1 where there was no such hold."])
 

@@ -50,6 +50,11 @@ extension Option {
         "The longest time from start to end, for example `30m` or `1h30m`")
     static let idle = Option(
         "idle", takes: "DURATION", under: controls, "The longest time without progress, or `none`")
+    static let cpuTime = Option(
+        "cpu-time", takes: "DURATION", under: controls, "The most processor time in all, or `none`")
+    static let memoryHigh = Option(
+        "memory-high", takes: "SIZE", under: controls,
+        "Where the kernel begins to slow the session down instead of giving it more memory, or `none`")
     static let grace = Option(
         "grace", takes: "DURATION", under: controls, "The time between SIGTERM and SIGKILL at the end of those")
     static let seccomp = Option(
@@ -69,6 +74,7 @@ extension Option {
     static let allProfile = Option(
         "profile", letter: "P", takes: "PROFILE", completing: profileNames, under: choosing, "All sessions of a profile"
     )
+    static let allImage = Option("image", takes: "IMAGE", under: choosing, "All sessions of an image")
     static let all = Option("all", under: choosing, "All sessions")
     static let signal = Option(
         "signal", takes: "SIGNAL", completing: .words("TERM INT HUP QUIT USR1 USR2 KILL"),

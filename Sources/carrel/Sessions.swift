@@ -40,6 +40,8 @@ extension Verb {
         request.overrides.tmp = words[.tmp]
         request.overrides.timeout = words[.timeout]
         request.overrides.idle = words[.idle]
+        request.overrides.cpuTime = words[.cpuTime]
+        request.overrides.memoryHigh = words[.memoryHigh]
         request.overrides.grace = words[.grace]
         request.overrides.seccomp = words[.seccomp]
         request.overrides.explain = words.has(.explain)
@@ -149,10 +151,11 @@ extension Verb {
         var selections: [Selection] = words.operands.first.map { [.session($0)] } ?? []
         if let tenant = words[.allTenant] { selections.append(.tenant(tenant)) }
         if let profile = words[.allProfile] { selections.append(.profile(profile)) }
+        if let image = words[.allImage] { selections.append(.image(image)) }
         if words.has(.all) { selections.append(.all) }
         guard selections.count == 1 else {
             throw SessionError(
-                "\(name): expected one of SESSION, --tenant, --profile and --all, found "
+                "\(name): expected one of SESSION, --tenant, --profile, --image and --all, found "
                     + (selections.isEmpty ? "none" : "\(selections.count)"),
                 fix: "write it: carrel \(definition.usage)")
         }

@@ -7,9 +7,9 @@ enum Verb: CaseIterable {
     case ps, stats, logs, report, wait
     case exec, pause, resume, kill, release
     case profileCheck, profileShow, profileList
-    case tenantCheck, tenantShow
     case egressCheck, egressLog, budgetShow, budgetRaise
     case measure, capacity, capacityValidate, top, pin, metrics
+    case tenantCheck, tenantShow, watch
     case doctor
     case auditVerify, auditLog
     case seccompRecord, seccompExplain
@@ -58,6 +58,7 @@ enum Verb: CaseIterable {
         case .top: .top
         case .pin: .pin
         case .metrics: .metrics
+        case .watch: .watch
         case .doctor: .doctor
         case .auditVerify: .auditVerify
         case .auditLog: .auditLog
@@ -105,6 +106,7 @@ enum Verb: CaseIterable {
         case .top: try watchSessions(words)
         case .pin: try pinSessions(words)
         case .metrics: try printMetrics(words)
+        case .watch: try watchLimits()
         case .doctor: try examineHost(words)
         case .auditVerify: try verifyAudit(words)
         case .auditLog: try printAudit(words)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Session
 
-private let controls = "memory or swap or pids or cpus or idmap or landlock.exec or landlock.scope"
+private let controls = "memory or memory.high or swap or pids or cpus or idmap or landlock.exec or landlock.scope"
 private let relative =
     #"a path relative to the workdir, in which *, ? and **/ match, without ., .., !, \, [] or {}"#
 private let absolute = "an absolute path without ., .. or doubled slashes"
@@ -117,8 +117,8 @@ private struct Bad: CustomTestStringConvertible {
             "p:13:10: limits.grace: expected a duration such as 1h30m, 10s or 500ms, found \"none\"",
             "p:14:8: limits.log: expected a size such as 2GiB, found a list",
             "p:15:16: limits.oomScoreAdj: expected a whole number from 0 to 1000, found -1",
-            "p:16:3: limits.memroy: unknown; the fields here are memory, swap, pids, cpus, openFiles, tmp, home, shm, "
-                + "wallClock, idle, grace, log, oomScoreAdj; did you mean memory?"),
+            "p:16:3: limits.memroy: unknown; the fields here are memory, memoryHigh, swap, pids, cpus, openFiles, tmp, home, "
+                + "shm, wallClock, idle, cpuTime, ceiling, recycle, grace, log, oomScoreAdj; did you mean memory?"),
         Bad("limits: {memory: 4194303}", "p:2:18: limits.memory: expected at least 4MiB, found 4194303"),
         Bad(
             "seccomp: agent-defualt",

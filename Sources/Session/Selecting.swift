@@ -1,0 +1,40 @@
+import Cgroups
+import Syscalls
+
+extension Carrel {
+    /// The live sessions of a selection.
+    func select(_ selection: Selection) throws(SessionError) -> [SessionRecord] {
+        if case .session(let id) = selection { return [try find(id)] }
+        sweepAll()
+        return try live.all().filter(selection.holds)
+    }
+
+    /// The one cgroup that has all of a selection's sessions and no others below it, with their names; `nil` where there is
+    /// none. Found by names alone, without opening a record: `carrel kill` has no time while what it is to kill forks.
+    func oneCgroup(of selection: Selection) -> (cgroup: Cgroup, sessions: [String])? {
+        let level: String
+        switch selection {
+        case .tenant(let name): level = "carrel/\(name)"
+        case .all: level = "carrel"
+        case .session, .profile, .image: return nil
+        }
+        let host = CgroupHost.detect()
+        guard let path = try? CgroupPath(level), let cgroup = try? Cgroup.open(host, path),
+            let ours = try? list(state["sessions"])
+        else { return nil }
+        let claimed = Set(ours.lazy.filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) })
+        var sessions: [String] = []
+        for tenant in path.names.count == 2 ? [path] : below(path, host) {
+            for name in (try? Cgroup.names(host, in: tenant)) ?? [] {
+                // Another state directory may have sessions of a tenant with this name, and tests have cgroups here.
+                guard claimed.contains(name) else { return nil }
+                sessions.append(name)
+            }
+        }
+        return (cgroup, sessions.sorted())
+    }
+
+    private func below(_ path: CgroupPath, _ host: CgroupHost) -> [CgroupPath] {
+        ((try? Cgroup.names(host, in: path)) ?? []).compactMap { try? CgroupPath("\(path)/\($0)") }
+    }
+}

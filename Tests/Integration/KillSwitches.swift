@@ -1,0 +1,112 @@
+import Documents
+import Foundation
+import Testing
+
+extension Integration {
+    /// Ending, holding and pausing everything below a level at once.
+    @Suite struct KillSwitches {
+        static func tenant(_ desk: Desk) -> String { "t" + desk.path.suffix(6) }
+
+        @Test func holdsAreKeptAtEveryLevel() throws {
+            try withDesk { desk in
+                let tenant = Self.tenant(desk)
+                let levels = [
+                    ["--all"], ["--tenant", tenant], ["--profile", "default"], ["--image", "host"], ["again"],
+                ]
+                let options = ["--tenant", tenant, "--session", "again"]
+                for level in levels {
+                    _ = try desk.detached(options, session: "again")
+                    let killed = desk.carrel(["kill", "--hold", "--json"] + level)
+                    #expect(killed.status == 0, "\(killed)")
+                    #expect(try desk.parse(killed.output)["sessions"]?.elements?.count == 1, "\(level): \(killed)")
+                    let refused = desk.run(options, ["echo", "started"])
+                    #expect(
+                        refused.status == 125 && refused.output.isEmpty
+                            && refused.errors.contains("carrel release \(level.joined(separator: " "))"), "\(refused)")
+                    #expect(desk.carrel(["release"] + level).status == 0)
+                    #expect(desk.carrel(["release"] + level).status == 1)
+                }
+                #expect(desk.run(options, ["true"]).status == 0)
+            }
+        }
+
+        @Test func theProofIsInTheAuditLog() throws {
+            try withDesk { desk in
+                let tenant = Self.tenant(desk)
+                for name in ["a", "b"] {
+                    _ = try desk.detached(["--tenant", tenant], "sleep 600 & sleep 600", session: name)
+                }
+                try #require(eventually { Host.processes(with: "sleep 600").count >= 4 })
+                #expect(desk.carrel(["kill", "--tenant", tenant]).status == 0)
+                let events = try desk.auditEvents()
+                let asked = try #require(events.first { $0["event"]?.string == "kill" })
+                #expect(asked["level"]?.string == "tenant.\(tenant)" && asked.at("by.uid")?.int == Int64(geteuid()))
+                #expect(asked["sessions"]?.elements?.compactMap(\.string) == ["a", "b"])
+                let done = try #require(events.first { $0["event"]?.string == "killed" })
+                #expect(done["sessions"]?.int == 2 && done["processes"]?.int ?? 0 >= 6, "\(done.json())")
+                #expect(done["nanoseconds"]?.int ?? 0 > 0 && done["seq"]?.int ?? 0 > asked["seq"]?.int ?? 0)
+                #expect(desk.carrel(["audit", "verify"]).status == 0)
+                // Each session's report names who it was, though one write ended both.
+                #expect(try desk.lastReport().at("exit.by.uid")?.int == Int64(geteuid()))
+            }
+        }
+
+        @Test func aLevelIsPausedInOneAndStartsNothingMeanwhile() throws {
+            try withDesk { desk in
+                let tenant = Self.tenant(desk)
+                let work = try desk.directory("work")
+                let script = "while :; do date +%s%N > now.new; mv now.new now; sleep 0.02; done"
+                _ = try desk.detached(["--tenant", tenant, "--workdir", work], script, session: "p")
+                try #require(eventually { desk.read("work/now") != "" })
+                #expect(desk.carrel(["pause", "--tenant", tenant]).output == "p")
+                let before = desk.read("work/now")
+                usleep(300_000)
+                #expect(desk.read("work/now") == before)
+                let refused = desk.run(["--tenant", tenant], ["echo", "started"])
+                #expect(
+                    refused.status == 125 && refused.errors.contains("carrel resume --tenant \(tenant)"), "\(refused)")
+                // One of them alone cannot go on while all of them stand.
+                let alone = desk.carrel(["resume", "p"])
+                #expect(alone.status == 125 && alone.errors.contains("carrel resume --tenant"), "\(alone)")
+                #expect(desk.carrel(["resume", "--tenant", tenant]).output == "p")
+                #expect(eventually { desk.read("work/now") != before })
+                #expect(desk.run(["--tenant", tenant], ["true"]).status == 0)
+                #expect(desk.carrel(["pause", "--image", "host"]).output == "p")
+                #expect(desk.carrel(["kill", "--image", "host"]).status == 0)
+                #expect(desk.carrel(["resume", "--image", "host"]).status == 0)
+                #expect(desk.run([], ["true"]).status == 0)
+            }
+        }
+
+        /// Sessions of five processes that fork as fast as they can. `CARREL_FULL=1` for 500 of them; Tests/Benchmarks/limits
+        /// measures it beside a bare write to `cgroup.kill`.
+        @Test func nothingForksAwayAndNothingStartsMeanwhile() throws {
+            try withDesk { desk in
+                let isFull = ProcessInfo.processInfo.environment["CARREL_FULL"] != nil
+                let count = isFull ? 500 : Levels.isOwnKernel ? 4 : 25
+                let tenant = Self.tenant(desk)
+                let bomb = "for i in 1 2 3 4; do while :; do (:); done & done; while :; do (:); done"
+                let script = """
+                    i=0
+                    while [ $i -lt \(count) ]; do
+                        "$CARREL" run --detach --tenant \(tenant) --memory 128MiB --session b-$i -- sh -c '\(bomb)' >/dev/null
+                        i=$((i + 1))
+                    done
+                    # One after the other, until the hold: none of these may live after the kill.
+                    (i=0; while "$CARREL" run --detach --tenant \(tenant) --memory 128MiB --session late-$i -- sleep 600; do
+                        i=$((i + 1)); done) >/dev/null 2>&1 &
+                    sleep 0.5
+                    "$CARREL" kill --tenant \(tenant) --hold --json
+                    wait
+                    """
+                let ended = desk.around(script, timeout: 300)
+                let outcome = try desk.parse(ended.output)
+                #expect(outcome["sessions"]?.elements?.count ?? 0 >= count, "\(ended)")
+                #expect(outcome["processes"]?.int ?? 0 >= 5 * count)
+                #expect(eventually { Supervision.live(desk).isEmpty }, "\(Supervision.live(desk))")
+                #expect(Host.cgroups(of: tenant).isEmpty)
+                #expect(desk.carrel(["release", "--tenant", tenant]).status == 0)
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+import Documents
+import Foundation
+import Testing
+
+extension Integration {
+    /// Limits that hold when the supervisor that holds them is stopped or gone.
+    @Suite struct SecondLine {
+        private func supervisor(_ desk: Desk, _ session: String) throws -> Int32 {
+            Int32(try #require(try desk.json("state/sessions/\(session).json")["supervisor"]?.int))
+        }
+
+        /// Starts a session and stops its supervisor.
+        private func stopped(_ desk: Desk, _ options: [String], _ script: String, session: String) throws -> Int32 {
+            _ = try desk.detached(options, script, session: session)
+            let supervisor = try supervisor(desk, session)
+            kill(supervisor, SIGSTOP)
+            return supervisor
+        }
+
+        private func exit(_ desk: Desk, of session: String) throws -> Node? {
+            let lines = desk.read("state/ledger.jsonl").split(separator: "\n")
+            return try lines.map { try desk.parse(String($0)) }.last { $0["session"]?.string == session }?["exit"]
+        }
+
+        @Test func theNextCallEndsWhatIsOverItsTime() throws {
+            try withDesk { desk in
+                _ = try stopped(desk, ["--timeout", "1s", "--grace", "0s"], "sleep 77123", session: "late")
+                usleep(1_500_000)
+                #expect(!Host.processes(with: "77123").isEmpty, "the first line held: nothing is shown")
+                #expect(desk.carrel(["ps", "--json"]).output == "[]")
+                #expect(Host.processes(with: "77123").isEmpty)
+                let exit = try #require(try exit(desk, of: "late"))
+                #expect(exit["how"]?.string == "timeout" && exit["status"]?.int == 124, "\(exit.json())")
+                #expect(
+                    try desk.auditEvents().contains {
+                        $0["event"]?.string == "limit" && $0["session"]?.string == "late"
+                            && $0["limit"]?.string == "timeout"
+                    })
+            }
+        }
+
+        @Test func processorTimeIsLimitedInAll() throws {
+            try withDesk { desk in
+                let busy = "while :; do :; done"
+                let inside = desk.sh(["--cpu-time", "500ms", "--grace", "0s"], busy)
+                #expect(inside.status == 124 && inside.seconds < 20, "\(inside)")
+                let report = try desk.lastReport()
+                #expect(report.at("exit.how")?.string == "cpuTime")
+                let used = try #require(report.at("usage.cpuNanoseconds")?.int)
+                #expect(used >= 500_000_000 && used < 900_000_000, "\(used)")
+                #expect(desk.sh(["--cpu-time", "10s"], "sleep 0.2").status == 0)
+                // The same without a supervisor that looks.
+                _ = try stopped(desk, ["--cpu-time", "1s", "--grace", "0s"], busy, session: "busy")
+                #expect(eventually(within: 30) { desk.carrel(["ps", "--json"]).output == "[]" })
+                #expect(try exit(desk, of: "busy")?["how"]?.string == "cpuTime")
+            }
+        }
+
+        @Test func whoIsBeyondItsCeilingForTooLongIsRecycled() throws {
+            try withDesk { desk in
+                let profile = try desk.profile("small", "limits:\n  ceiling: 32MiB\n  recycle: 1s\n  grace: 2s")
+                let inside = desk.python(
+                    ["--profile", profile],
+                    """
+                    import signal, sys, time
+                    signal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(0)))
+                    x = bytearray(48 << 20)
+                    time.sleep(30)
+                    """)
+                #expect(inside.status == 124 && inside.seconds > 0.9 && inside.seconds < 15, "\(inside)")
+                #expect(inside.output == "saved", "it had no time to save what it does")
+                #expect(try desk.lastReport().at("exit.how")?.string == "recycled")
+                // A peak is no reason.
+                let peak = desk.python(
+                    ["--profile", profile],
+                    "import time\nx = bytearray(48 << 20)\ntime.sleep(0.4)\ndel x\ntime.sleep(1.5)\nprint('done')")
+                #expect(peak.output == "done", "\(peak)")
+                // Without a supervisor: one look finds it beyond, a later one finds that it still is.
+                _ = desk.run(
+                    ["--profile", profile, "--detach", "--session", "fat"], [Host.python, "-c", Levels.hold60])
+                try #require(eventually { desk.carrel(["logs", "fat"]).output == "up" })
+                kill(try supervisor(desk, "fat"), SIGSTOP)
+                desk.carrel(["ps"])
+                usleep(1_200_000)
+                #expect(desk.carrel(["ps", "--json"]).output == "[]")
+                #expect(try exit(desk, of: "fat")?["how"]?.string == "recycled")
+            }
+        }
+
+        @Test func idlenessIsSeenFromOneLookToTheNext() throws {
+            try withDesk { desk in
+                _ = try stopped(desk, ["--idle", "1s", "--grace", "0s"], "sleep 600", session: "idle")
+                _ = try stopped(
+                    desk, ["--idle", "1s", "--grace", "0s"], "while :; do :; done", session: "active")
+                desk.carrel(["ps"])
+                usleep(1_300_000)
+                desk.carrel(["ps"])
+                let live = Supervision.live(desk).filter { $0.hasSuffix(".json") }
+                #expect(live == ["active.json"], "\(live)")
+                #expect(try exit(desk, of: "idle")?["how"]?.string == "idle")
+                desk.carrel(["kill", "--all"])
+            }
+        }
+
+        @Test func aStartEndsWhatIsLongOverdue() throws {
+            try withDesk { desk in
+                _ = try stopped(desk, ["--timeout", "100ms", "--grace", "0s"], "sleep 77124", session: "late")
+                usleep(5_500_000)
+                #expect(desk.run([], ["true"]).status == 0)
+                #expect(Host.processes(with: "77124").isEmpty)
+                #expect(try exit(desk, of: "late")?["how"]?.string == "timeout")
+            }
+        }
+
+        @Test func theWatchNeedsNoOtherCall() throws {
+            try withDesk { desk in
+                let watch = desk.start(carrel: ["watch"])
+                defer {
+                    watch.signal(SIGTERM)
+                    #expect(watch.finish(within: 5).status == 0)
+                }
+                _ = try stopped(desk, ["--timeout", "1s", "--grace", "0s"], "sleep 77125", session: "late")
+                #expect(eventually(within: 10) { Supervision.live(desk).isEmpty })
+                #expect(try exit(desk, of: "late")?["how"]?.string == "timeout")
+                // A supervisor that is killed is swept after at once.
+                _ = try desk.detached([], "sleep 77126", session: "lost")
+                kill(try supervisor(desk, "lost"), SIGKILL)
+                #expect(eventually(within: 5) { Supervision.live(desk).isEmpty })
+                #expect(Host.processes(with: "77126").isEmpty)
+            }
+        }
+
+        @Test func aStoppedSupervisorKeepsNobodyFromKilling() throws {
+            try withDesk { desk in
+                _ = try stopped(desk, [], "sleep 77127", session: "stopped")
+                let killed = desk.carrel(["kill", "stopped"])
+                #expect(killed.status == 0 && killed.seconds < 10, "\(killed)")
+                #expect(Host.processes(with: "77127").isEmpty && Supervision.live(desk).isEmpty)
+                #expect(try exit(desk, of: "stopped")?["how"]?.string == "killed")
+            }
+        }
+    }
+}
