@@ -8,7 +8,7 @@ BUILD_PACKAGES := libseccomp-dev libcap-dev libyaml-dev libmd-dev libpsl-dev lib
 	libunistring-dev zlib1g-dev libbrotli-dev libzstd-dev pkg-config binutils
 DEMO_PACKAGES := python3 busybox-static
 TEST_PACKAGES := $(DEMO_PACKAGES) bubblewrap crun hyperfine uidmap gcc libc6-dev git strace util-linux procps \
-	iproute2 man-db mandoc zsh fish python3-pip golang-github-containers-common user-mode-linux \
+	iproute2 man-db mandoc zsh fish python3-pip python3-requests curl openssl golang-go golang-github-containers-common user-mode-linux \
 	podman containerd runc conmon
 
 # Metadata of generic types by direct calls: demangling their names cost a fifth of the instructions of a start.
