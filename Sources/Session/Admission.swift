@@ -80,7 +80,7 @@ extension Carrel {
                 if other.kind != .taken { return other.expectedEnd + 5 < now }
                 // A start has its berth before its marker, for some milliseconds.
                 if now - other.since < 10 { return false }
-                if supervisors == nil { supervisors = live.supervisors() }
+                if supervisors == nil { supervisors = Set(live.supervisors().map(\.supervisor)) }
                 return supervisors?.contains(other.holder) == false
             }
         }
@@ -100,13 +100,6 @@ extension Carrel {
     }
 
     func ceilingPath(_ profile: String) -> String { state["ceilings/\(profile)"] }
-}
-
-extension LiveSessions {
-    /// The processes that a marker says are supervisors.
-    func supervisors() -> Set<Int32> {
-        Set(((try? list(state["live"])) ?? []).compactMap { Int32($0.prefix { $0 != "-" }) })
-    }
 }
 
 extension Profile {
