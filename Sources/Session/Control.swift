@@ -42,13 +42,18 @@ extension Carrel {
         // Before anything is looked for: what starts from here on is refused, or found below.
         if hold { try self.hold(selection) }
         let mark = EndingMark(by: caller(), at: start)
-        if let signal { try ask(selection, signal, mark, until: start + UInt64(max(grace, 0)), hold) }
-        let outcome: KillOutcome
+        let asked = try signal.map { signal throws(SessionError) in
+            try ask(selection, signal, mark, until: start + UInt64(max(grace, 0)), hold)
+        }
+        var outcome: KillOutcome
         if let (cgroup, sessions) = oneCgroup(of: selection) {
             outcome = try killAtOnce(selection, cgroup, sessions, mark, hold)
         } else {
-            outcome = try killEach(selection, mark, hold)
+            // Those that have done what they were asked are gone by now.
+            let records = asked == nil ? try select(selection) : (try? select(selection)) ?? []
+            outcome = try killEach(selection, records, mark, hold)
         }
+        outcome.sessions = (asked ?? []) + outcome.sessions.filter { asked?.contains($0) != true }
         // Its supervisors write the reports now.
         waitForEnd(of: outcome.sessions, until: monotonicNanoseconds() + 30_000_000_000)
         try? remove(EndingMark.path(selection, in: state))
@@ -87,9 +92,8 @@ extension Carrel {
 
     /// One session after the other.
     private func killEach(
-        _ selection: Selection, _ mark: EndingMark, _ hold: Bool
+        _ selection: Selection, _ records: [SessionRecord], _ mark: EndingMark, _ hold: Bool
     ) throws(SessionError) -> KillOutcome {
-        let records = try select(selection)
         var outcome = KillOutcome(sessions: records.map(\.id), processes: 0, nanoseconds: 0)
         try decided(selection, outcome.sessions, mark, hold, signal: nil)
         try telling("kill") { () throws(SystemError) in try mark.write(level: selection, in: state) }
@@ -144,9 +148,11 @@ extension Carrel {
     }
 
     /// Asks the programs to end, and waits for that or for the end of their time.
+    ///
+    /// - Returns: the sessions that were asked.
     private func ask(
         _ selection: Selection, _ signal: Int32, _ mark: EndingMark, until end: UInt64, _ hold: Bool
-    ) throws(SessionError) {
+    ) throws(SessionError) -> [String] {
         let records = try select(selection)
         try decided(selection, records.map(\.id), mark, hold, signal: signal)
         try telling("kill") { () throws(SystemError) in try mark.write(level: selection, in: state) }
@@ -158,6 +164,7 @@ extension Carrel {
         for record in records { try? cgroup(of: record)?.thaw() }
         try? oneCgroup(of: selection)?.cgroup.thaw()
         waitForEnd(of: records.map(\.id), until: end)
+        return records.map(\.id)
     }
 
     /// Waits until the supervisors of sessions have cleaned up, or the time is up.

@@ -53,7 +53,7 @@ extension Command {
         "seccomp explain", in: seccompGroup,
         operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
         options: [.followDenials, .amend, .amended, .json], synopsis: "[OPTIONS] SESSION | --follow",
-        "Tell what the filter has refused a session, and the rule that would allow it",
+        "Tell of refused calls, and of the rules to allow them",
         details: [
             """
             Every kind of refused call once, with its count: the call and what its arguments mean, the program that made \

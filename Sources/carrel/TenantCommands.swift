@@ -17,7 +17,7 @@ extension Command {
 
     static let tenantShow = Command(
         "tenant show", in: host, operands: [Operand("TENANT")], options: [.json],
-        "Print what a tenant's sessions may use together, and what they use",
+        "Print what bounds a tenant's sessions, and what they use",
         examples: [Example("What bounds a tenant", "carrel tenant show acme")])
 }
 

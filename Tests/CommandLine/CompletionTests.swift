@@ -20,7 +20,7 @@ import Testing
         #expect(try bash("ru") == ["run"])
         #expect(Set(try bash("")).isSuperset(of: ["run", "profile", "audit", "--help", "--version"]))
         #expect(try bash("profile", "") == ["check", "show", "list"])
-        #expect(try bash("run", "--mem") == ["--memory"])
+        #expect(try bash("run", "--memory-") == ["--memory-high"])
         #expect(try bash("run", "--memory", "1GiB", "--de") == ["--detach"])
         #expect(try bash("exec", "s-1", "--t") == ["--tty"])
         #expect(try bash("nosuch", "").isEmpty)
@@ -63,7 +63,7 @@ import Testing
         }
         #expect(try fish("carrel ru") == ["run"])
         #expect(try fish("carrel profile s") == ["show"])
-        #expect(try fish("carrel run --mem") == ["--memory"])
+        #expect(try fish("carrel run --memory-") == ["--memory-high"])
         #expect(try fish("carrel run --network ") == ["gateway", "none"])
         #expect(try fish("carrel profile show d") == ["default"])
         #expect(try fish("carrel run -- ls --almost") == ["--almost-all"])

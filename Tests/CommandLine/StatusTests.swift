@@ -20,7 +20,7 @@ import Testing
             (["run", "--network", "host", "--", "true"], "--network: expected"),
             (["run", "--detach", "--tty", "--", "true"], "--detach and --tty exclude each other"),
             (["run", "--session", "../x", "--", "true"], "session \"../x\": expected"),
-            (["kill"], "expected one of SESSION, --tenant, --profile and --all, found none"),
+            (["kill"], "expected one of SESSION, --tenant, --profile, --image and --all, found none"),
             (["kill", "s", "--all"], "found 2"),
             (["kill", "s", "--signal", "NOPE"], "--signal NOPE: expected"),
             (["kill", "s", "--grace", "soon"], "--grace soon: expected a duration"),

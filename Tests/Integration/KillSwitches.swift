@@ -85,15 +85,17 @@ extension Integration {
                 let isFull = ProcessInfo.processInfo.environment["CARREL_FULL"] != nil
                 let count = isFull ? 500 : Levels.isOwnKernel ? 4 : 25
                 let tenant = Self.tenant(desk)
+                // The memory of dead tasks is freed late: with a small limit the bombs would end themselves.
+                try desk.write("version: 1\nadmission: false\n", to: "state/host.yaml", mode: 0o600)
                 let bomb = "for i in 1 2 3 4; do while :; do (:); done & done; while :; do (:); done"
                 let script = """
                     i=0
                     while [ $i -lt \(count) ]; do
-                        "$CARREL" run --detach --tenant \(tenant) --memory 128MiB --session b-$i -- sh -c '\(bomb)' >/dev/null
+                        "$CARREL" run --detach --tenant \(tenant) --memory 1GiB --session b-$i -- sh -c '\(bomb)' >/dev/null
                         i=$((i + 1))
                     done
                     # One after the other, until the hold: none of these may live after the kill.
-                    (i=0; while "$CARREL" run --detach --tenant \(tenant) --memory 128MiB --session late-$i -- sleep 600; do
+                    (i=0; while "$CARREL" run --detach --tenant \(tenant) --memory 1GiB --session late-$i -- sleep 600; do
                         i=$((i + 1)); done) >/dev/null 2>&1 &
                     sleep 0.5
                     "$CARREL" kill --tenant \(tenant) --hold --json

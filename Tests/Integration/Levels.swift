@@ -26,6 +26,7 @@ extension Integration {
                 }
                 try #require(
                     eventually(within: 30) { Supervision.live(desk).count == 1 }, "neither was killed, or both")
+                try #require(eventually { (try? desk.lastReport()) != nil })
                 let exit = try #require(try desk.lastReport().at("exit"))
                 #expect(exit["how"]?.string == "oom" && exit["limit"]?.string == "tenant", "\(exit.json())")
                 #expect(exit["why"]?.string?.contains("tenant") == true)
