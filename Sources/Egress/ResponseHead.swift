@@ -1,3 +1,4 @@
+import Metering
 import NIOCore
 
 /// The head of a response.
@@ -88,7 +89,13 @@ struct Refusal: Sendable {
         self.reason = reason
     }
 
-    init(_ refusal: HTTPRefusal) { self.init(refusal.status, refusal.reason) }
+    init(_ refusal: HTTPRefusal) {
+        self.init(refusal.status, refusal.reason)
+        // A session that was stopped for its budget hears it in the words that it was first refused in.
+        if refusal.status == BillingError.status {
+            (fields, body) = (BillingError.headers, BillingError.body402(reason))
+        }
+    }
 
     init(status: Int, reason: String, fields: [(String, String)], body: [UInt8]) {
         self.status = status

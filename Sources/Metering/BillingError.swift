@@ -9,7 +9,10 @@ public enum BillingError {
     public static let headers = [("content-type", "application/json"), ("x-should-retry", "false")]
 
     /// The body of that answer.
-    public static func body402(_ refusal: BudgetRefusal) -> [UInt8] { apiError("billing_error", refusal.description) }
+    public static func body402(_ refusal: BudgetRefusal) -> [UInt8] { body402(refusal.description) }
+
+    /// The same with other words.
+    public static func body402(_ message: String) -> [UInt8] { apiError("billing_error", message) }
 
     /// The event that ends a stream whose budget is spent in the middle.
     public static func sseError(_ refusal: BudgetRefusal) -> [UInt8] {

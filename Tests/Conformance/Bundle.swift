@@ -140,3 +140,6 @@ final class Bundle {
         return left
     }
 }
+
+/// Everything about the runtime, one test after the other: containers of one name have one cgroup.
+@Suite(.enabled(if: canRun, whyNot), .serialized) enum Conformance {}

@@ -2,230 +2,249 @@ import Foundation
 import Glibc
 import Testing
 
-/// Fields of the specification, each seen from inside.
-@Suite(.enabled(if: canRun, whyNot), .serialized)
-struct FeatureTests {
-    @Test("names, sysctls and clocks of new namespaces are the container's own")
-    func namespaces() throws {
-        let bundle = try Bundle()
-        bundle.spec["hostname"] = "inside"
-        bundle.change("linux") { linux in
-            linux["sysctl"] = ["net.ipv4.ip_forward": "1", "kernel.msgmax": "4097"]
-            linux["namespaces"] = ["pid", "mount", "uts", "ipc", "network", "cgroup", "time"].map { ["type": $0] }
-            linux["timeOffsets"] = ["boottime": ["secs": 1_000_000_000]]
-        }
-        bundle.script(
-            "cat /proc/sys/kernel/hostname /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax; cat /proc/uptime")
-        let outcome = try bundle.runToEnd()
-        let lines = outcome.output.split(separator: "\n")
-        #expect(lines.prefix(3) == ["inside", "1", "4097"], "\(outcome.errors)")
-        #expect(lines.last?.hasPrefix("1000") ?? false)
-    }
-
-    @Test("namespaces are joined by their paths, all kinds at once")
-    func joining() throws {
-        let bundle = try Bundle()
-        try bundle.start("first")
-        let pid = try run(["/bin/sh", "-c", "sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/' \(bundle.state)/first/state.json"])
-            .output
-            .trimmingCharacters(in: .whitespacesAndNewlines)
-        let kinds = ["network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid", "cgroup": "cgroup"]
-        bundle.change("linux") { linux in
-            linux["namespaces"] =
-                kinds.map { ["type": $0.key, "path": "/proc/\(pid)/ns/\($0.value)"] }
-                + [["type": "mount"]]
-        }
-        bundle.script("for n in net ipc uts pid cgroup; do readlink /proc/self/ns/$n; done")
-        symlink("busybox", "\(bundle.path)/rootfs/bin/readlink")
-        let outcome = try bundle.runToEnd("second")
-        let wanted = try run(["/bin/sh", "-c", "for n in net ipc uts pid cgroup; do readlink /proc/\(pid)/ns/$n; done"])
-        #expect(outcome.output == wanted.output, "\(outcome.errors)")
-    }
-
-    @Test("a user namespace maps ids, and another container joins it")
-    func userNamespace() throws {
-        let bundle = try Bundle()
-        for place in [bundle.path, "\(bundle.path)/rootfs"] { chmod(place, 0o755) }
-        bundle.change("linux") { linux in
-            linux["namespaces"] = ["pid", "mount", "uts", "ipc", "network", "user"].map { ["type": $0] }
-            linux["uidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65_536]]
-            linux["gidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65_536]]
-        }
-        // The caller's cgroup namespace is not the container's to mount.
-        bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
-            $0["destination"] as? String != "/sys/fs/cgroup"
-        }
-        try bundle.start("first")
-        #expect(
-            try bundle.oci("exec", "first", "cat", "/proc/self/uid_map").output.split(separator: " ").contains("100000")
-        )
-        let pid = try run(["/bin/sh", "-c", "sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/' \(bundle.state)/first/state.json"])
-            .output
-            .trimmingCharacters(in: .whitespacesAndNewlines)
-        bundle.change("linux") { linux in
-            linux["uidMappings"] = nil
-            linux["gidMappings"] = nil
-            linux["namespaces"] =
-                ["pid", "mount", "uts", "ipc", "network"].map { ["type": $0] }
-                + [["type": "user", "path": "/proc/\(pid)/ns/user"]]
-        }
-        bundle.payload("cat", "/proc/self/uid_map")
-        let outcome = try bundle.runToEnd("second")
-        #expect(outcome.output.split(separator: " ").contains("100000"), "\(outcome.errors)")
-    }
-
-    @Test("mount options: recursive read-only, a filled tmpfs, a remount")
-    func mounts() throws {
-        let bundle = try Bundle()
-        try "kept".write(toFile: "\(bundle.path)/rootfs/etc/file", atomically: true, encoding: .utf8)
-        try FileManager.default.createDirectory(atPath: "\(bundle.path)/data/sub", withIntermediateDirectories: true)
-        var mounts = bundle.spec["mounts"] as? [[String: Any]] ?? []
-        mounts += [
-            ["destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "size=1m"]],
-            ["destination": "/data", "type": "bind", "source": "\(bundle.path)/data", "options": ["rbind", "rro"]],
-            ["destination": "/data/sub", "type": "tmpfs", "source": "own", "options": ["nosuid", "noexec", "nodev"]],
-            ["destination": "/dev/shm", "type": "none", "options": ["remount", "bind", "ro"]],
-        ]
-        bundle.spec["mounts"] = mounts
-        bundle.change("root") { $0["readonly"] = false }
-        bundle.script(
-            "cat /etc/file; touch /etc/new && echo; touch /data/x; touch /data/sub/x && echo own; touch /dev/shm/x")
-        let outcome = try bundle.runToEnd()
-        #expect(outcome.output == "kept\nown\n", "\(outcome.output) \(outcome.errors)")
-        #expect(outcome.errors.contains("/data/x: Read-only") && outcome.errors.contains("/dev/shm/x: Read-only"))
-    }
-
-    @Test("umask, groups, working directory, limits and the oom score are the process's")
-    func process() throws {
-        let bundle = try Bundle()
-        bundle.change("process") { process in
-            process["user"] = ["uid": 12, "gid": 34, "umask": 0o077, "additionalGids": [56, 78]]
-            process["cwd"] = "/tmp"
-            process["oomScoreAdj"] = 500
-            process["rlimits"] = [["type": "RLIMIT_NOFILE", "soft": 100, "hard": 200]]
-            process["ioPriority"] = ["class": "IOPRIO_CLASS_IDLE", "priority": 0]
-            process["scheduler"] = ["policy": "SCHED_BATCH", "nice": 5]
-        }
-        bundle.script("id; umask; pwd; cat /proc/self/oom_score_adj; ulimit -n; cut -d' ' -f19,41 /proc/self/stat")
-        symlink("busybox", "\(bundle.path)/rootfs/bin/cut")
-        #expect(
-            try bundle.runToEnd().output
-                == "uid=12 gid=34 groups=56,78\n0077\n/tmp\n500\n100\n5 3\n")
-    }
-
-    @Test("limits are in force in the container's cgroup, and change by update")
-    func limits() throws {
-        let bundle = try Bundle()
-        bundle.change("linux") { linux in
-            linux["resources"] = ["memory": ["limit": 50 << 20], "pids": ["limit": 20]]
-        }
-        try bundle.start()
-        let places = [
-            "/sys/fs/cgroup/memory/carrel/oci/c/memory.limit_in_bytes", "/sys/fs/cgroup/carrel/oci/c/memory.max",
-        ]
-        let file = try #require(places.first { FileManager.default.fileExists(atPath: $0) })
-        #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(50 << 20)\n")
-        #expect(try bundle.oci("update", "--memory", "\(60 << 20)", "c").status == 0)
-        #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(60 << 20)\n")
-        #expect(try bundle.oci("events", "--stats", "c").output.contains("\"limit\":\(60 << 20)"))
-        #expect(try bundle.oci("update", "-r", "-", "c", input: "{\"memory\":{\"limit\":\(70 << 20)}}").status == 0)
-        #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(70 << 20)\n")
-        #expect(try bundle.oci("ps", "--format", "json", "c").output.hasPrefix("["))
-    }
-
-    @Test("a device that no rule allows cannot be opened")
-    func deviceRules() throws {
-        let bundle = try Bundle()
-        bundle.change("linux") { linux in
-            linux["devices"] = [["path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11]]
-            linux["resources"] = ["devices": [["allow": false, "access": "rwm"]]]
-        }
-        bundle.script(
-            "dd if=/dev/kmsg of=/dev/null count=0 && echo opened; dd if=/dev/zero of=/dev/null count=1 2>/dev/null && echo zero"
-        )
-        #expect(try bundle.runToEnd().output == "zero\n")
-    }
-
-    @Test("exec takes a whole process, keeps the status, and detaches with a pid file")
-    func exec() throws {
-        let bundle = try Bundle()
-        try bundle.start()
-        #expect(try bundle.oci("exec", "c", "sh", "-c", "exit 9").status == 9)
-        #expect(
-            try bundle.oci("exec", "--env", "A=b", "--cwd", "/tmp", "c", "sh", "-c", "echo $A $PWD").output
-                == "b /tmp\n")
-        #expect(try bundle.oci("exec", "--user", "5:6", "c", "id").output == "uid=5 gid=6\n")
-        #expect(try bundle.oci("exec", "c", "nosuch").status == 127)
-        let file = "\(bundle.path)/process.json"
-        try #"{"args":["sh","-c","echo $X"],"cwd":"/","env":["PATH=/bin","X=file"]}"#.write(
-            toFile: file, atomically: true, encoding: .utf8)
-        #expect(try bundle.oci("exec", "--process", file, "c").output == "file\n")
-        #expect(try bundle.oci("exec", "-d", "--pid-file", "\(bundle.path)/exec.pid", "c", "sleep", "1000").status == 0)
-        let pid = try String(contentsOfFile: "\(bundle.path)/exec.pid", encoding: .utf8)
-        #expect(try String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8) == "sleep\n")
-        #expect(try bundle.oci("exec", "c", "ps").output.split(separator: "\n").count == 4)
-    }
-
-    @Test(
-        "a seccomp filter answers, logs or kills as its rules say, with and without no_new_privs",
-        arguments: [true, false])
-    func seccomp(noNewPrivileges: Bool) throws {
-        let bundle = try Bundle()
-        bundle.change("process") { $0["noNewPrivileges"] = noNewPrivileges }
-        bundle.change("linux") {
-            $0["seccomp"] = [
-                "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
-                "syscalls": [
-                    ["names": ["mkdir", "mkdirat", "nosuchcall"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28]
-                ],
-            ]
-        }
-        bundle.change("root") { $0["readonly"] = false }
-        bundle.script("busybox mkdir /tmp/x; grep -e Seccomp: -e NoNewPrivs /proc/self/status")
-        let outcome = try bundle.runToEnd()
-        #expect(outcome.errors.contains("No space left on device"), "\(outcome.errors)")
-        #expect(outcome.output == "NoNewPrivs:\t\(noNewPrivileges ? 1 : 0)\nSeccomp:\t2\n")
-    }
-
-    @Test("features names what there is, and nothing that is not")
-    func features() throws {
-        let outcome = try run([runtimePath, "features"])
-        let object = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
-        let linux = object?["linux"] as? [String: Any]
-        #expect((linux?["namespaces"] as? [String])?.contains("time") == true)
-        #expect((linux?["intelRdt"] as? [String: Any])?["enabled"] as? Bool == false)
-        #expect((object?["mountOptions"] as? [String])?.contains("rro") == true)
-    }
-
-    @Test("runc, crun and carrel-oci show a process the same ids, capabilities, limits and namespaces")
-    func sameProbe() throws {
-        let bundle = try Bundle()
-        bundle.change("process") {
-            $0["capabilities"] = ["bounding", "effective", "permitted"].reduce(into: [String: Any]()) {
-                $0[$1] = ["CAP_CHOWN", "CAP_KILL"]
+extension Conformance {
+    /// Fields of the specification, each seen from inside.
+    @Suite
+    struct FeatureTests {
+        @Test("names, sysctls and clocks of new namespaces are the container's own")
+        func namespaces() throws {
+            let bundle = try Bundle()
+            bundle.spec["hostname"] = "inside"
+            bundle.change("linux") { linux in
+                linux["sysctl"] = ["net.ipv4.ip_forward": "1", "kernel.msgmax": "4097"]
+                linux["namespaces"] = ["pid", "mount", "uts", "ipc", "network", "cgroup", "time"].map { ["type": $0] }
+                linux["timeOffsets"] = ["boottime": ["secs": 1_000_000_000]]
             }
+            bundle.script(
+                "cat /proc/sys/kernel/hostname /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax; cat /proc/uptime")
+            let outcome = try bundle.runToEnd()
+            let lines = outcome.output.split(separator: "\n")
+            #expect(lines.prefix(3) == ["inside", "1", "4097"], "\(outcome.errors)")
+            #expect(lines.last?.hasPrefix("1000") ?? false)
         }
-        bundle.change("linux") { $0["namespaces"] = ["pid", "mount", "uts", "ipc", "network"].map { ["type": $0] } }
-        bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
-            $0["type"] as? String != "cgroup"
+
+        @Test("namespaces are joined by their paths, all kinds at once")
+        func joining() throws {
+            let bundle = try Bundle()
+            try bundle.start("first")
+            let pid = try run([
+                "/bin/sh", "-c", "sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/' \(bundle.state)/first/state.json",
+            ])
+            .output
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+            let kinds = ["network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid", "cgroup": "cgroup"]
+            bundle.change("linux") { linux in
+                linux["namespaces"] =
+                    kinds.map { ["type": $0.key, "path": "/proc/\(pid)/ns/\($0.value)"] }
+                    + [["type": "mount"]]
+            }
+            bundle.script("for n in net ipc uts pid cgroup; do readlink /proc/self/ns/$n; done")
+            symlink("busybox", "\(bundle.path)/rootfs/bin/readlink")
+            let outcome = try bundle.runToEnd("second")
+            let wanted = try run([
+                "/bin/sh", "-c", "for n in net ipc uts pid cgroup; do readlink /proc/\(pid)/ns/$n; done",
+            ])
+            #expect(outcome.output == wanted.output, "\(outcome.errors)")
         }
-        bundle.spec["hostname"] = "probe"
-        bundle.spec["ociVersion"] = "1.0.2"
-        bundle.script(
-            """
-            id; env | sort; pwd; umask; cat /proc/sys/kernel/hostname; ulimit -a
-            grep -e ^Cap -e NoNewPrivs -e Seccomp: -e ^Groups -e ^Sig /proc/self/status
-            ls -lA /dev | grep -v total | sed 's/  */ /g' | cut -d' ' -f1,3-6,10-; ls /proc/self/fd
-            mount | grep -v -e ' on / ' -e tmpfs -e /proc/ | sort
-            """)
-        for name in ["env", "sort", "sed", "cut"] { symlink("busybox", "\(bundle.path)/rootfs/bin/\(name)") }
-        let ours = try bundle.runToEnd()
-        #expect(ours.status == 0, "\(ours.errors)")
-        for other in ["/usr/sbin/runc", "/usr/bin/runc"] where access(other, X_OK) == 0 {
-            let theirs = try run(
-                [other, "--root", "\(bundle.path)/other", "run", "--bundle", bundle.path, "probe-\(getpid())"])
-            #expect(theirs.output == ours.output, "\(other) \(theirs.errors)")
-            break
+
+        @Test("a user namespace maps ids, and another container joins it")
+        func userNamespace() throws {
+            let bundle = try Bundle()
+            for place in [bundle.path, "\(bundle.path)/rootfs"] { chmod(place, 0o755) }
+            bundle.change("linux") { linux in
+                linux["namespaces"] = ["pid", "mount", "uts", "ipc", "network", "user"].map { ["type": $0] }
+                linux["uidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65_536]]
+                linux["gidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65_536]]
+            }
+            // The caller's cgroup namespace is not the container's to mount.
+            bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
+                $0["destination"] as? String != "/sys/fs/cgroup"
+            }
+            try bundle.start("first")
+            #expect(
+                try bundle.oci("exec", "first", "cat", "/proc/self/uid_map").output.split(separator: " ").contains(
+                    "100000")
+            )
+            let pid = try run([
+                "/bin/sh", "-c", "sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/' \(bundle.state)/first/state.json",
+            ])
+            .output
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+            bundle.change("linux") { linux in
+                linux["uidMappings"] = nil
+                linux["gidMappings"] = nil
+                linux["namespaces"] =
+                    ["pid", "mount", "uts", "ipc", "network"].map { ["type": $0] }
+                    + [["type": "user", "path": "/proc/\(pid)/ns/user"]]
+            }
+            bundle.payload("cat", "/proc/self/uid_map")
+            let outcome = try bundle.runToEnd("second")
+            #expect(outcome.output.split(separator: " ").contains("100000"), "\(outcome.errors)")
+        }
+
+        @Test("mount options: recursive read-only, a filled tmpfs, a remount")
+        func mounts() throws {
+            let bundle = try Bundle()
+            try "kept".write(toFile: "\(bundle.path)/rootfs/etc/file", atomically: true, encoding: .utf8)
+            try FileManager.default.createDirectory(
+                atPath: "\(bundle.path)/data/sub", withIntermediateDirectories: true)
+            var mounts = bundle.spec["mounts"] as? [[String: Any]] ?? []
+            mounts += [
+                ["destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "size=1m"]],
+                [
+                    "destination": "/data", "type": "bind", "source": "\(bundle.path)/data",
+                    "options": ["rbind", "rro"],
+                ],
+                [
+                    "destination": "/data/sub", "type": "tmpfs", "source": "own",
+                    "options": ["nosuid", "noexec", "nodev"],
+                ],
+                ["destination": "/dev/shm", "type": "none", "options": ["remount", "bind", "ro"]],
+            ]
+            bundle.spec["mounts"] = mounts
+            bundle.change("root") { $0["readonly"] = false }
+            bundle.script(
+                "cat /etc/file; touch /etc/new && echo; touch /data/x; touch /data/sub/x && echo own; touch /dev/shm/x")
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.output == "kept\nown\n", "\(outcome.output) \(outcome.errors)")
+            #expect(outcome.errors.contains("/data/x: Read-only") && outcome.errors.contains("/dev/shm/x: Read-only"))
+        }
+
+        @Test("umask, groups, working directory, limits and the oom score are the process's")
+        func process() throws {
+            let bundle = try Bundle()
+            bundle.change("process") { process in
+                process["user"] = ["uid": 12, "gid": 34, "umask": 0o077, "additionalGids": [56, 78]]
+                process["cwd"] = "/tmp"
+                process["oomScoreAdj"] = 500
+                process["rlimits"] = [["type": "RLIMIT_NOFILE", "soft": 100, "hard": 200]]
+                process["ioPriority"] = ["class": "IOPRIO_CLASS_IDLE", "priority": 0]
+                process["scheduler"] = ["policy": "SCHED_BATCH", "nice": 5]
+            }
+            bundle.script("id; umask; pwd; cat /proc/self/oom_score_adj; ulimit -n; cut -d' ' -f19,41 /proc/self/stat")
+            symlink("busybox", "\(bundle.path)/rootfs/bin/cut")
+            #expect(
+                try bundle.runToEnd().output
+                    == "uid=12 gid=34 groups=56,78\n0077\n/tmp\n500\n100\n5 3\n")
+        }
+
+        @Test("limits are in force in the container's cgroup, and change by update")
+        func limits() throws {
+            let bundle = try Bundle()
+            bundle.change("linux") { linux in
+                linux["resources"] = ["memory": ["limit": 50 << 20], "pids": ["limit": 20]]
+            }
+            try bundle.start()
+            let places = [
+                "/sys/fs/cgroup/memory/carrel/oci/c/memory.limit_in_bytes", "/sys/fs/cgroup/carrel/oci/c/memory.max",
+            ]
+            let file = try #require(places.first { FileManager.default.fileExists(atPath: $0) })
+            #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(50 << 20)\n")
+            #expect(try bundle.oci("update", "--memory", "\(60 << 20)", "c").status == 0)
+            #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(60 << 20)\n")
+            #expect(try bundle.oci("events", "--stats", "c").output.contains("\"limit\":\(60 << 20)"))
+            #expect(try bundle.oci("update", "-r", "-", "c", input: "{\"memory\":{\"limit\":\(70 << 20)}}").status == 0)
+            #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(70 << 20)\n")
+            #expect(try bundle.oci("ps", "--format", "json", "c").output.hasPrefix("["))
+        }
+
+        @Test("a device that no rule allows cannot be opened")
+        func deviceRules() throws {
+            let bundle = try Bundle()
+            bundle.change("linux") { linux in
+                linux["devices"] = [["path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11]]
+                linux["resources"] = ["devices": [["allow": false, "access": "rwm"]]]
+            }
+            bundle.script(
+                "dd if=/dev/kmsg of=/dev/null count=0 && echo opened; dd if=/dev/zero of=/dev/null count=1 2>/dev/null && echo zero"
+            )
+            #expect(try bundle.runToEnd().output == "zero\n")
+        }
+
+        @Test("exec takes a whole process, keeps the status, and detaches with a pid file")
+        func exec() throws {
+            let bundle = try Bundle()
+            try bundle.start()
+            #expect(try bundle.oci("exec", "c", "sh", "-c", "exit 9").status == 9)
+            #expect(
+                try bundle.oci("exec", "--env", "A=b", "--cwd", "/tmp", "c", "sh", "-c", "echo $A $PWD").output
+                    == "b /tmp\n")
+            #expect(try bundle.oci("exec", "--user", "5:6", "c", "id").output == "uid=5 gid=6\n")
+            #expect(try bundle.oci("exec", "c", "nosuch").status == 127)
+            let file = "\(bundle.path)/process.json"
+            try #"{"args":["sh","-c","echo $X"],"cwd":"/","env":["PATH=/bin","X=file"]}"#.write(
+                toFile: file, atomically: true, encoding: .utf8)
+            #expect(try bundle.oci("exec", "--process", file, "c").output == "file\n")
+            #expect(
+                try bundle.oci("exec", "-d", "--pid-file", "\(bundle.path)/exec.pid", "c", "sleep", "1000").status == 0)
+            let pid = try String(contentsOfFile: "\(bundle.path)/exec.pid", encoding: .utf8)
+            #expect(try String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8) == "sleep\n")
+            #expect(try bundle.oci("exec", "c", "ps").output.split(separator: "\n").count == 4)
+        }
+
+        @Test(
+            "a seccomp filter answers, logs or kills as its rules say, with and without no_new_privs",
+            arguments: [true, false])
+        func seccomp(noNewPrivileges: Bool) throws {
+            let bundle = try Bundle()
+            bundle.change("process") { $0["noNewPrivileges"] = noNewPrivileges }
+            bundle.change("linux") {
+                $0["seccomp"] = [
+                    "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+                    "syscalls": [
+                        ["names": ["mkdir", "mkdirat", "nosuchcall"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28]
+                    ],
+                ]
+            }
+            bundle.change("root") { $0["readonly"] = false }
+            bundle.script("busybox mkdir /tmp/x; grep -e Seccomp: -e NoNewPrivs /proc/self/status")
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.errors.contains("No space left on device"), "\(outcome.errors)")
+            #expect(outcome.output == "NoNewPrivs:\t\(noNewPrivileges ? 1 : 0)\nSeccomp:\t2\n")
+        }
+
+        @Test("features names what there is, and nothing that is not")
+        func features() throws {
+            let outcome = try run([runtimePath, "features"])
+            let object = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
+            let linux = object?["linux"] as? [String: Any]
+            #expect((linux?["namespaces"] as? [String])?.contains("time") == true)
+            #expect((linux?["intelRdt"] as? [String: Any])?["enabled"] as? Bool == false)
+            #expect((object?["mountOptions"] as? [String])?.contains("rro") == true)
+        }
+
+        @Test("runc, crun and carrel-oci show a process the same ids, capabilities, limits and namespaces")
+        func sameProbe() throws {
+            let bundle = try Bundle()
+            bundle.change("process") {
+                $0["capabilities"] = ["bounding", "effective", "permitted"].reduce(into: [String: Any]()) {
+                    $0[$1] = ["CAP_CHOWN", "CAP_KILL"]
+                }
+            }
+            bundle.change("linux") {
+                $0["namespaces"] = ["pid", "mount", "uts", "ipc", "network"].map { ["type": $0] }
+            }
+            bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
+                $0["type"] as? String != "cgroup"
+            }
+            bundle.spec["hostname"] = "probe"
+            bundle.spec["ociVersion"] = "1.0.2"
+            bundle.script(
+                """
+                id; env | sort; pwd; umask; cat /proc/sys/kernel/hostname; ulimit -a
+                grep -e ^Cap -e NoNewPrivs -e Seccomp: -e ^Groups /proc/self/status
+                ls -lA /dev | grep -v total | sed 's/  */ /g' | cut -d' ' -f1,3-6,10-; ls /proc/self/fd
+                mount | grep -v -e ' on / ' -e tmpfs -e /proc/ | sort
+                """)
+            for name in ["env", "sort", "sed", "cut"] { symlink("busybox", "\(bundle.path)/rootfs/bin/\(name)") }
+            let ours = try bundle.runToEnd()
+            #expect(ours.status == 0, "\(ours.errors)")
+            for other in ["/usr/sbin/runc", "/usr/bin/runc"] where access(other, X_OK) == 0 {
+                let theirs = try run(
+                    [other, "--root", "\(bundle.path)/other", "run", "--bundle", bundle.path, "probe-\(getpid())"])
+                #expect(theirs.output == ours.output, "\(other) \(theirs.errors)")
+                break
+            }
         }
     }
 }

@@ -2,230 +2,238 @@ import Foundation
 import Glibc
 import Testing
 
-/// Bugs that well-made runtimes had, each tried here.
-@Suite(.enabled(if: canRun, whyNot), .serialized)
-struct HardeningTests {
-    @Test("the container cannot write the runtime's program, whatever it does (CVE-2019-5736)")
-    func ownProgram() throws {
-        let bundle = try Bundle()
-        let before = try FileManager.default.attributesOfItem(atPath: runtimePath)[.modificationDate] as? Date
-        // As the payload itself: a script whose interpreter is the program that executes it.
-        bundle.change("root") { $0["readonly"] = false }
-        try "#!/proc/self/exe\n".write(toFile: "\(bundle.path)/rootfs/bin/evil", atomically: true, encoding: .utf8)
-        chmod("\(bundle.path)/rootfs/bin/evil", 0o755)
-        bundle.payload("/bin/evil")
-        _ = try bundle.runToEnd()
-        // By /proc, while exec joins, with every capability.
-        bundle.change("process") {
-            $0["capabilities"] = ["bounding", "effective", "permitted"].reduce(into: [String: Any]()) {
-                $0[$1] = ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"]
+extension Conformance {
+    /// Bugs that well-made runtimes had, each tried here.
+    @Suite
+    struct HardeningTests {
+        @Test("the container cannot write the runtime's program, whatever it does (CVE-2019-5736)")
+        func ownProgram() throws {
+            let bundle = try Bundle()
+            let before = try FileManager.default.attributesOfItem(atPath: runtimePath)[.modificationDate] as? Date
+            // As the payload itself: a script whose interpreter is the program that executes it.
+            bundle.change("root") { $0["readonly"] = false }
+            try "#!/proc/self/exe\n".write(toFile: "\(bundle.path)/rootfs/bin/evil", atomically: true, encoding: .utf8)
+            chmod("\(bundle.path)/rootfs/bin/evil", 0o755)
+            bundle.payload("/bin/evil")
+            _ = try bundle.runToEnd()
+            // By /proc, while exec joins, with every capability.
+            bundle.change("process") {
+                $0["capabilities"] = ["bounding", "effective", "permitted"].reduce(into: [String: Any]()) {
+                    $0[$1] = ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"]
+                }
+            }
+            bundle.script(
+                """
+                while true; do for p in /proc/[0-9]*; do
+                case $(readlink $p/exe) in *carrel-oci*) echo pwned > $p/exe && echo WROTE > /tmp/wrote;; esac
+                done; done
+                """)
+            symlink("busybox", "\(bundle.path)/rootfs/bin/readlink")
+            try bundle.start()
+            for _ in 0..<10 { try bundle.oci("exec", "c", "true") }
+            #expect(!FileManager.default.fileExists(atPath: "\(bundle.path)/rootfs/tmp/wrote"))
+            let after = try FileManager.default.attributesOfItem(atPath: runtimePath)[.modificationDate] as? Date
+            #expect(before == after)
+            #expect(try bundle.oci("--version").output.hasPrefix("carrel-oci"))
+        }
+
+        @Test("a payload by a magic link is refused (CVE-2019-5736)")
+        func magicLink() throws {
+            let bundle = try Bundle()
+            bundle.payload("/proc/self/exe", "--version")
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.status != 0 && !outcome.output.contains("carrel-oci version"))
+        }
+
+        @Test(
+            "no descriptor of the host is open in the payload, in exec or behind a working directory (CVE-2024-21626)")
+        func descriptors() throws {
+            let bundle = try Bundle()
+            bundle.script("ls -l /proc/self/fd | grep -v -e ' [012] ->' -e /proc/ -e total; true")
+            try bundle.write()
+            let call = "exec 7</etc/passwd 9</; exec '\(runtimePath)' --root '\(bundle.state)'"
+            let outcome = try run(["/bin/bash", "-c", "\(call) run --bundle '\(bundle.path)' c"])
+            #expect(!outcome.output.contains("passwd") && !outcome.output.contains(" 9 ->"), "\(outcome.output)")
+            for number in 3...12 {
+                bundle.change("process") { $0["cwd"] = "/proc/self/fd/\(number)" }
+                bundle.script("cat etc/shadow root/.bashrc; ls ..")
+                let escaped = try bundle.runToEnd()
+                #expect(escaped.status != 0 && !escaped.output.contains("root:"), "\(number): \(escaped.output)")
+            }
+            bundle.change("process") { $0["cwd"] = "/" }
+            bundle.payload("sleep", "1000")
+            try bundle.start("d")
+            for number in 3...12 {
+                let escaped = try bundle.oci("exec", "--cwd", "/proc/self/fd/\(number)", "d", "ls")
+                #expect(escaped.status != 0)
             }
         }
-        bundle.script(
-            """
-            while true; do for p in /proc/[0-9]*; do
-            case $(readlink $p/exe) in *carrel-oci*) echo pwned > $p/exe && echo WROTE > /tmp/wrote;; esac
-            done; done
-            """)
-        symlink("busybox", "\(bundle.path)/rootfs/bin/readlink")
-        try bundle.start()
-        for _ in 0..<10 { try bundle.oci("exec", "c", "true") }
-        #expect(!FileManager.default.fileExists(atPath: "\(bundle.path)/rootfs/tmp/wrote"))
-        let after = try FileManager.default.attributesOfItem(atPath: runtimePath)[.modificationDate] as? Date
-        #expect(before == after)
-        #expect(try bundle.oci("--version").output.hasPrefix("carrel-oci"))
-    }
 
-    @Test("a payload by a magic link is refused (CVE-2019-5736)")
-    func magicLink() throws {
-        let bundle = try Bundle()
-        bundle.payload("/proc/self/exe", "--version")
-        let outcome = try bundle.runToEnd()
-        #expect(outcome.status != 0 && !outcome.output.contains("carrel-oci version"))
-    }
-
-    @Test("no descriptor of the host is open in the payload, in exec or behind a working directory (CVE-2024-21626)")
-    func descriptors() throws {
-        let bundle = try Bundle()
-        bundle.script("ls -l /proc/self/fd | grep -v -e ' [012] ->' -e /proc/ -e total; true")
-        try bundle.write()
-        let call = "exec 7</etc/passwd 9</; exec '\(runtimePath)' --root '\(bundle.state)'"
-        let outcome = try run(["/bin/bash", "-c", "\(call) run --bundle '\(bundle.path)' c"])
-        #expect(!outcome.output.contains("passwd") && !outcome.output.contains(" 9 ->"), "\(outcome.output)")
-        for number in 3...12 {
-            bundle.change("process") { $0["cwd"] = "/proc/self/fd/\(number)" }
-            bundle.script("cat etc/shadow root/.bashrc; ls ..")
-            let escaped = try bundle.runToEnd()
-            #expect(escaped.status != 0 && !escaped.output.contains("root:"), "\(number): \(escaped.output)")
+        @Test(
+            "masked and read-only paths hold, and a link in the place of one is refused (CVE-2025-31133, CVE-2025-52881)"
+        )
+        func masks() throws {
+            let bundle = try Bundle()
+            bundle.script(
+                "cat /proc/keys /proc/timer_list; ls /sys/firmware; echo x > /proc/sys/kernel/domainname || echo no")
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.output == "no\n", "\(outcome.output)")
+            symlink("/etc", "\(bundle.path)/rootfs/masked")
+            bundle.change("linux") { $0["maskedPaths"] = ["/masked/passwd"] }
+            #expect(try bundle.runToEnd().errors.contains("Too many levels of symbolic links"))
+            #expect(bundle.leftovers(["c"]).isEmpty)
         }
-        bundle.change("process") { $0["cwd"] = "/" }
-        bundle.payload("sleep", "1000")
-        try bundle.start("d")
-        for number in 3...12 {
-            let escaped = try bundle.oci("exec", "--cwd", "/proc/self/fd/\(number)", "d", "ls")
-            #expect(escaped.status != 0)
+
+        @Test("no mount leaves the root by a link of the image (CVE-2021-30465, CVE-2024-45310)")
+        func mountTargets() throws {
+            let bundle = try Bundle()
+            let outside = "\(bundle.path)/outside"
+            try FileManager.default.createDirectory(atPath: outside, withIntermediateDirectories: false)
+            symlink(outside, "\(bundle.path)/rootfs/link")
+            symlink("../../../../../../../..\(outside)", "\(bundle.path)/rootfs/up")
+            var mounts = bundle.spec["mounts"] as? [[String: Any]] ?? []
+            mounts.append(["destination": "/link/a", "type": "tmpfs", "source": "tmpfs"])
+            mounts.append(["destination": "/up/b", "type": "tmpfs", "source": "tmpfs"])
+            bundle.spec["mounts"] = mounts
+            bundle.change("root") { $0["readonly"] = false }
+            bundle.payload("true")
+            _ = try bundle.runToEnd()
+            #expect(try FileManager.default.contentsOfDirectory(atPath: outside).isEmpty)
         }
-    }
 
-    @Test("masked and read-only paths hold, and a link in the place of one is refused (CVE-2025-31133, CVE-2025-52881)")
-    func masks() throws {
-        let bundle = try Bundle()
-        bundle.script(
-            "cat /proc/keys /proc/timer_list; ls /sys/firmware; echo x > /proc/sys/kernel/domainname || echo no")
-        let outcome = try bundle.runToEnd()
-        #expect(outcome.output == "no\n", "\(outcome.output)")
-        symlink("/etc", "\(bundle.path)/rootfs/masked")
-        bundle.change("linux") { $0["maskedPaths"] = ["/masked/passwd"] }
-        #expect(try bundle.runToEnd().errors.contains("Too many levels of symbolic links"))
-        #expect(bundle.leftovers(["c"]).isEmpty)
-    }
-
-    @Test("no mount leaves the root by a link of the image (CVE-2021-30465, CVE-2024-45310)")
-    func mountTargets() throws {
-        let bundle = try Bundle()
-        let outside = "\(bundle.path)/outside"
-        try FileManager.default.createDirectory(atPath: outside, withIntermediateDirectories: false)
-        symlink(outside, "\(bundle.path)/rootfs/link")
-        symlink("../../../../../../../..\(outside)", "\(bundle.path)/rootfs/up")
-        var mounts = bundle.spec["mounts"] as? [[String: Any]] ?? []
-        mounts.append(["destination": "/link/a", "type": "tmpfs", "source": "tmpfs"])
-        mounts.append(["destination": "/up/b", "type": "tmpfs", "source": "tmpfs"])
-        bundle.spec["mounts"] = mounts
-        bundle.change("root") { $0["readonly"] = false }
-        bundle.payload("true")
-        _ = try bundle.runToEnd()
-        #expect(try FileManager.default.contentsOfDirectory(atPath: outside).isEmpty)
-    }
-
-    @Test(
-        "/proc and /sys are never mounted elsewhere by a link (CVE-2023-27561, CVE-2019-19921)",
-        arguments: ["proc", "sys"])
-    func kernelViews(name: String) throws {
-        let bundle = try Bundle()
-        rmdir("\(bundle.path)/rootfs/\(name)")
-        symlink("tmp", "\(bundle.path)/rootfs/\(name)")
-        bundle.payload("true")
-        let outcome = try bundle.runToEnd()
-        #expect(outcome.status == 1 && outcome.errors.contains("Too many levels"), "\(outcome.errors)")
-    }
-
-    @Test("a device is what it says, though the image has something else in its place (CVE-2026-41579)")
-    func devices() throws {
-        let bundle = try Bundle()
-        bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
-            !(($0["destination"] as? String) ?? "").hasPrefix("/dev")
+        @Test(
+            "/proc and /sys are never mounted elsewhere by a link (CVE-2023-27561, CVE-2019-19921)",
+            arguments: ["proc", "sys"])
+        func kernelViews(name: String) throws {
+            let bundle = try Bundle()
+            rmdir("\(bundle.path)/rootfs/\(name)")
+            symlink("tmp", "\(bundle.path)/rootfs/\(name)")
+            bundle.payload("true")
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.status == 1 && outcome.errors.contains("Too many levels"), "\(outcome.errors)")
         }
-        bundle.change("root") { $0["readonly"] = false }
-        _ = FileManager.default.createFile(atPath: "\(bundle.path)/rootfs/dev/null", contents: Data("x".utf8))
-        bundle.payload("true")
-        let outcome = try bundle.runToEnd()
-        #expect(outcome.status == 1 && outcome.errors.contains("verify device"), "\(outcome.errors)")
-        #expect(try String(contentsOfFile: "\(bundle.path)/rootfs/dev/null", encoding: .utf8) == "x")
-    }
 
-    @Test("no capability is inheritable unless it was asked for (CVE-2022-27650, CVE-2022-29162)")
-    func capabilities() throws {
-        let bundle = try Bundle()
-        bundle.payload("grep", "CapInh", "/proc/self/status")
-        #expect(try bundle.runToEnd().output.hasSuffix("0000000000000000\n"))
-        bundle.payload("sleep", "1000")
-        try bundle.start("d")
-        let inside = try bundle.oci("exec", "--cap", "CAP_NET_RAW", "d", "grep", "Cap", "/proc/self/status").output
-        #expect(
-            inside.contains("CapInh:\t0000000000000000") && inside.contains("CapEff:\t0000000020002420"), "\(inside)")
-    }
-
-    @Test(
-        "ids of exec are digits and nothing else (CVE-2026-30892)",
-        arguments: ["root", "-1", "+0", "0x0", "1:", ":1", " 1", "4294967296"])
-    func strictUser(user: String) throws {
-        let bundle = try Bundle()
-        try bundle.start()
-        #expect(try bundle.oci("exec", "--user", user, "c", "id").status != 0)
-    }
-
-    @Test("a state directory that others can write is refused")
-    func stateDirectory() throws {
-        let bundle = try Bundle()
-        try bundle.write()
-        try FileManager.default.createDirectory(atPath: bundle.state, withIntermediateDirectories: false)
-        chmod(bundle.state, 0o777)
-        for command in [["create", "--bundle", bundle.path, "c"], ["list"], ["delete", "--force", "c"]] {
-            let outcome = try run([runtimePath, "--root", bundle.state] + command)
-            #expect(outcome.status == 1 && outcome.errors.contains("only root"), "\(command) \(outcome.errors)")
+        @Test("a device is what it says, though the image has something else in its place (CVE-2026-41579)")
+        func devices() throws {
+            let bundle = try Bundle()
+            bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
+                !(($0["destination"] as? String) ?? "").hasPrefix("/dev")
+            }
+            bundle.change("root") { $0["readonly"] = false }
+            _ = FileManager.default.createFile(atPath: "\(bundle.path)/rootfs/dev/null", contents: Data("x".utf8))
+            bundle.payload("true")
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.status == 1 && outcome.errors.contains("verify device"), "\(outcome.errors)")
+            #expect(try String(contentsOfFile: "\(bundle.path)/rootfs/dev/null", encoding: .utf8) == "x")
         }
-        chmod(bundle.state, 0o700)
-        chown(bundle.state, 1234, 1234)
-        #expect(try bundle.oci("list").errors.contains("owner 1234"))
-        chown(bundle.state, 0, 0)
-        // A link in the place of a container's directory is none.
-        symlink("/etc", "\(bundle.state)/evil")
-        #expect(try bundle.oci("delete", "--force", "evil").status != 0 || access("/etc/passwd", F_OK) == 0)
-        #expect(access("/etc/passwd", F_OK) == 0)
-        unlink("\(bundle.state)/evil")
-    }
 
-    @Test("a process number that has gone to another is not signalled")
-    func processNumbers() throws {
-        let bundle = try Bundle()
-        try bundle.start()
-        let record = "\(bundle.state)/c/state.json"
-        let other = Process()
-        other.executableURL = URL(fileURLWithPath: "/bin/sleep")
-        other.arguments = ["1000"]
-        try other.run()
-        defer { other.terminate() }
-        let text = try String(contentsOfFile: record, encoding: .utf8)
-        let changed = text.replacingOccurrences(
-            of: "\"pid\":[0-9]+", with: "\"pid\":\(other.processIdentifier)", options: .regularExpression)
-        try changed.write(toFile: record, atomically: true, encoding: .utf8)
-        #expect(try bundle.status() == "stopped")
-        #expect(try bundle.oci("kill", "c", "KILL").errors.contains("not running"))
-        #expect(other.isRunning)
-        try text.write(toFile: record, atomically: true, encoding: .utf8)
-    }
-
-    @Test(
-        "a namespace path that is none, or another kind's, is refused", arguments: ["/etc/passwd", "/proc/self/ns/uts"])
-    func namespacePaths(path: String) throws {
-        let bundle = try Bundle()
-        bundle.change("linux") { linux in
-            linux["namespaces"] = [["type": "pid"], ["type": "mount"], ["type": "network", "path": path]]
+        @Test("no capability is inheritable unless it was asked for (CVE-2022-27650, CVE-2022-29162)")
+        func capabilities() throws {
+            let bundle = try Bundle()
+            bundle.payload("grep", "CapInh", "/proc/self/status")
+            #expect(try bundle.runToEnd().output.hasSuffix("0000000000000000\n"))
+            bundle.payload("sleep", "1000")
+            try bundle.start("d")
+            let inside = try bundle.oci("exec", "--cap", "CAP_NET_RAW", "d", "grep", "Cap", "/proc/self/status").output
+            #expect(
+                inside.contains("CapInh:\t0000000000000000") && inside.contains("CapEff:\t0000000020002420"),
+                "\(inside)")
         }
-        bundle.spec["hostname"] = nil
-        #expect(try bundle.runToEnd().errors.contains("linux.namespaces"))
-    }
 
-    @Test("a sysctl of the host is refused, by the field's name")
-    func hostSysctl() throws {
-        let bundle = try Bundle()
-        bundle.change("linux") { $0["sysctl"] = ["kernel.panic": "1"] }
-        #expect(try bundle.runToEnd().errors.contains("linux.sysctl"))
-        bundle.change("linux") { linux in
-            linux["sysctl"] = ["net.ipv4.ip_forward": "1"]
-            linux["namespaces"] = [
-                ["type": "pid"], ["type": "mount"], ["type": "uts"], ["type": "network", "path": "/proc/self/ns/net"],
-            ]
+        @Test(
+            "ids of exec are digits and nothing else (CVE-2026-30892)",
+            arguments: ["root", "-1", "+0", "0x0", "1:", ":1", " 1", "4294967296"])
+        func strictUser(user: String) throws {
+            let bundle = try Bundle()
+            try bundle.start()
+            #expect(try bundle.oci("exec", "--user", user, "c", "id").status != 0)
         }
-        #expect(try bundle.runToEnd().errors.contains("would change the host"))
-    }
 
-    @Test("what the host has not is an error that names the field")
-    func absentFields() throws {
-        guard access("/sys/fs/selinux/enforce", F_OK) != 0 else { return }
-        let bundle = try Bundle()
-        bundle.change("process") { $0["selinuxLabel"] = "system_u:system_r:container_t:s0" }
-        #expect(try bundle.runToEnd().errors.contains("process.selinuxLabel"))
-        bundle.change("process") { $0["selinuxLabel"] = nil }
-        bundle.change("linux") { $0["intelRdt"] = ["closID": "x"] }
-        #expect(try bundle.runToEnd().errors.contains("linux.intelRdt"))
-    }
+        @Test("a state directory that others can write is refused")
+        func stateDirectory() throws {
+            let bundle = try Bundle()
+            try bundle.write()
+            try FileManager.default.createDirectory(atPath: bundle.state, withIntermediateDirectories: false)
+            chmod(bundle.state, 0o777)
+            for command in [["create", "--bundle", bundle.path, "c"], ["list"], ["delete", "--force", "c"]] {
+                let outcome = try run([runtimePath, "--root", bundle.state] + command)
+                #expect(outcome.status == 1 && outcome.errors.contains("only root"), "\(command) \(outcome.errors)")
+            }
+            chmod(bundle.state, 0o700)
+            chown(bundle.state, 1234, 1234)
+            #expect(try bundle.oci("list").errors.contains("owner 1234"))
+            chown(bundle.state, 0, 0)
+            // A link in the place of a container's directory is none.
+            symlink("/etc", "\(bundle.state)/evil")
+            #expect(try bundle.oci("delete", "--force", "evil").status != 0 || access("/etc/passwd", F_OK) == 0)
+            #expect(access("/etc/passwd", F_OK) == 0)
+            unlink("\(bundle.state)/evil")
+        }
 
-    @Test("the container cannot type into the caller's terminal (TIOCSTI, CVE-2017-5226)")
-    func terminalInjection() throws {
-        let bundle = try Bundle()
-        bundle.script("cat /proc/self/stat | { read a b c d e f g rest; echo $g; }")
-        // tty_nr, field 7 of proc_pid_stat(5): no controlling terminal.
-        #expect(try bundle.runToEnd().output == "0\n")
+        @Test("a process number that has gone to another is not signalled")
+        func processNumbers() throws {
+            let bundle = try Bundle()
+            try bundle.start()
+            let record = "\(bundle.state)/c/state.json"
+            let other = Process()
+            other.executableURL = URL(fileURLWithPath: "/bin/sleep")
+            other.arguments = ["1000"]
+            try other.run()
+            defer { other.terminate() }
+            let text = try String(contentsOfFile: record, encoding: .utf8)
+            let changed = text.replacingOccurrences(
+                of: "\"pid\":[0-9]+", with: "\"pid\":\(other.processIdentifier)", options: .regularExpression)
+            try changed.write(toFile: record, atomically: true, encoding: .utf8)
+            #expect(try bundle.status() == "stopped")
+            #expect(try bundle.oci("kill", "c", "KILL").errors.contains("not running"))
+            #expect(other.isRunning)
+            try text.write(toFile: record, atomically: true, encoding: .utf8)
+        }
+
+        @Test(
+            "a namespace path that is none, or another kind's, is refused",
+            arguments: ["/etc/passwd", "/proc/self/ns/uts"])
+        func namespacePaths(path: String) throws {
+            let bundle = try Bundle()
+            bundle.change("linux") { linux in
+                linux["namespaces"] = [["type": "pid"], ["type": "mount"], ["type": "network", "path": path]]
+            }
+            bundle.spec["hostname"] = nil
+            #expect(try bundle.runToEnd().errors.contains("linux.namespaces"))
+        }
+
+        @Test("a sysctl of the host is refused, by the field's name")
+        func hostSysctl() throws {
+            let bundle = try Bundle()
+            bundle.change("linux") { $0["sysctl"] = ["kernel.panic": "1"] }
+            #expect(try bundle.runToEnd().errors.contains("linux.sysctl"))
+            bundle.change("linux") { linux in
+                linux["sysctl"] = ["net.ipv4.ip_forward": "1"]
+                linux["namespaces"] = [
+                    ["type": "pid"], ["type": "mount"], ["type": "uts"],
+                    ["type": "network", "path": "/proc/self/ns/net"],
+                ]
+            }
+            #expect(try bundle.runToEnd().errors.contains("would change the host"))
+        }
+
+        @Test("what the host has not is an error that names the field")
+        func absentFields() throws {
+            guard access("/sys/fs/selinux/enforce", F_OK) != 0 else { return }
+            let bundle = try Bundle()
+            bundle.change("process") { $0["selinuxLabel"] = "system_u:system_r:container_t:s0" }
+            #expect(try bundle.runToEnd().errors.contains("process.selinuxLabel"))
+            bundle.change("process") { $0["selinuxLabel"] = nil }
+            bundle.change("linux") { $0["intelRdt"] = ["closID": "x"] }
+            #expect(try bundle.runToEnd().errors.contains("linux.intelRdt"))
+        }
+
+        @Test("the container cannot type into the caller's terminal (TIOCSTI, CVE-2017-5226)")
+        func terminalInjection() throws {
+            let bundle = try Bundle()
+            bundle.script("cat /proc/self/stat | { read a b c d e f g rest; echo $g; }")
+            // tty_nr, field 7 of proc_pid_stat(5): no controlling terminal.
+            #expect(try bundle.runToEnd().output == "0\n")
+        }
     }
 }

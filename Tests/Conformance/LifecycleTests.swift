@@ -2,177 +2,182 @@ import Foundation
 import Glibc
 import Testing
 
-/// The life of a container, and what can go wrong at each of its points (runtime.md of the specification).
-@Suite(.enabled(if: canRun, whyNot), .serialized)
-struct LifecycleTests {
-    @Test("a container goes through created, running and stopped, and leaves nothing")
-    func life() throws {
-        let bundle = try Bundle()
-        try bundle.write()
-        #expect(try bundle.oci("create", "--bundle", bundle.path, "--pid-file", "\(bundle.path)/pid", "a").status == 0)
-        #expect(try bundle.status("a") == "created")
-        let pid = try String(contentsOfFile: "\(bundle.path)/pid", encoding: .utf8)
-        #expect(try String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8) != "sleep\n")
-        #expect(try bundle.oci("start", "a").status == 0)
-        #expect(try bundle.status("a") == "running")
-        // Nothing of ours beside it: the payload is what create's child became.
-        #expect(try String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8) == "sleep\n")
-        #expect(try bundle.oci("delete", "a").errors.contains("that is not stopped: running"))
-        #expect(try bundle.oci("kill", "a", "KILL").status == 0)
-        try wait { try bundle.status("a") == "stopped" }
-        #expect(try bundle.oci("kill", "a").errors.contains("container not running"))
-        #expect(try bundle.oci("delete", "a").status == 0)
-        #expect(try bundle.oci("state", "a").errors.contains("does not exist"))
-        #expect(bundle.leftovers(["a"]).isEmpty)
-    }
-
-    @Test("the exit status of run is the payload's", arguments: [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)])
-    func exitStatus(script: String, status: Int) throws {
-        let bundle = try Bundle()
-        // PID 1 of a namespace is not killed from inside: a child of the shell is.
-        bundle.script(script.hasPrefix("kill") ? "sh -c '\(script)'; exit $?" : script)
-        #expect(try bundle.runToEnd().status == Int32(status))
-        #expect(bundle.leftovers(["c"]).isEmpty)
-    }
-
-    @Test("a program that is not there is told by create, with 'no such file'")
-    func absentProgram() throws {
-        let bundle = try Bundle()
-        bundle.payload("nosuch")
-        try bundle.write()
-        let outcome = try bundle.oci("create", "--bundle", bundle.path, "c")
-        #expect(outcome.status == 1 && outcome.errors.contains("No such file or directory"))
-        #expect(bundle.leftovers(["c"]).isEmpty)
-    }
-
-    @Test("an id is taken once", arguments: ["", ".", "..", "a/b", "-x", "a b"])
-    func ids(bad: String) throws {
-        let bundle = try Bundle()
-        try bundle.start("same")
-        #expect(try bundle.oci("create", "--bundle", bundle.path, "same").errors.contains("already exists"))
-        #expect(try bundle.status("same") == "running")
-        #expect(try bundle.oci("create", "--bundle", bundle.path, "--", bad).status != 0)
-    }
-
-    @Test("hooks run in their order, with the state on standard input")
-    func hooks() throws {
-        let bundle = try Bundle()
-        let log = "\(bundle.path)/log"
-        func hook(_ name: String) -> [[String: Any]] {
-            [["path": "/bin/sh", "args": ["sh", "-c", "echo \(name) $(cat) >> \(log)"]]]
-        }
-        bundle.spec["hooks"] = [
-            "prestart": hook("prestart"), "createRuntime": hook("createRuntime"),
-            "createContainer": hook("createContainer"), "poststart": hook("poststart"), "poststop": hook("poststop"),
-            "startContainer": [["path": "/bin/sh", "args": ["sh", "-c", "cat > /tmp/inside"]]],
-        ]
-        bundle.change("root") { $0["readonly"] = false }
-        try bundle.start()
-        try bundle.oci("delete", "--force", "c")
-        let lines = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n")
-        #expect(
-            lines.map { $0.prefix { $0 != " " } } == [
-                "prestart", "createRuntime", "createContainer", "poststart", "poststop",
-            ])
-        #expect(lines[1].contains("\"status\":\"creating\"") && lines[3].contains("\"status\":\"running\""))
-        #expect(lines[4].contains("\"status\":\"stopped\"") && lines[0].contains("\"id\":\"c\""))
-        let inside = try String(contentsOfFile: "\(bundle.path)/rootfs/tmp/inside", encoding: .utf8)
-        #expect(inside.contains("\"status\":\"created\""))
-    }
-
-    @Test(
-        "a hook that fails, dies or hangs ends the creation and leaves nothing",
-        arguments: ["exit 3", "kill -9 $$", "sleep 60"])
-    func dyingHook(script: String) throws {
-        let bundle = try Bundle()
-        for kind in ["prestart", "createRuntime", "createContainer"] {
-            bundle.spec["hooks"] = [kind: [["path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 1]]]
+extension Conformance {
+    /// The life of a container, and what can go wrong at each of its points (runtime.md of the specification).
+    @Suite
+    struct LifecycleTests {
+        @Test("a container goes through created, running and stopped, and leaves nothing")
+        func life() throws {
+            let bundle = try Bundle()
             try bundle.write()
-            let outcome = try bundle.oci("create", "--bundle", bundle.path, "c", limit: 20)
-            #expect(outcome.status == 1 && outcome.errors.contains("hooks.\(kind)[0]"))
+            #expect(
+                try bundle.oci("create", "--bundle", bundle.path, "--pid-file", "\(bundle.path)/pid", "a").status == 0)
+            #expect(try bundle.status("a") == "created")
+            let pid = try String(contentsOfFile: "\(bundle.path)/pid", encoding: .utf8)
+            #expect(try String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8) != "sleep\n")
+            #expect(try bundle.oci("start", "a").status == 0)
+            #expect(try bundle.status("a") == "running")
+            // Nothing of ours beside it: the payload is what create's child became.
+            #expect(try String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8) == "sleep\n")
+            #expect(try bundle.oci("delete", "a").errors.contains("that is not stopped: running"))
+            #expect(try bundle.oci("kill", "a", "KILL").status == 0)
+            try wait { try bundle.status("a") == "stopped" }
+            #expect(try bundle.oci("kill", "a").errors.contains("container not running"))
+            #expect(try bundle.oci("delete", "a").status == 0)
+            #expect(try bundle.oci("state", "a").errors.contains("does not exist"))
+            #expect(bundle.leftovers(["a"]).isEmpty)
+        }
+
+        @Test(
+            "the exit status of run is the payload's", arguments: [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)])
+        func exitStatus(script: String, status: Int) throws {
+            let bundle = try Bundle()
+            // PID 1 of a namespace is not killed from inside: a child of the shell is.
+            bundle.script(script.hasPrefix("kill") ? "sh -c '\(script)'; exit $?" : script)
+            #expect(try bundle.runToEnd().status == Int32(status))
             #expect(bundle.leftovers(["c"]).isEmpty)
         }
-    }
 
-    @Test("create that is killed at any moment leaves only what delete takes away")
-    func killedCreate() throws {
-        let bundle = try Bundle()
-        try bundle.write()
-        for step in 0..<25 {
-            let id = "k\(step)"
-            let script =
-                "'\(runtimePath)' --root '\(bundle.state)' create --bundle '\(bundle.path)' \(id) & "
-                + "p=$!; sleep 0.0\(step < 10 ? "0" : "")\(step); kill -9 $p; wait $p"
-            try run(["/bin/sh", "-c", script + " 2>/dev/null"])
-            try wait {
-                let state = try bundle.status(id)
-                return state != "creating"
+        @Test("a program that is not there is told by create, with 'no such file'")
+        func absentProgram() throws {
+            let bundle = try Bundle()
+            bundle.payload("nosuch")
+            try bundle.write()
+            let outcome = try bundle.oci("create", "--bundle", bundle.path, "c")
+            #expect(outcome.status == 1 && outcome.errors.contains("No such file or directory"))
+            #expect(bundle.leftovers(["c"]).isEmpty)
+        }
+
+        @Test("an id is taken once", arguments: ["", ".", "..", "a/b", "-x", "a b"])
+        func ids(bad: String) throws {
+            let bundle = try Bundle()
+            try bundle.start("same")
+            #expect(try bundle.oci("create", "--bundle", bundle.path, "same").errors.contains("already exists"))
+            #expect(try bundle.status("same") == "running")
+            #expect(try bundle.oci("create", "--bundle", bundle.path, "--", bad).status != 0)
+        }
+
+        @Test("hooks run in their order, with the state on standard input")
+        func hooks() throws {
+            let bundle = try Bundle()
+            let log = "\(bundle.path)/log"
+            func hook(_ name: String) -> [[String: Any]] {
+                [["path": "/bin/sh", "args": ["sh", "-c", "echo \(name) $(cat) >> \(log)"]]]
             }
-            #expect(try bundle.oci("delete", "--force", id).status == 0)
-        }
-        #expect(bundle.leftovers((0..<25).map { "k\($0)" }).isEmpty)
-    }
-
-    @Test("of two deletes at once one does it, and none fails halfway")
-    func twoDeletes() throws {
-        let bundle = try Bundle()
-        for _ in 0..<5 {
+            bundle.spec["hooks"] = [
+                "prestart": hook("prestart"), "createRuntime": hook("createRuntime"),
+                "createContainer": hook("createContainer"), "poststart": hook("poststart"),
+                "poststop": hook("poststop"),
+                "startContainer": [["path": "/bin/sh", "args": ["sh", "-c", "cat > /tmp/inside"]]],
+            ]
+            bundle.change("root") { $0["readonly"] = false }
             try bundle.start()
-            let call = "'\(runtimePath)' --root '\(bundle.state)' delete --force c"
-            let outcome = try run(["/bin/sh", "-c", "\(call) & a=$!; \(call) & b=$!; wait $a && wait $b"])
-            #expect(outcome.status == 0, "\(outcome.errors)")
+            try bundle.oci("delete", "--force", "c")
+            let lines = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n")
+            #expect(
+                lines.map { $0.prefix { $0 != " " } } == [
+                    "prestart", "createRuntime", "createContainer", "poststart", "poststop",
+                ])
+            #expect(lines[1].contains("\"status\":\"creating\"") && lines[3].contains("\"status\":\"running\""))
+            #expect(lines[4].contains("\"status\":\"stopped\"") && lines[0].contains("\"id\":\"c\""))
+            let inside = try String(contentsOfFile: "\(bundle.path)/rootfs/tmp/inside", encoding: .utf8)
+            #expect(inside.contains("\"status\":\"created\""))
+        }
+
+        @Test(
+            "a hook that fails, dies or hangs ends the creation and leaves nothing",
+            arguments: ["exit 3", "kill -9 $$", "sleep 60"])
+        func dyingHook(script: String) throws {
+            let bundle = try Bundle()
+            for kind in ["prestart", "createRuntime", "createContainer"] {
+                bundle.spec["hooks"] = [kind: [["path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 1]]]
+                try bundle.write()
+                let outcome = try bundle.oci("create", "--bundle", bundle.path, "c", limit: 20)
+                #expect(outcome.status == 1 && outcome.errors.contains("hooks.\(kind)[0]"))
+                #expect(bundle.leftovers(["c"]).isEmpty)
+            }
+        }
+
+        @Test("create that is killed at any moment leaves only what delete takes away")
+        func killedCreate() throws {
+            let bundle = try Bundle()
+            try bundle.write()
+            for step in 0..<25 {
+                let id = "k\(step)"
+                let script =
+                    "'\(runtimePath)' --root '\(bundle.state)' create --bundle '\(bundle.path)' \(id) & "
+                    + "p=$!; sleep 0.0\(step < 10 ? "0" : "")\(step); kill -9 $p; wait $p"
+                try run(["/bin/sh", "-c", script + " 2>/dev/null"])
+                try wait {
+                    let state = try bundle.status(id)
+                    return state != "creating"
+                }
+                #expect(try bundle.oci("delete", "--force", id).status == 0)
+            }
+            #expect(bundle.leftovers((0..<25).map { "k\($0)" }).isEmpty)
+        }
+
+        @Test("of two deletes at once one does it, and none fails halfway")
+        func twoDeletes() throws {
+            let bundle = try Bundle()
+            for _ in 0..<5 {
+                try bundle.start()
+                let call = "'\(runtimePath)' --root '\(bundle.state)' delete --force c"
+                let outcome = try run(["/bin/sh", "-c", "\(call) & a=$!; \(call) & b=$!; wait $a && wait $b"])
+                #expect(outcome.status == 0, "\(outcome.errors)")
+                #expect(bundle.leftovers(["c"]).isEmpty)
+            }
+        }
+
+        @Test("a container that is paused can be deleted by force")
+        func frozenDelete() throws {
+            let bundle = try Bundle()
+            try bundle.start()
+            #expect(try bundle.oci("pause", "c").status == 0)
+            #expect(try bundle.status() == "paused")
+            #expect(try bundle.oci("exec", "c", "true").errors.contains("paused"))
+            #expect(try bundle.oci("delete", "--force", "c").status == 0)
             #expect(bundle.leftovers(["c"]).isEmpty)
         }
-    }
 
-    @Test("a container that is paused can be deleted by force")
-    func frozenDelete() throws {
-        let bundle = try Bundle()
-        try bundle.start()
-        #expect(try bundle.oci("pause", "c").status == 0)
-        #expect(try bundle.status() == "paused")
-        #expect(try bundle.oci("exec", "c", "true").errors.contains("paused"))
-        #expect(try bundle.oci("delete", "--force", "c").status == 0)
-        #expect(bundle.leftovers(["c"]).isEmpty)
-    }
-
-    @Test("a state directory on a full disk is an error that leaves nothing")
-    func fullDisk() throws {
-        let bundle = try Bundle()
-        try bundle.write()
-        try FileManager.default.createDirectory(atPath: bundle.state, withIntermediateDirectories: false)
-        let script = """
-            mount -t tmpfs -o size=8k,mode=700 tmpfs '\(bundle.state)' && dd if=/dev/zero of='\(bundle.state)/.fill' 2>/dev/null
-            '\(runtimePath)' --root '\(bundle.state)' create --bundle '\(bundle.path)' c; s=$?
-            ls '\(bundle.state)'; exit $s
-            """
-        let outcome = try run(["/usr/bin/unshare", "-m", "/bin/sh", "-c", script])
-        #expect(outcome.status == 1 && outcome.errors.contains("No space left"), "\(outcome.errors)")
-        #expect(outcome.output.isEmpty, "\(outcome.output)")
-        #expect(bundle.leftovers(["c"]).isEmpty)
-    }
-
-    @Test("a hundred containers are created at once, listed and removed", .timeLimit(.minutes(3)))
-    func many() throws {
-        let bundle = try Bundle()
-        try bundle.write()
-        let call = "'\(runtimePath)' --root '\(bundle.state)'"
-        let script = """
-            f=0; for i in $(seq 100); do \(call) create --bundle '\(bundle.path)' m$i </dev/null >/dev/null 2>&1 & done; wait
-            \(call) list -q | wc -l
-            for i in $(seq 100); do \(call) delete --force m$i & done; wait
-            """
-        let outcome = try run(["/bin/bash", "-c", script], limit: 150)
-        #expect(outcome.output == "100\n", "\(outcome.output) \(outcome.errors)")
-        #expect(bundle.leftovers((1...100).map { "m\($0)" }).isEmpty)
-    }
-
-    /// Waits up to ten seconds.
-    private func wait(_ condition: () throws -> Bool) throws {
-        for _ in 0..<200 {
-            if try condition() { return }
-            usleep(50_000)
+        @Test("a state directory on a full disk is an error that leaves nothing")
+        func fullDisk() throws {
+            let bundle = try Bundle()
+            try bundle.write()
+            try FileManager.default.createDirectory(atPath: bundle.state, withIntermediateDirectories: false)
+            let script = """
+                mount -t tmpfs -o size=8k,mode=700 tmpfs '\(bundle.state)' && dd if=/dev/zero of='\(bundle.state)/.fill' 2>/dev/null
+                '\(runtimePath)' --root '\(bundle.state)' create --bundle '\(bundle.path)' c; s=$?
+                ls '\(bundle.state)'; exit $s
+                """
+            let outcome = try run(["/usr/bin/unshare", "-m", "/bin/sh", "-c", script])
+            #expect(outcome.status == 1 && outcome.errors.contains("No space left"), "\(outcome.errors)")
+            #expect(outcome.output.isEmpty, "\(outcome.output)")
+            #expect(bundle.leftovers(["c"]).isEmpty)
         }
-        Issue.record("it did not come to that")
+
+        @Test("a hundred containers are created at once, listed and removed", .timeLimit(.minutes(3)))
+        func many() throws {
+            let bundle = try Bundle()
+            try bundle.write()
+            let call = "'\(runtimePath)' --root '\(bundle.state)'"
+            let script = """
+                f=0; for i in $(seq 100); do \(call) create --bundle '\(bundle.path)' m$i </dev/null >/dev/null 2>&1 & done; wait
+                \(call) list -q | wc -l
+                for i in $(seq 100); do \(call) delete --force m$i & done; wait
+                """
+            let outcome = try run(["/bin/bash", "-c", script], limit: 150)
+            #expect(outcome.output == "100\n", "\(outcome.output) \(outcome.errors)")
+            #expect(bundle.leftovers((1...100).map { "m\($0)" }).isEmpty)
+        }
+
+        /// Waits up to ten seconds.
+        private func wait(_ condition: () throws -> Bool) throws {
+            for _ in 0..<200 {
+                if try condition() { return }
+                usleep(50_000)
+            }
+            Issue.record("it did not come to that")
+        }
     }
 }
