@@ -149,6 +149,7 @@ extension Integration {
                     "while (CALL(21, \"/workspace/go\", 0, 0) < 0) CALL(24, 0, 0, 0); "
                         + "for (int i = 0; i < 20000; i++) CALL(110, 0, 0, 0); for (int i = 0; i < 50; i++) CALL(165, 0, 0, 0);"
                 )
+                try desk.write("version: 1\nadmission: false\n", to: "state/host.yaml", mode: 0o600)
                 let script = """
                     for i in $(seq 100); do
                         "$CARREL" seccomp record --by ebpf -o '\(desk.path)/'$i.rec -P claude-code -w '\(work)' --cpus 2 -- \
