@@ -34,7 +34,7 @@ extension Integration {
                 #expect(exit["why"]?.string?.contains("tenant") == true)
                 let shown = try desk.parse(desk.carrel(["tenant", "show", "--json", tenant]).output)
                 #expect(shown.at("bounds.memoryBytes")?.int == 96 << 20 && shown.at("usage.sessions")?.int == 1)
-                #expect(shown.at("usage.memoryBytes")?.int ?? 0 > 60 << 20)
+                #expect(shown.at("usage.memoryBytes")?.int ?? 0 > 32 << 20)
                 // Its own limit is told as that, within the same tenant.
                 let own = desk.python(["--tenant", tenant, "--memory", "20MiB"], Limits.hog)
                 #expect(own.status == 137)
