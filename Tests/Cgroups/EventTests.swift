@@ -156,7 +156,8 @@ import Testing
             let (status, output) = try rerun(
                 "EventTests/roleInAContainer", role: "container",
                 shell: "echo $$ > \(outer.directory)/cgroup.procs && exec unshare -C -m sh -c '"
-                    + "umount -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup && \(below) exec \"$@\"' sh \"$@\"")
+                    + "umount -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup && \(below) exec \"$@\"' sh \"$@\""
+            )
             #expect(status == 0 && output.contains("the container: \(expected)"), "\(output)")
         }
     }
