@@ -153,7 +153,7 @@ extension RuntimeContainer {
         var spec = bundle.spec
         spec.linux?.cgroupsPath = record.cgroup
         let console = try request.consoleSocket.map { path throws(RuntimeError) in
-            try telling("--console-socket") { () throws(SystemError) in try connectStream(path) }
+            try telling("--console-socket") { () throws(SystemError) in try connectLocal(to: path) }
         }
         let gate =
             request.waits
@@ -167,7 +167,7 @@ extension RuntimeContainer {
         options.makesKeyring = request.makesKeyring
         if let path = spec.linux?.seccomp?.listenerPath, !path.isEmpty {
             options.listener = try telling("linux.seccomp.listenerPath") { () throws(SystemError) in
-                try connectStream(path)
+                try connectLocal(to: path)
             }
         }
         let entry = try telling("cgroup") { () throws(CgroupError) in try cgroup?.entry() }

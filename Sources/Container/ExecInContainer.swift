@@ -72,11 +72,12 @@ extension RuntimeContainer {
             throw RuntimeError("cannot allocate tty if carrel-oci will detach without setting console socket")
         }
         let console = try request.consoleSocket.map { path throws(RuntimeError) in
-            try telling("--console-socket") { () throws(SystemError) in try connectStream(path) }
+            try telling("--console-socket") { () throws(SystemError) in try connectLocal(to: path) }
         }
         var listener: FileDescriptor?
         if let path = spec.linux?.seccomp?.listenerPath, !path.isEmpty {
-            listener = try telling("linux.seccomp.listenerPath") { () throws(SystemError) in try connectStream(path) }
+            listener = try telling("linux.seccomp.listenerPath") { () throws(SystemError) in try connectLocal(to: path)
+            }
         }
         let entry = try telling("container \(id)") { () throws(CgroupError) in try cgroup()?.entry() }
         var launch = LaunchRequest(

@@ -110,8 +110,7 @@ private func guide(
     try tell(child, .proceed, text: plan.state(.created, pid))
 
     // Now the child is alone: it tells what failed, sends its terminal and its filter's listener, waits for a start, or
-    // closes the channel by
-    // executing the payload.
+    // closes the channel by executing the payload.
     var terminal: FileDescriptor?
     var listener: FileDescriptor?
     while true {
@@ -306,18 +305,7 @@ func bePayload(
             try closeOnExec(from: 3)
             for descriptor in request.passedDescriptors { try setCloseOnExec(descriptor, false) }
         }
-        if let policy = plan.landlock {
-            try during(.landlock) { () throws(SystemError) in try policy.restrict() }
-        }
-        timeline.mark(.landlock)
-        try during(.exec) { () throws(SystemError) in try changeSignalMask(SIG_SETMASK, sigset_t()) }
-        // A list of programs means little where a program can be made in memory: no mount is above a memfd for Landlock to
-        // see (Docs/Profiles.md, "exec").
-        if request.extensions.executables != nil {
-            _ = try during(.seccomp) { () throws(SystemError) in
-                try FilterProgram.refusing([SYS_memfd_create, SYS_memfd_secret]).install()
-            }
-        }
+        try restrictPrograms(request, plan, timeline)
         // Looked up before the filter, which then needs to let nothing of the launcher's through but execve(2).
         let programs = try plan.findPayload()
         if let filter = request.filter {
@@ -331,6 +319,24 @@ func bePayload(
         try plan.executePayload(programs)
     } catch {
         fail(parent, error)
+    }
+}
+
+/// What the payload may execute, and its signals.
+func restrictPrograms(
+    _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline
+) throws(LaunchError) {
+    if let policy = plan.landlock {
+        try during(.landlock) { () throws(SystemError) in try policy.restrict() }
+    }
+    timeline.mark(.landlock)
+    try during(.exec) { () throws(SystemError) in try changeSignalMask(SIG_SETMASK, sigset_t()) }
+    // A list of programs means little where a program can be made in memory: no mount is above a memfd for Landlock to
+    // see (Docs/Profiles.md, "exec").
+    if request.extensions.executables != nil {
+        _ = try during(.seccomp) { () throws(SystemError) in
+            try FilterProgram.refusing([SYS_memfd_create, SYS_memfd_secret]).install()
+        }
     }
 }
 

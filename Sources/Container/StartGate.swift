@@ -31,16 +31,7 @@ func beContained(
             (teller, state) = try during(.exec) { () throws(SystemError) in try waitAtGate(gate) }
         }
         try runHooks(plan.spec.hooks?.startContainer ?? [], "startContainer", state: state)
-        if let policy = plan.landlock {
-            try during(.landlock) { () throws(SystemError) in try policy.restrict() }
-        }
-        timeline.mark(.landlock)
-        try during(.exec) { () throws(SystemError) in try changeSignalMask(SIG_SETMASK, sigset_t()) }
-        if request.extensions.executables != nil {
-            _ = try during(.seccomp) { () throws(SystemError) in
-                try FilterProgram.refusing([SYS_memfd_create, SYS_memfd_secret]).install()
-            }
-        }
+        try restrictPrograms(request, plan, timeline)
         try installFilter(request, plan, state)
         if plan.keepsAdminForFilter {
             try during(.privileges) { () throws(SystemError) in try plan.capabilities.apply() }
@@ -72,7 +63,7 @@ private func takeDescriptors(
 /// Waits until `start` connects and says what to tell hooks; one that dies before is no start.
 private func waitAtGate(_ gate: FileDescriptor) throws(SystemError) -> (FileDescriptor, [UInt8]) {
     while true {
-        let starter = try accept(gate)
+        let starter = try acceptConnection(gate)
         if let message = try? receive(from: starter, limit: stateLimit), message.bytes.first == Message.start.rawValue {
             close(gate)
             return (starter, Array(message.bytes.dropFirst()))

@@ -28,9 +28,16 @@ private func makeSocket(_ family: Int32, _ type: __socket_type) throws(SystemErr
 }
 
 /// Connects to the Unix stream socket at `path` (connect(2)); close-on-exec, blocking.
-public func connectLocal(to path: String) throws(SystemError) -> FileDescriptor {
+public func connectLocal(to path: String) throws(SystemError) -> FileDescriptor { try connected(SOCK_STREAM, path) }
+
+/// Connects to the message socket `name` in `directory`; `ECONNREFUSED` where nobody listens any more.
+public func connectLocally(_ name: String, in directory: FileDescriptor) throws(SystemError) -> FileDescriptor {
+    try connected(SOCK_SEQPACKET, "/proc/self/fd/\(directory.rawValue)/\(name)")
+}
+
+private func connected(_ type: __socket_type, _ path: String) throws(SystemError) -> FileDescriptor {
     let address = try localAddress(path)
-    let made = try makeSocket(AF_UNIX, SOCK_STREAM)
+    let made = try makeSocket(AF_UNIX, type)
     do throws(SystemError) {
         try retrying("connect", path) { withAddress(address) { connect(made.rawValue, $0, $1) } }
         return made
@@ -50,6 +57,25 @@ public func listenLocal(at path: String, mode: mode_t, backlog: Int32 = 128) thr
         try checking("bind", path) { withAddress(address) { bind(made.rawValue, $0, $1) } }
         try checking("chmod", path) { chmod(path, mode) }
         try checking("listen", path) { listen(made.rawValue, backlog) }
+        return made
+    } catch {
+        close(made)
+        throw error
+    }
+}
+
+/// A socket of messages that others connect to by the name `name` in `directory` (unix(7), `SOCK_SEQPACKET`), close-on-exec.
+///
+/// The name is bound through the directory's descriptor, so that its length does not count against the 108 bytes of
+/// `sun_path` and no one can put another directory in its place.
+public func listenLocally(
+    _ name: String, in directory: FileDescriptor, backlog: Int32 = 1
+) throws(SystemError) -> FileDescriptor {
+    let address = try localAddress("/proc/self/fd/\(directory.rawValue)/\(name)")
+    let made = try makeSocket(AF_UNIX, SOCK_SEQPACKET)
+    do throws(SystemError) {
+        try checking("bind", name) { withAddress(address) { bind(made.rawValue, $0, $1) } }
+        try checking("listen", name) { listen(made.rawValue, backlog) }
         return made
     } catch {
         close(made)
@@ -146,13 +172,4 @@ private func bound(_ reach: LocalReach, _ port: UInt16, _ type: __socket_type) t
         close(made)
         throw error
     }
-}
-
-/// Takes the next connection of a listening socket (accept4(2)); close-on-exec.
-public func acceptConnection(_ listener: FileDescriptor) throws(SystemError) -> FileDescriptor {
-    FileDescriptor(
-        rawValue: Int32(
-            try retrying("accept4") {
-                carrel_syscall(Int(SYS_accept4), Int(listener.rawValue), 0, 0, Int(O_CLOEXEC), 0, 0)
-            }))
 }
