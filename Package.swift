@@ -44,7 +44,7 @@ let package = Package(
         room("Container", ["Syscalls", "OCISpec", "Privileges", "Cgroups", "Seccomp"]),
         room("Records", ["Syscalls", "Documents", "CLibmd"]),
         room("Workshop", ["Seccomp", "OCISpec", "Documents", "Syscalls", "CSyscalls", "CLibseccomp"]),
-        room("EgressPolicy", ["Documents", "Syscalls", "CLibpsl"]),
+        room("EgressPolicy", ["Documents", "Syscalls", "CLibpsl", "Records"]),
         room("Metering", ["EgressPolicy", "Documents", "Records", "Syscalls", "CLibz", "CLibbrotli", "CLibzstd"]),
         room("Capacity", ["Cgroups", "Records", "Documents", "Syscalls"]),
         room("Session", ["Container", "Capacity", "EgressPolicy", "Workshop", "Records", "Documents", "Privileges"]),

@@ -178,15 +178,6 @@ extension ControlEvent {
 }
 
 extension EgressUsage {
-    /// The usage as a document.
-    public var node: Node {
-        [
-            "requests": Node(.integer(requests)), "denied": Node(.integer(denied)),
-            "bytesUp": Node(.integer(bytesUp)), "bytesDown": Node(.integer(bytesDown)),
-            "microdollars": Node(.integer(microdollars)), "tokens": Node(.integer(tokens)),
-        ]
-    }
-
     /// Reads it; a figure that is missing is 0.
     public init(_ node: Node) {
         func figure(_ name: String) -> Int64 { node[name]?.int ?? 0 }

@@ -1,4 +1,5 @@
 import Documents
+import Records
 
 // What launcher and gateway say to each other, over a Unix stream socket: one JSON object a line.
 
@@ -151,31 +152,5 @@ public struct GatewayDecision: Sendable, Equatable {
     }
 }
 
-/// What a session has used of the network.
-public struct EgressUsage: Sendable, Equatable {
-    /// Requests and tunnels that were let through.
-    public var requests: Int64
-    /// Requests, tunnels and names that were refused.
-    public var denied: Int64
-    /// Bytes sent to upstreams.
-    public var bytesUp: Int64
-    /// Bytes received from them.
-    public var bytesDown: Int64
-    /// Spent, in millionths of a US dollar.
-    public var microdollars: Int64
-    /// Tokens of all kinds.
-    public var tokens: Int64
-
-    /// Nothing, or so much.
-    public init(
-        requests: Int64 = 0, denied: Int64 = 0, bytesUp: Int64 = 0, bytesDown: Int64 = 0, microdollars: Int64 = 0,
-        tokens: Int64 = 0
-    ) {
-        self.requests = requests
-        self.denied = denied
-        self.bytesUp = bytesUp
-        self.bytesDown = bytesDown
-        self.microdollars = microdollars
-        self.tokens = tokens
-    }
-}
+/// What a session has used of the network: the part of its report that the gateway counts.
+public typealias EgressUsage = Report.Egress

@@ -173,7 +173,8 @@ extension Report.Usage {
 }
 
 extension Report.Egress {
-    var node: Node {
+    /// It as a document.
+    public var node: Node {
         [
             "requests": integer(requests), "denied": integer(denied), "bytesUp": integer(bytesUp),
             "bytesDown": integer(bytesDown), "microdollars": integer(microdollars), "tokens": integer(tokens),

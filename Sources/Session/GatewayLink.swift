@@ -146,12 +146,3 @@ extension EgressUsage {
             microdollars: figures[4], tokens: figures[5])
     }
 }
-
-extension Report.Egress {
-    /// What a session has used of the network.
-    init(_ usage: EgressUsage) {
-        self.init(
-            requests: usage.requests, denied: usage.denied, bytesUp: usage.bytesUp, bytesDown: usage.bytesDown,
-            microdollars: usage.microdollars, tokens: usage.tokens)
-    }
-}

@@ -264,7 +264,7 @@ final class Supervisor {
         report.ended = .now
         report.exit = exit
         report.usage = Report.Usage(usage)
-        if let link { report.egress = Report.Egress(link.usage) }
+        if let link { report.egress = link.usage }
         report.usage.residentPeakBytes = largest
         report.usage.pageCacheBytes = cgroup?.pageCache().map { Int64(clamping: $0) }
         report.curve = curve?.finish()
@@ -316,7 +316,7 @@ final class Supervisor {
 
     /// Becomes `carrel-init park` until something happens. Everything to come back is in the record and in descriptors.
     private func park() throws(SystemError) {
-        if let link { draft.egress = Report.Egress(link.usage) }
+        if let link { draft.egress = link.usage }
         if record.draft != draft.node {
             record.draft = draft.node
             try? LiveSessions(state: state).write(record, isFirst: false)
