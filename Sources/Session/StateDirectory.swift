@@ -9,6 +9,7 @@ import SystemPackage
 /// sessions/ID.json      a live session                      live/PID-ID        its supervisor, for the sweep
 /// images/NAME           roots put together from the host    cache/seccomp      compiled filters
 /// logs/ID               output of detached sessions         workdirs/          what was made in users' trees
+/// spares/               what of that is kept for others
 /// holds/                levels at which no start is allowed
 /// denials/ID            what the filter refused a live session
 /// berths                memory that sessions have taken      ceilings/PROFILE   what was measured of a profile
@@ -37,7 +38,7 @@ public struct StateDirectory: Sendable {
                 "the state directory \(found) must belong to the caller and be writable by nobody else",
                 fix: "chown it to uid \(geteuid()) and chmod go-w, or name another with CARREL_STATE")
         }
-        if !exists(found + "/curves") { try make(found) }
+        if !exists(found + "/spares") { try make(found) }
     }
 
     private func make(_ path: String) throws(SessionError) {
@@ -46,7 +47,7 @@ public struct StateDirectory: Sendable {
             try makeDirectories(path, mode: 0o711)
             for name in [
                 "tenants", "sessions", "live", "images", "cache", "logs", "workdirs", "holds", "denials", "ceilings",
-                "curves",
+                "curves", "spares",
             ] {
                 try makeDirectory("\(path)/\(name)", mode: name == "images" ? 0o711 : 0o700)
             }

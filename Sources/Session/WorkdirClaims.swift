@@ -66,10 +66,19 @@ struct WorkdirClaims {
         try withLock(state["workdirs.lock"]) { _ throws(SessionError) in try body() }
     }
 
-    /// Writes them down, or forgets them where no session is left.
+    /// Writes them down, or forgets them where no session is left. The file serves the next workdir (see ``Spares``).
     func write() throws(SystemError) {
         let path = state["workdirs/\(key)"]
-        if sessions.isEmpty { return exists(path) ? try Syscalls.remove(path) : () }
+        let spare = state["spares/claims"]
+        if sessions.isEmpty {
+            guard exists(path) else { return }
+            // Claims of nobody on nothing, whoever reads it before it is written anew.
+            try withOpen(path, O_WRONLY | O_NOFOLLOW) { file throws(SystemError) in
+                try writeAt(file, offset: 0, [0, 0], named: path)
+            }
+            return try rename(path, to: spare, flags: 0)
+        }
+        if !exists(path) { try? rename(spare, to: path, flags: 0) }
         var text = workdir + "\0"
         for ghost in ghosts { text += "\(ghost.isDirectory ? "d" : "f") \(ghost.inode) \(ghost.path)\0" }
         for session in sessions { text += "s \(session)\0" }
@@ -107,17 +116,15 @@ struct WorkdirClaims {
         defer { close(root) }
         // The path may lead to another directory by now; that one is not ours to touch.
         guard (try? Self.key(of: root)) == key else { return }
-        for ghost in ghosts[kept...].reversed() {
+        guard let spares = try? Spares(state, for: root) else { return }
+        for (number, ghost) in ghosts.enumerated().dropFirst(kept).reversed() {
             guard let (parent, name) = try? openParent(of: ghost.path, in: root) else { continue }
             defer { if parent != root { close(parent) } }
             guard let found = try? status(name, at: parent, followingLinks: false),
                 ghost.inode == 0 || UInt64(found.st_ino) == ghost.inode
             else { continue }
-            if ghost.isDirectory {
-                _ = unlinkat(parent.rawValue, name, AT_REMOVEDIR)
-            } else if found.st_mode & S_IFMT == S_IFREG, found.st_size == 0 {
-                _ = unlinkat(parent.rawValue, name, 0)
-            }
+            let isEmptyFile = found.st_mode & S_IFMT == S_IFREG && found.st_size == 0
+            if ghost.isDirectory || isEmptyFile { spares.take(name, in: parent, number, found) }
         }
     }
 }

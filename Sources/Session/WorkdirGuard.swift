@@ -59,7 +59,7 @@ struct WorkdirGuard: Equatable {
             try telling("workdirs") { () throws(SystemError) in try claims.write() }
             if claims.ghosts.count == known { return }
             do throws(SessionError) {
-                try make(&claims.ghosts, from: known, in: root, workdir)
+                try make(&claims.ghosts, from: known, in: root, workdir, state)
                 try telling("workdirs") { () throws(SystemError) in try claims.write() }
             } catch {
                 claims.removeGhosts(from: known)
@@ -140,28 +140,30 @@ struct WorkdirGuard: Equatable {
         }
     }
 
-    /// Notes what has to be made for a missing protected path, its directories first.
+    /// Notes what has to be made for a missing protected path: where its directory is missing too, that one, which is
+    /// read-only as a whole.
     private mutating func plan(
         _ pattern: PathPattern, _ ghosts: inout [Ghost], in root: FileDescriptor, _ workdir: String
     ) throws(SessionError) {
         for length in 1...pattern.names.count {
             let path = pattern.names[..<length].joined(separator: "/")
             let isLeaf = length == pattern.names.count
-            if let found = try? status(path, at: root, followingLinks: false) {
-                if found.st_mode & S_IFMT == S_IFLNK { throw Self.linkError(path, workdir) }
-            } else if !ghosts.contains(where: { $0.path == path }) {
+            if ghosts.contains(where: { $0.path == path }) { return add(path, to: \.readOnly) }
+            guard let found = try? status(path, at: root, followingLinks: false) else {
                 ghosts.append(Ghost(path: path, inode: 0, isDirectory: !isLeaf || pattern.isDirectory))
+                return add(path, to: \.readOnly)
             }
+            if found.st_mode & S_IFMT == S_IFLNK { throw Self.linkError(path, workdir) }
             add(path, to: isLeaf ? \.readOnly : \.pinned)
         }
     }
 
     /// Makes what is missing, from the ghost at `first` on.
     private static func make(
-        _ ghosts: inout [Ghost], from first: Int, in root: FileDescriptor, _ workdir: String
+        _ ghosts: inout [Ghost], from first: Int, in root: FileDescriptor, _ workdir: String, _ state: StateDirectory
     ) throws(SessionError) {
-        let owner = try telling("workdir \(workdir)") { () throws(SystemError) in try status(root) }
-        // One empty file under many names: inodes are dear to make and to delete (see LiveSessions.claim).
+        let spares = try telling("workdir \(workdir)") { () throws(SystemError) in try Spares(state, for: root) }
+        // One empty file under many names.
         var twin: Ghost?
         for index in first..<ghosts.count {
             let ghost = ghosts[index]
@@ -171,20 +173,10 @@ struct WorkdirGuard: Equatable {
             ) { () throws(SystemError) in
                 let (parent, name) = try openParent(of: ghost.path, in: root)
                 defer { if parent != root { close(parent) } }
-                if ghost.isDirectory {
-                    try makeDirectory(name, orExisting: false, at: parent)
-                } else if let twin, linkat(root.rawValue, twin.path, parent.rawValue, name, 0) == 0 {
+                if !ghost.isDirectory, let twin, linkat(root.rawValue, twin.path, parent.rawValue, name, 0) == 0 {
                     return twin.inode
-                } else {
-                    close(try open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o444, at: parent))
                 }
-                // The workdir's owner's: its directories are the session's to use while it lasts.
-                if owner.st_uid != geteuid() {
-                    try checking("fchownat", ghost.path) {
-                        fchownat(parent.rawValue, name, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW)
-                    }
-                }
-                return UInt64(try status(name, at: parent, followingLinks: false).st_ino)
+                return try spares.put(name, in: parent, index, isDirectory: ghost.isDirectory)
             }
             if twin == nil, !ghost.isDirectory { twin = ghosts[index] }
         }

@@ -118,13 +118,16 @@ public func replaceFile(
 /// Gives a file another name (renameat2(2)).
 ///
 /// - Parameter flags: `RENAME_*`; 1 (`RENAME_NOREPLACE`) fails with `EEXIST` where there is a file of that name.
-public func rename(_ path: String, to target: String, flags: UInt32) throws(SystemError) {
+public func rename(
+    _ path: String, at directory: FileDescriptor = .workingDirectory, to target: String,
+    in targetDirectory: FileDescriptor = .workingDirectory, flags: UInt32
+) throws(SystemError) {
     try checking("renameat2", target) {
         path.withCString { path in
             target.withCString {
                 carrel_syscall(
-                    Int(SYS_renameat2), Int(AT_FDCWD), Int(bitPattern: path), Int(AT_FDCWD), Int(bitPattern: $0),
-                    Int(flags), 0)
+                    Int(SYS_renameat2), Int(directory.rawValue), Int(bitPattern: path), Int(targetDirectory.rawValue),
+                    Int(bitPattern: $0), Int(flags), 0)
             }
         }
     }
@@ -224,6 +227,11 @@ public func readLink(
     }
     _ = try result.get()
     return text
+}
+
+/// Whether a file has extended attributes, access control lists included (flistxattr(2), acl(5)).
+public func hasExtendedAttributes(_ file: FileDescriptor) throws(SystemError) -> Bool {
+    try checking("flistxattr") { carrel_syscall(Int(SYS_flistxattr), Int(file.rawValue), 0, 0, 0, 0, 0) } > 0
 }
 
 /// Removes a file, or an empty directory where `directory` is set; what is gone already is not an error.

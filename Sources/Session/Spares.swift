@@ -1,0 +1,82 @@
+import Glibc
+import Syscalls
+import SystemPackage
+
+/// Empty files and directories that stood for missing protected paths, kept for the next session that needs some.
+///
+/// ext4 does not reuse an inode for five seconds after its deletion, and searches past all such ones for each new file
+/// (`recently_deleted` in fs/ext4/ialloc.c): making them anew was more than half of what a start cost. So a session
+/// moves them from here into the user's tree, and back when it ends. Where the tree is on another filesystem, or none are
+/// left, they are made and removed.
+///
+/// What comes back is kept only if nobody has changed it, and only for workdirs of the same owner.
+struct Spares {
+    private let places: StateDirectory
+    private let owner: stat
+    /// Sessions that start at the same time would take each other's.
+    private let set = getpid() & 7
+    private static let noReplace: UInt32 = 1  // RENAME_NOREPLACE
+
+    /// - Parameter root: the workdir.
+    init(_ state: StateDirectory, for root: FileDescriptor) throws(SystemError) {
+        places = state
+        owner = try status(root)
+    }
+
+    private func place(_ number: Int, isDirectory: Bool) -> String {
+        places["spares/\(owner.st_uid).\(owner.st_gid).\(set).\(isDirectory ? "d" : "f")\(number)"]
+    }
+
+    /// Puts an empty file or directory of the workdir's owner's at `name`.
+    ///
+    /// - Parameter number: which of those of its workdir it is.
+    /// - Returns: its inode.
+    func put(
+        _ name: String, in parent: FileDescriptor, _ number: Int, isDirectory: Bool
+    ) throws(SystemError) -> UInt64 {
+        do throws(SystemError) {
+            try rename(
+                place(number, isDirectory: isDirectory), to: name, in: parent, flags: Self.noReplace)
+        } catch {
+            if isDirectory {
+                try makeDirectory(name, orExisting: false, at: parent)
+            } else {
+                close(try open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o444, at: parent))
+            }
+            // The owner's, whose directories are to be used while the session lasts.
+            if owner.st_uid != geteuid() {
+                try checking("fchownat", name) {
+                    fchownat(parent.rawValue, name, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW)
+                }
+            }
+        }
+        return UInt64(try status(name, at: parent, followingLinks: false).st_ino)
+    }
+
+    /// Takes back what was put at `name`, or removes it; what somebody has put something into is left to them.
+    ///
+    /// - Parameter found: what is there.
+    func take(_ name: String, in parent: FileDescriptor, _ number: Int, _ found: stat) {
+        let isDirectory = found.st_mode & S_IFMT == S_IFDIR
+        let isAsItWas =
+            found.st_mode & 0o7777 == (isDirectory ? 0o755 : 0o444) && found.st_uid == owner.st_uid
+            && found.st_nlink == (isDirectory ? 2 : 1) && (isDirectory || found.st_size == 0)
+        let place = place(number, isDirectory: isDirectory)
+        if isAsItWas, (try? rename(name, at: parent, to: place, flags: Self.noReplace)) != nil {
+            if isBlank(place, isDirectory) { return }
+            // Looked at where nobody else reaches it: what was put into it in the meantime goes back.
+            _ = try? rename(place, to: name, in: parent, flags: Self.noReplace)
+        }
+        guard isDirectory || (try? status(name, at: parent, followingLinks: false).st_size) == 0 else { return }
+        _ = unlinkat(parent.rawValue, name, isDirectory ? AT_REMOVEDIR : 0)
+    }
+
+    /// Whether there is nothing in it, extended attributes (an access control list is one) included.
+    private func isBlank(_ place: String, _ isDirectory: Bool) -> Bool {
+        guard let file = try? open(place, O_RDONLY | O_NOFOLLOW | (isDirectory ? O_DIRECTORY : 0)) else { return false }
+        defer { close(file) }
+        guard (try? hasExtendedAttributes(file)) == false else { return false }
+        if !isDirectory { return (try? status(file).st_size) == 0 }
+        return (try? list(".", at: file).isEmpty) ?? false
+    }
+}
