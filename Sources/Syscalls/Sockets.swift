@@ -67,38 +67,36 @@ public func send(
 public func receive(
     from socket: FileDescriptor, limit: Int = 4096
 ) throws(SystemError) -> (bytes: [UInt8], descriptors: [FileDescriptor]) {
-    var bytes = [UInt8](repeating: 0, count: limit)
+    // Not an array: filling it with zeros would touch every page of what is mostly a few bytes.
+    let payload = UnsafeMutableRawBufferPointer.allocate(byteCount: limit, alignment: 16)
+    defer { payload.deallocate() }
     var control = [UInt64](repeating: 0, count: carrel_cmsg_space(253 * MemoryLayout<Int32>.size) / 8)
     var descriptors: [FileDescriptor] = []
     let count = try retrying("recvmsg") {
-        bytes.withUnsafeMutableBytes { payload in
-            control.withUnsafeMutableBytes { control in
-                var vector = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
-                return withUnsafeMutablePointer(to: &vector) { vector in
-                    var message = msghdr()
-                    message.msg_iov = vector
-                    message.msg_iovlen = 1
-                    message.msg_control = control.baseAddress
-                    message.msg_controllen = control.count
-                    let count = recvmsg(socket.rawValue, &message, Int32(MSG_CMSG_CLOEXEC))
-                    var next = count < 0 ? nil : carrel_cmsg_first(&message)
-                    while let header = next {
-                        if header.pointee.cmsg_level == SOL_SOCKET, header.pointee.cmsg_type == 1 {
-                            let number =
-                                (Int(header.pointee.cmsg_len) - carrel_cmsg_length(0)) / MemoryLayout<Int32>.size
-                            carrel_cmsg_data(header).withMemoryRebound(to: Int32.self, capacity: number) {
-                                for index in 0..<number { descriptors.append(FileDescriptor(rawValue: $0[index])) }
-                            }
+        control.withUnsafeMutableBytes { control in
+            var vector = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
+            return withUnsafeMutablePointer(to: &vector) { vector in
+                var message = msghdr()
+                message.msg_iov = vector
+                message.msg_iovlen = 1
+                message.msg_control = control.baseAddress
+                message.msg_controllen = control.count
+                let count = recvmsg(socket.rawValue, &message, Int32(MSG_CMSG_CLOEXEC))
+                var next = count < 0 ? nil : carrel_cmsg_first(&message)
+                while let header = next {
+                    if header.pointee.cmsg_level == SOL_SOCKET, header.pointee.cmsg_type == 1 {
+                        let number = (Int(header.pointee.cmsg_len) - carrel_cmsg_length(0)) / MemoryLayout<Int32>.size
+                        carrel_cmsg_data(header).withMemoryRebound(to: Int32.self, capacity: number) {
+                            for index in 0..<number { descriptors.append(FileDescriptor(rawValue: $0[index])) }
                         }
-                        next = carrel_cmsg_next(&message, header)
                     }
-                    return count
+                    next = carrel_cmsg_next(&message, header)
                 }
+                return count
             }
         }
     }
-    bytes.removeLast(limit - count)
-    return (bytes, descriptors)
+    return (Array(payload.prefix(count)), descriptors)
 }
 
 /// Brings up the loopback interface of the caller's network namespace (netdevice(7), `SIOCSIFFLAGS`).
