@@ -31,8 +31,12 @@ extension Integration {
                     eventually { Host.outside([Host.python, "-c", probe]).status == 0 }, "\(process.errors)")
             }
 
-            /// Dies without a word, and another takes its place.
+            /// Dies without a word, and another takes its place. Meanwhile it has the lock of those who start a gateway:
+            /// else the supervisor could start a real one first.
             func dieAndComeBack() throws {
+                let lock = open(desk.state + "/gateway/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+                try #require(lock >= 0 && flock(lock, LOCK_EX) == 0)
+                defer { close(lock) }
                 die()
                 process = Self.started(desk)
                 try waitUntilUp()

@@ -154,6 +154,49 @@ extension Integration {
             }
         }
 
+        /// What stands for missing paths is used again by other sessions, as far as nobody has touched it.
+        @Test func whatTheHostDoesToOneIsNotPassedOn() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let first = try desk.detached(Self.claude + ["--workdir", work], session: "first")
+                let touched = Host.outside(
+                    """
+                    cd '\(work)' && echo mine > .vscode/settings.json && chmod 777 .husky && \
+                    \(Host.python) -c 'import os; os.setxattr(".idea", "user.note", b"mine")'
+                    """)
+                try #require(touched.status == 0, "\(touched)")
+                #expect(desk.carrel(["kill", first, "--signal", "KILL"]).status == 0)
+                #expect(eventually { Host.outside("ls -A '\(work)'").lines == [".vscode"] }, "a ghost is left")
+                #expect(desk.read("work/.vscode/settings.json") == "mine\n")
+                // Sessions take what the process number of their supervisor leads them to: eight cover all of it.
+                for _ in 0..<8 {
+                    let other = try desk.directory("other")
+                    let inside = desk.python(
+                        Self.claude + ["--workdir", other],
+                        """
+                        for name in ('.vscode', '.husky', '.idea', '.claude', '.git'):
+                            print(name, oct(os.stat(name).st_mode & 0o7777), os.listdir(name), os.listxattr(name))
+                        print(os.stat('.envrc').st_size)
+                        """)
+                    let blank = [".vscode", ".husky", ".idea", ".claude", ".git"].map { "\($0) 0o755 [] []" }
+                    #expect(inside.lines == blank + ["0"], "\(inside)")
+                    #expect(Host.outside("ls -A '\(other)'").output == "")
+                }
+            }
+        }
+
+        /// A directory that protected files would be in, and that is missing, is nobody's to make.
+        @Test(arguments: [".claude/commands", ".git/objects", ".vscode/x"])
+        func aMissingDirectoryIsProtectedAsAWhole(name: String) throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let inside = desk.python(
+                    Self.claude + ["--workdir", work], "print(attempt(lambda: os.makedirs('\(name)')))")
+                #expect(inside.output == "EROFS", "\(inside)")
+                #expect(Host.outside("ls -A '\(work)'").output == "", "a ghost is left")
+            }
+        }
+
         @Test(arguments: [".env", ".env.production", "deep/er/.env", "id_ed25519", "server.pem"])
         func deniedFilesReadAsEmpty(name: String) throws {
             try withDesk { desk in
