@@ -121,13 +121,14 @@ public struct CapacityPlan: Sendable {
             let bound = runs.quantile(quantile)
             if let upper = bound.upper {
                 return Ceiling(
-                    bytes: upper, basis: "\(percentile(quantile)) of \(runs.count) runs, 95 % confidence", isBound: true
+                    bytes: upper, basis: "\(percentile(quantile)) of \(runs.count) runs, 95\u{a0}% confidence",
+                    isBound: true
                 )
             }
         }
         if runs.clipped > 0 { return nil }
         let bounded = OrderStatistics.quantileBoundedByHighest(of: runs.count)
-        let what = "highest of \(runs.count) runs: bounds p\(decimal(bounded * 100, 1)) with 95 % confidence"
+        let what = "highest of \(runs.count) runs: bounds p\(decimal(bounded * 100, 1)) with 95\u{a0}% confidence"
         return Ceiling(bytes: highest, basis: what, isBound: quantile == nil)
     }
 
@@ -164,9 +165,11 @@ public struct CapacityPlan: Sendable {
         }
     }
 
-    /// What `sessions` need if all are at the highest peak ever measured at one moment, overhead and shared pages included.
+    /// What `sessions` need if all are at the highest peak ever measured at one moment, overhead and shared pages included;
+    /// `nil` where runs were clipped, and so wanted more than any that was measured.
     public func stress(_ sessions: Int) -> Double? {
-        measurements.peaks.highest.map { Double(sessions) * $0 + question.overhead + measurements.shared }
+        if measurements.peaks.clipped > 0 { return nil }
+        return measurements.peaks.highest.map { Double(sessions) * $0 + question.overhead + measurements.shared }
     }
 
     /// The risk a day, an upper bound, for each number of sessions: what the runs show, and with 95 % confidence.

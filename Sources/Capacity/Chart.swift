@@ -155,11 +155,11 @@ struct Chart {
         body += "<path class=\"\(style)\" d=\"\(steps.joined())\"/>"
     }
 
-    /// A line across at a value, with its name at the right end, above the line.
-    mutating func mark(_ style: String, y value: Double, _ name: String) {
+    /// A line across at a value, with its name above the line: at its right end, or at its left one.
+    mutating func mark(_ style: String, y value: Double, _ name: String, atLeft: Bool = false) {
         let place = yPlace(value)
         line(style, left, place, Self.width - right, place)
-        text(name, Self.width - right - 2, max(place - 4, 10), "note end")
+        text(name, atLeft ? left + 2 : Self.width - right - 2, max(place - 4, 10), atLeft ? "note" : "note end")
     }
 
     var svg: String {

@@ -2,10 +2,10 @@
 let pageStyle = """
     :root{color-scheme:light dark;--bg:#fbfbfa;--card:#fff;--ink:#1d2125;--dim:#626a73;--line:#e2e4e7;--grid:#eceef0;
     --guide:#9aa1aa;--ceiling:#2b65d9;--over:#d97706;--sure:#0f8a6d;--bad:#c2362b;--warn-bg:#fff6e3;--warn:#7a4d00;
-    --good-bg:#e7f6f0;--c1:#2b65d9;--c2:#0f8a6d;--c3:#d97706;--c4:#b9bfc7}
+    --good-bg:#e7f6f0;--c1:#2b65d9;--c2:#0f8a6d;--c3:#d97706;--c4:#a98bd6}
     @media (prefers-color-scheme:dark){:root{--bg:#131619;--card:#1b1f24;--ink:#e7eaee;--dim:#9aa4af;--line:#2d333a;
     --grid:#262c33;--guide:#7d8791;--ceiling:#6ea0ff;--over:#f2a33a;--sure:#4bc7a4;--bad:#ff7b6e;--warn-bg:#332810;
-    --warn:#f3cf87;--good-bg:#12332a;--c1:#6ea0ff;--c2:#4bc7a4;--c3:#f2a33a;--c4:#59626c}}
+    --warn:#f3cf87;--good-bg:#12332a;--c1:#6ea0ff;--c2:#4bc7a4;--c3:#f2a33a;--c4:#a98bd6}}
     *{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);
     font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
     main{max-width:1200px;margin:0 auto;padding:28px 24px 48px}
@@ -52,6 +52,8 @@ let pageStyle = """
     .stack th,.stack td{display:flex;justify-content:space-between;gap:14px;border:0;padding:4px 0;text-align:right}
     .stack td::before{content:attr(data-label);color:var(--dim);font-size:13px;text-align:left}
     .tick,text.tick,text.note{font-size:12.5px}text,text.value{font-size:13px}
-    .stack th{font-size:17px}th,td{padding:7px 8px}}
+    .stack th{font-size:17px}th,td{padding:7px 8px}
+    .heat th,.heat td{padding:7px 3px;font-size:12.5px}.heat thead th{white-space:normal;font-size:12px}
+    .heat th:first-child{padding-left:10px}}
     @media print{body{background:#fff}figure,.fact,.wrap{break-inside:avoid}}
     """

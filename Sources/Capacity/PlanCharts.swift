@@ -42,8 +42,10 @@ extension CapacityPlan {
             "Peak of each run", x: Axis(to: Double(max(runs.count, 1)), label: { decimal($0, 0) }),
             y: Axis(bytes: top * 1.08),
             hasXLabels: false)
-        if let ceiling { chart.mark("l-ceiling", y: ceiling.bytes, "ceiling \(sizeText(ceiling.bytes))") }
-        if showsLimit, let limit = measurements.limit { chart.mark("l-bad", y: limit, "limit \(sizeText(limit))") }
+        if let ceiling { chart.mark("l-ceiling", y: ceiling.bytes, "ceiling \(sizeText(ceiling.bytes))", atLeft: true) }
+        if showsLimit, let limit = measurements.limit {
+            chart.mark("l-bad", y: limit, "limit \(sizeText(limit))", atLeft: true)
+        }
         let radius = runs.count > 120 ? 1.8 : runs.count > 40 ? 2.6 : 3.6
         for (index, run) in runs.enumerated() {
             let width = chart.inner.right - chart.inner.left

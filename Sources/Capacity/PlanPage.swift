@@ -101,7 +101,7 @@ public struct PlanPage: Sendable {
         notes += runs.notes.map { $0.prefix(1).uppercased() + $0.dropFirst() + "." }
         if notes.isEmpty {
             return
-                "<p class=\"good\">The ceiling is a bound with 95 % confidence, and no run came up against its limit.</p>"
+                "<p class=\"good\">The ceiling is a bound with 95\u{a0}% confidence, and no run came up against its limit.</p>"
         }
         return notes.map { "<p class=\"note\">\(escaped($0))</p>" }.joined()
     }
@@ -131,21 +131,22 @@ public struct PlanPage: Sendable {
                 + cell(row, row.overcommitAssured, names[3]) + "</tr>"
         }
         let assured =
-            "if the \(decimal(plan.unseen * 100, 1)) % of sessions that the runs cannot exclude stand at their limit"
+            "if the \(decimal(plan.unseen * 100, 1))\u{a0}% of sessions that the runs cannot exclude stand at their limit"
         return """
             <h2>Sessions a host</h2><div class="wrap"><table class="stack"><thead><tr><th>Host</th>
             <th>\(names[0])<br/>peak RSS</th><th>\(names[1])</th><th>\(escaped(names[2]))<br/>as the runs were</th>
-            <th>\(names[3])<br/>with 95 % confidence</th></tr></thead><tbody>\(body)</tbody></table></div>
+            <th>\(names[3])<br/>with 95\u{a0}% confidence</th></tr></thead><tbody>\(body)</tbody></table></div>
             <p class="dim">Of each host \(sizeText(plan.question.overhead)) are kept as overhead\
             \(runs.shared > 0 ? ", and \(sizeText(runs.shared)) of page cache are there once for all sessions" : ""). \
             “All at peak” is the stress row: what as many sessions need if each is at the highest peak ever measured at one \
-            and the same moment. Assured: \(assured).</p>
+            and the same moment. Assured: \(assured).\
+            \(runs.peaks.clipped > 0 ? " Runs that were clipped wanted more than was measured, so what all need at their peak is not known." : "")</p>
             """
     }
 
     private func risk(_ value: Double) -> String {
         value >= 0.0001
-            ? decimal(value * 100, 2) + " %"
+            ? decimal(value * 100, 2) + "\u{a0}%"
             : value < 1e-9 ? "1 in a billion" : "1 in \(decimal((1 / value).rounded(), 0))"
     }
 
@@ -157,11 +158,14 @@ public struct PlanPage: Sendable {
     }
 
     private var charts: String {
-        let ways = [("b-guide", "guide"), ("b-ceiling", "ceiling"), ("b-over", "overcommit")]
+        var ways = [("b-guide", "guide")]
+        if plan.ceiling != nil { ways.append(("b-ceiling", "ceiling")) }
+        let isReckoned = plan.rows.contains { $0.overcommit != nil }
+        if isReckoned { ways.append(("b-over", "overcommit")) }
         var list = figure(
             "Sessions a host", plan.hostsChart,
             "The guide plans with resident sets, which miss page cache, tmpfs and the kernel's part, and count shared pages many times.",
-            ways + [("b-sure", "assured")])
+            ways + (isReckoned ? [("b-sure", "assured")] : []))
         list += figure(
             "Peak of each run", plan.peaksChart,
             "Filled: the most that the kernel ever charged. Rings: peak RSS of the same run."
@@ -206,7 +210,7 @@ public struct PlanPage: Sendable {
                 """
         }
         let suppositions = plan.parametric.map { bound in
-            "<li>If peaks are \(bound.distribution.rawValue), \(percentile(bound.quantile)) ≤ \(sizeText(bound.bound)) with 95 % "
+            "<li>If peaks are \(bound.distribution.rawValue), \(percentile(bound.quantile)) ≤ \(sizeText(bound.bound)) with 95\u{a0}% "
                 + "confidence. Anderson-Darling A² = \(decimal(bound.statistic, 2)), fit \(decimal(bound.fit, 3)): "
                 + (bound.isRefused
                     ? "<b>the runs speak against it; do not use it.</b>" : "the runs do not speak against it.")
@@ -214,7 +218,7 @@ public struct PlanPage: Sendable {
         }.joined()
         return """
             <h2>How sure the peaks are</h2><div class="wrap"><table class="stack"><thead><tr><th>Quantile</th><th>Of the runs</th>
-            <th>Not below,<br/>95 % confidence</th><th>Not above,<br/>95 % confidence</th><th>More runs needed<br/>for a bound</th></tr></thead>
+            <th>Not below,<br/>95\u{a0}% confidence</th><th>Not above,<br/>95\u{a0}% confidence</th><th>More runs needed<br/>for a bound</th></tr></thead>
             <tbody>\(body)</tbody></table></div><p class="dim">Bounds are order statistics: they suppose nothing about how peaks are
             distributed. p99 needs 299 runs, p95 59, p90 29.</p>\(suppositions.isEmpty ? "" : "<ul>\(suppositions)</ul>")
             """
@@ -249,7 +253,8 @@ public struct PlanPage: Sendable {
         let cost = looks.reduce(0) { $0 + $1.costNanoseconds }
         let spent = runs.runs.reduce(0) { $0 + $1.seconds }
         let costText =
-            looks.isEmpty ? "" : " Looking took \(decimal(Double(cost) / 1e7 / max(spent, 0.001), 3)) % of a processor."
+            looks.isEmpty
+            ? "" : " Looking took \(decimal(Double(cost) / 1e7 / max(spent, 0.001), 3))\u{a0}% of a processor."
         return """
             <h2>How it is reckoned</h2><ul>
             <li><b>Peak</b>: the kernel's counter of the session's cgroup at its end (<code>memory.peak</code>): programs' own memory,
@@ -263,7 +268,7 @@ public struct PlanPage: Sendable {
             <li><b>Overcommit</b>: the most sessions for which the bound of the risk stays within \(escaped(plan.question.riskText)). Each
             session is at a random moment of a random run; sessions are taken to be independent and all berths always in use. The bound is
             Chernoff's, for each of the 86,400 seconds of a day: the true risk is lower, if the runs are like what will run.</li>
-            <li><b>Assured</b>: with 95 % confidence no more than \(decimal(plan.unseen * 100, 1)) % of sessions are of a kind that
+            <li><b>Assured</b>: with 95\u{a0}% confidence no more than \(decimal(plan.unseen * 100, 1))\u{a0}% of sessions are of a kind that
             \(runs.runs.count) runs did not show. Those are taken to stand at their limit all the time.</li>
             <li>Only memory is reckoned: processors, disks and the gateway may be full earlier.</li>
             <li>Where sessions are <b>not</b> independent (all begin at nine o'clock), only “all at peak” is safe.</li></ul>

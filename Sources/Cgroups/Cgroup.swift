@@ -91,7 +91,10 @@ public final class Cgroup {
     }
 
     /// Its directories: that in the v2 tree by the empty name, and on a hybrid host that of each controller.
-    public var location: [String: String] { directories.merging(["": directory]) { $1 } }
+    public var location: [String: String] { (isHybrid ? directories : [:]).merging(["": directory]) { $1 } }
+
+    /// Whether it is where root makes cgroups: at the top of the tree.
+    public var isAtTheTop: Bool { place.base.isEmpty }
 
     /// A cgroup that is at a place that ``location`` told, which for an ordinary user depends on where the caller itself is.
     public static func open(
@@ -103,9 +106,10 @@ public final class Cgroup {
         _ = try kernel { () throws(SystemError) in try status(directory, followingLinks: false) }
         let base = directory.dropFirst(host.tree.utf8.count).dropLast(path.description.utf8.count + 1)
         let place = CgroupHost.Place(mount: host.tree, base: String(base))
+        let tree = host.controllerTree(place)
         var directories = location
         directories[""] = nil
-        return Cgroup(host, place, path, host.controllerTree(place), directories)
+        return Cgroup(host, place, path, tree, host.mode == .hybrid ? directories : try tree.find(path))
     }
 
     /// The names of the cgroups that are directly in `path`: with `carrel` the tenants, with a tenant's its sessions.
@@ -133,6 +137,24 @@ public final class Cgroup {
         }
         for setting in settings { try tree.apply(setting, in: directories) }
         try tree.decide(limits.devices, for: directory)
+    }
+
+    /// `limits`, and no limit on memory, tasks and processor time where it names none and one is in force: for a level
+    /// whose bounds are a file that says all of them.
+    public func lifting(_ limits: CgroupLimits) -> CgroupLimits {
+        var limits = limits
+        func isLimited(_ controller: String, _ file: String) -> Bool {
+            // v1 says "no limit" as the largest multiple of the page size, or as -1.
+            directories[controller].flatMap { number("\($0)/\(file)") }.map { $0 < UInt64(Int64.max - 65_536) } ?? false
+        }
+        let unlimited = CgroupLimits.unlimited
+        if limits.memoryMax == nil, isLimited("memory", tree.memory.max) { limits.memoryMax = unlimited }
+        if limits.memoryHigh == nil, isLimited("memory", "memory.high") { limits.memoryHigh = unlimited }
+        if limits.pidsMax == nil, isLimited("pids", "pids.max") { limits.pidsMax = unlimited }
+        if limits.cpuQuota == nil, isLimited("cpu", isHybrid ? "cpu.cfs_quota_us" : "cpu.max") {
+            limits.cpuQuota = unlimited
+        }
+        return limits
     }
 
     /// Gives the subtree below to a user, who can then make cgroups in it and move processes between them, and change

@@ -47,7 +47,9 @@ public struct CgroupHost: Sendable {
             let text = (try? readText("\(tree)\(base)/cgroup.controllers")) ?? ""
             return text.split(whereSeparator: \.isWhitespace).map(String.init).sorted()
         case .hybrid:
-            return HybridTree.controllers.filter { isFileSystem("\(mounts)/\($0)", .cgroup) }.sorted()
+            let tree = HybridTree(host: self)
+            return HybridTree.controllers.filter { isFileSystem("\(mounts)/\($0)", .cgroup) || tree.isInV2($0) }
+                .sorted()
         case .none: return []
         }
     }
@@ -60,6 +62,17 @@ public struct CgroupHost: Sendable {
     public func directory() throws(CgroupError) -> String {
         let place = try place()
         return place.mount + place.base
+    }
+
+    /// The memory that all cgroups made here can have together by a limit above them, in bytes: that of a container, or of
+    /// a user's subtree; `nil` where there is none.
+    public var memoryLimit: UInt64? {
+        let file =
+            mode == .hybrid
+            ? (try? place(v1: "memory").directory(nil)).map { $0 + "/memory.limit_in_bytes" }
+            : (try? place().directory(nil)).map { $0 + "/memory.max" }
+        // v1 says "no limit" as the largest multiple of the page size.
+        return file.flatMap { number($0) }.flatMap { $0 > UInt64(Int64.max - 65_536) ? nil : $0 }
     }
 
     // MARK: places

@@ -18,11 +18,28 @@ struct HybridTree: ControllerTree {
     /// Those without limits, which a container still finds itself in: for what looks there.
     static let bystanders = ["cpuacct", "freezer", "perf_event"]
 
+    /// Those that a host without their v1 hierarchy may have in the v2 tree (cgroups(7): a controller is in one hierarchy).
+    private static let movable = ["hugetlb", "rdma"]
+
+    private func unifiedTree() -> UnifiedTree? { (try? host.place()).map { UnifiedTree(place: $0) } }
+
+    /// Whether the v2 tree holds the limits of this controller.
+    func isInV2(_ controller: String) -> Bool {
+        Self.movable.contains(controller) && (try? host.place(v1: controller)) == nil
+            && unifiedTree()?.everyController().contains(controller) == true
+    }
+
+    private func isInV2(directory: String) -> Bool { directory.hasPrefix(host.tree + "/") }
+
     func provide(_ controllers: [String], for path: CgroupPath) throws(CgroupError) -> [String: String] {
         var made: [String: String] = [:]
         do throws(CgroupError) {
             var mounts: [String: String] = [:]
             for controller in controllers {
+                if isInV2(controller) {
+                    made.merge(try unifiedTree()?.provide([controller], for: path) ?? [:]) { $1 }
+                    continue
+                }
                 let place = try host.place(v1: controller)
                 // Hierarchies of several controllers have a symbolic link for each: cpu -> cpu,cpuacct.
                 let mount = (try? readLink(place.mount)) ?? controller
@@ -63,7 +80,8 @@ struct HybridTree: ControllerTree {
             guard let directory = try? host.place(v1: controller).directory(path), exists(directory) else { continue }
             found[controller] = directory
         }
-        return found
+        let ofV2 = try unifiedTree()?.find(path) ?? [:]
+        return found.merging(ofV2.filter { Self.movable.contains($0.key) }) { v1, _ in v1 }
     }
 
     func apply(_ setting: Setting, in directories: [String: String]) throws(CgroupError) {
@@ -85,7 +103,7 @@ struct HybridTree: ControllerTree {
     func decide(_ devices: [LinuxDeviceCgroup], for directory: String) {}
 
     func remove(_ path: CgroupPath, in directories: [String: String], parents: Bool) throws(CgroupError) {
-        for (controller, directory) in directories {
+        for (controller, directory) in directories where !isInV2(directory: directory) {
             try removeCgroup(directory)
             if parents { try host.place(v1: controller).removeParents(path) }
         }
@@ -99,7 +117,9 @@ struct HybridTree: ControllerTree {
             // In one order, and each directory once.
             var seen: Set<String> = []
             for controller in Self.controllers + Self.bystanders {
-                guard let directory = directories[controller], seen.insert(directory).inserted else { continue }
+                guard let directory = directories[controller], !isInV2(directory: directory),
+                    seen.insert(directory).inserted
+                else { continue }
                 entries.append(try open("\(directory)/tasks", O_WRONLY))
             }
         } catch {

@@ -14,9 +14,10 @@ extension HybridTree {
         if let max = limits.pidsMax { settings.append(Setting("pids", "pids.max", limit(max))) }
         settings += cpuSettings(limits)
         settings += ioSettings(limits.io)
+        let limitFile = !limits.hugePages.isEmpty && isInV2("hugetlb") ? "max" : "limit_in_bytes"
         for (size, bytes) in limits.hugePages.sorted(by: { $0.key < $1.key }) {
-            settings.append(Setting("hugetlb", "hugetlb.\(size).limit_in_bytes", bytes))
-            settings.append(Setting("hugetlb", "hugetlb.\(size).rsvd.limit_in_bytes", bytes, without: .everything))
+            settings.append(Setting("hugetlb", "hugetlb.\(size).\(limitFile)", bytes))
+            settings.append(Setting("hugetlb", "hugetlb.\(size).rsvd.\(limitFile)", bytes, without: .everything))
         }
         settings += rdmaSettings(limits.rdma)
         if let network = limits.network {

@@ -13,7 +13,7 @@ extension Carrel {
         let host = try hostBounds()
         var rules = AdmissionRules(capacity: nil, pressure: Double(host.pressure))
         if host.admits {
-            let memory = host.memory.map { UInt64($0) } ?? HostMemory.total
+            let memory = host.memory.map { UInt64($0) } ?? UInt64(hostMemory())
             let reserve = host.reserve.map { UInt64($0) } ?? HostMemory.reserve(of: memory)
             rules.capacity = memory - min(reserve, memory)
         }

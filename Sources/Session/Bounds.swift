@@ -1,3 +1,4 @@
+import Capacity
 import Cgroups
 import Documents
 import Glibc
@@ -167,8 +168,8 @@ extension HostBounds {
     }
 }
 
-/// The host's memory, in bytes (sysconf(3)).
-func hostMemory() -> Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
+/// The memory of the host, or of the container that is one to Carrel, in bytes.
+func hostMemory() -> Int { Int(min(HostMemory.total, CgroupHost.detect().memoryLimit ?? .max)) }
 
 /// Reads a file of bounds whole; false where there is none.
 private func readBounds(

@@ -172,9 +172,9 @@ extension Carrel {
         var supervisors: [String: Int32] = [:]
         for (id, supervisor) in live.supervisors() { supervisors[id] = supervisor }
         for id in sessions {
-            guard let supervisor = supervisors[id].flatMap({ try? pidfdOpen($0) }) else { continue }
+            guard let pid = supervisors[id], let supervisor = try? pidfdOpen(pid) else { continue }
             defer { close(supervisor) }
-            while exists(live.recordPath(id)) {
+            while exists(live.marker(id, pid)) {
                 let now = monotonicNanoseconds()
                 if now >= end { return }
                 // A supervisor that is this process's parent ends only after this call.
@@ -183,7 +183,7 @@ extension Carrel {
                     break
                 }
                 // One that is stopped cleans up nothing.
-                if processState(supervisors[id] ?? 0) == UInt8(ascii: "T") { break }
+                if isStopped(pid) { break }
             }
         }
         sweepAll()

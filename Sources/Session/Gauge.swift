@@ -17,10 +17,8 @@ public struct SessionActivity: Sendable {
     public var memoryStall: Double?
     /// Whether it came up against its memory limit.
     public var isClipped: Bool
-    /// Bytes that went out and came in through the gateway; `nil` where it reports none.
-    public var egress: (up: UInt64, down: UInt64)?
-    /// What it has cost, in millionths of a dollar; `nil` where the gateway reports none.
-    public var microdollars: UInt64?
+    /// What it has used of the network, by the gateway's count of about a second ago; `nil` where it has no door.
+    public var egress: Report.Egress?
 
     /// The activity as a document.
     public var node: Node {
@@ -30,8 +28,7 @@ public struct SessionActivity: Sendable {
         node.append("memoryStall", memoryStall.map { Node(.number($0)) } ?? nil)
         node.append("memoryClipped", Node(.bool(isClipped)))
         node.append(
-            "egress", egress.map { ["bytesUp": Node(count: $0.up), "bytesDown": Node(count: $0.down)] } ?? nil)
-        node.append("microdollars", Node(count: microdollars))
+            "egress", egress?.node ?? nil)
         return node
     }
 }
@@ -65,6 +62,7 @@ public struct SessionGauge {
                     activity.memoryStall = min(1, Double(stall - min(old, stall)) * 1000 / time)
                 }
             }
+            activity.egress = carrel.live.egress(of: record)
             activities.append(activity)
         }
         last = seen

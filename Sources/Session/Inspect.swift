@@ -94,10 +94,7 @@ extension Carrel {
         throw SessionError("there is no session \"\(id)\"", fix: hint)
     }
 
-    func cgroup(of record: SessionRecord) -> Cgroup? {
-        guard let path = record.cgroup, let path = try? CgroupPath(path) else { return nil }
-        return try? Cgroup.open(CgroupHost.detect(), path)
-    }
+    func cgroup(of record: SessionRecord) -> Cgroup? { record.openCgroup() }
 
     /// All live sessions, by name.
     public func sessions() throws(SessionError) -> [SessionStatus] {

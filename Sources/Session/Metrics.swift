@@ -41,9 +41,29 @@ extension Carrel {
             "carrel_session_memory_stall_seconds", .counter, unit: "seconds",
             help: "Time in which some task of a session waited for memory",
             each({ $0.memoryPressure?.some }, scale: 1e-6))
+        add(egress: &metrics)
         try add(berths: &metrics)
         try add(ledger: &metrics)
         return metrics.document
+    }
+
+    /// What live sessions have used of the network.
+    private func add(egress metrics: inout OpenMetrics) {
+        let used = ((try? live.all()) ?? []).compactMap { record in
+            live.egress(of: record).map { ([("session", record.id), ("tenant", record.tenant)], $0) }
+        }
+        func each(_ value: (Report.Egress) -> Double) -> [([(String, String)], Double)] {
+            used.map { ($0.0, value($0.1)) }
+        }
+        metrics.add(
+            "carrel_session_egress_sent_bytes", .counter, unit: "bytes",
+            help: "What a session sent through the gateway", each { Double($0.bytesUp) })
+        metrics.add(
+            "carrel_session_egress_received_bytes", .counter, unit: "bytes",
+            help: "What a session received through the gateway", each { Double($0.bytesDown) })
+        metrics.add(
+            "carrel_session_cost_dollars", .counter, unit: "dollars", help: "What a session has spent, in US dollars",
+            each { Double($0.microdollars) / 1e6 })
     }
 
     private func add(berths metrics: inout OpenMetrics) throws(SessionError) {

@@ -153,7 +153,7 @@ extension Carrel {
                     id: id, tenant: tenant.name, profile: profile.name, command: request.command,
                     workdir: parts.workdir, started: report.started, pid: pid, supervisor: getpid(),
                     isDetached: request.isDetached,
-                    cgroup: cgroup?.path.description, startedMonotonic: startedMonotonic, draft: report.node,
+                    cgroup: cgroup, startedMonotonic: startedMonotonic, draft: report.node,
                     spec: composed.spec.node, filter: profile.seccomp.path,
                     isExplained: listener is DenialWatch, isRecorded: recorder != nil, door: session?.node ?? nil,
                     reportPath: try request.report.map(absolute), logLimit: profile.limits.log, levels: levels)

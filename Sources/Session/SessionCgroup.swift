@@ -43,6 +43,14 @@ struct LevelCounts: Sendable, Equatable {
 }
 
 extension SessionRecord {
+    /// Its cgroup, wherever the caller itself is; `nil` where it has none, or it is gone.
+    func openCgroup() -> Cgroup? {
+        guard let path = cgroup.flatMap({ try? CgroupPath($0) }) else { return nil }
+        let host = CgroupHost.detect()
+        guard let cgroupLocation else { return try? Cgroup.open(host, path) }
+        return try? Cgroup.open(host, path, at: cgroupLocation)
+    }
+
     /// Whose limit it was that the kernel killed processes of the session for.
     func culprit(_ cgroup: Cgroup) -> Report.Exit.Level {
         if cgroup.ranIntoItsOwnLimit() { return .session }
@@ -103,8 +111,10 @@ extension Carrel {
         while true {
             do throws(CgroupError) {
                 var levels: [Cgroup.Level] = []
-                if all.file != nil { levels.append((try CgroupPath("carrel"), all.limits)) }
-                if tenant.file != nil { levels.append((try CgroupPath("carrel/\(parts.tenant.name)"), tenant.limits)) }
+                if all.file != nil { levels.append(try level("carrel", all.limits, host)) }
+                if tenant.file != nil {
+                    levels.append(try level("carrel/\(parts.tenant.name)", tenant.limits, host))
+                }
                 let cgroup = try Cgroup.create(
                     host, CgroupPath("carrel/\(parts.tenant.name)/\(parts.id)"), limits, within: levels)
                 return (cgroup, levels.isEmpty ? nil : LevelCounts(tenant: parts.tenant.name, host))
@@ -136,6 +146,14 @@ extension Carrel {
                 throw SessionError("cgroup: \(error)")
             }
         }
+    }
+
+    /// A level as its file bounds it: what the file no longer says is lifted.
+    private func level(
+        _ path: String, _ limits: CgroupLimits, _ host: CgroupHost
+    ) throws(CgroupError) -> Cgroup.Level {
+        let path = try CgroupPath(path)
+        return (path, (try? Cgroup.open(host, path))?.lifting(limits) ?? limits)
     }
 
     /// The ways into a session's cgroup.

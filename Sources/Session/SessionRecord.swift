@@ -1,5 +1,6 @@
 import Cgroups
 import Documents
+import EgressPolicy
 import Glibc
 import OCISpec
 import Records
@@ -30,6 +31,8 @@ public struct SessionRecord: Sendable {
     public let isDetached: Bool
     /// Where its cgroup is, below the place of all cgroups of this host; `nil` where it has none.
     public let cgroup: String?
+    /// Where that place is, for other calls of the same user, who may have another place or none; `nil`: at the top.
+    let cgroupLocation: [String: String]?
     /// The monotonic time of its start, nanoseconds.
     let startedMonotonic: UInt64
     /// What its report will begin with.
@@ -55,7 +58,7 @@ public struct SessionRecord: Sendable {
 
     init(
         id: String, tenant: String, profile: String, command: [String], workdir: String?,
-        started: Timestamp, pid: Int32, supervisor: Int32, isDetached: Bool, cgroup: String?, startedMonotonic: UInt64,
+        started: Timestamp, pid: Int32, supervisor: Int32, isDetached: Bool, cgroup: Cgroup?, startedMonotonic: UInt64,
         draft: Node, spec: Node,
         filter: String, isExplained: Bool = false, isRecorded: Bool = false, door: Node = nil, reportPath: String?,
         logLimit: Int, levels: LevelCounts? = nil
@@ -70,7 +73,8 @@ public struct SessionRecord: Sendable {
         self.pidStarted = startTime(of: pid) ?? 0
         self.supervisor = supervisor
         self.isDetached = isDetached
-        self.cgroup = cgroup
+        self.cgroup = cgroup?.path.description
+        cgroupLocation = cgroup.flatMap { $0.isAtTheTop ? nil : $0.location }
         self.startedMonotonic = startedMonotonic
         self.draft = draft
         self.spec = spec
@@ -96,6 +100,9 @@ public struct SessionRecord: Sendable {
             "explained": Node(.bool(isExplained)), "recorded": Node(.bool(isRecorded)), "door": door,
             "report": reportPath.map { Node(.string($0)) } ?? nil, "logLimit": Node(.integer(Int64(logLimit))),
             "levels": levels?.node ?? nil,
+            "cgroupLocation": cgroupLocation.map {
+                Node(.mapping($0.map { Node.Entry(key: $0.key, value: Node(.string($0.value))) }))
+            } ?? nil,
             "draft": draft, "spec": spec,
         ]
     }
@@ -121,6 +128,9 @@ public struct SessionRecord: Sendable {
         self.supervisor = Int32(truncatingIfNeeded: supervisor)
         self.isDetached = isDetached
         cgroup = node["cgroup"]?.string
+        cgroupLocation = node["cgroupLocation"]?.entries.map {
+            Dictionary($0.map { ($0.key, $0.value.string ?? "") }, uniquingKeysWith: { $1 })
+        }
         self.startedMonotonic = UInt64(startedMonotonic)
         self.draft = draft
         self.spec = spec
@@ -143,7 +153,7 @@ struct LiveSessions {
 
     func recordPath(_ id: String) -> String { state["sessions/\(id).json"] }
 
-    private func marker(_ id: String, _ supervisor: Int32) -> String { state["live/\(supervisor)-\(id)"] }
+    func marker(_ id: String, _ supervisor: Int32) -> String { state["live/\(supervisor)-\(id)"] }
 
     /// Takes the name for this process: from here on the sweep cleans up after it.
     ///
@@ -206,7 +216,9 @@ struct LiveSessions {
     func remove(id: String, supervisor: Int32) {
         try? Syscalls.remove(state["sessions/\(id).ending"])
         try? Syscalls.remove(state["sessions/\(id).seen"])
-        try? Syscalls.remove(marker(id, supervisor))
+        try? Syscalls.remove(egressPath(id))
+        // Last of all: without it no sweep would find what is left.
+        defer { try? Syscalls.remove(marker(id, supervisor)) }
         let record = recordPath(id)
         // Blank before it is anyone else's: it held the session's environment.
         guard let file = try? open(record, O_WRONLY | O_NOFOLLOW) else { return }
@@ -214,6 +226,20 @@ struct LiveSessions {
         let size = (try? status(file).st_size).map { Int($0) } ?? 0
         try? writeAll([UInt8](repeating: 0x20, count: size), to: file, named: record)
         try? rename(record, to: spent, flags: 0)
+    }
+
+    private func egressPath(_ id: String) -> String { state["sessions/\(id).egress"] }
+
+    /// Writes down what a session has used of the network so far, which its supervisor is told about once a second.
+    func note(_ usage: EgressUsage, of id: String) {
+        try? replaceFile(egressPath(id), with: usage.node.json().utf8)
+    }
+
+    /// What a live session has used of the network so far; `nil` where it has no door.
+    func egress(of record: SessionRecord) -> EgressUsage? {
+        if record.door.isNull { return nil }
+        let path = egressPath(record.id)
+        return EgressUsage((try? Node.parse(readFile(path), file: path)) ?? nil)
     }
 
     /// The record of a session; `nil` where there is none, or it is only just being made.

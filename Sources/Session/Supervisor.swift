@@ -195,6 +195,7 @@ final class Supervisor {
             switch event {
             case .activity:
                 if let limit = limits.idle { idle.restart(monotonicNanoseconds(), limit: UInt64(limit)) }
+            case .usage: LiveSessions(state: state).note(link.usage, of: record.id)
             case .decision(let decision): obey(decision)
             case .resume: thaw()
             default: break
@@ -383,9 +384,7 @@ extension Supervisor {
         limits.cpuTime = draft.limitsAsked.cpuTimeNanoseconds
         limits.ceiling = draft.limitsAsked.ceilingBytes.map { Int($0) }
         limits.recycle = draft.limitsAsked.recycleNanoseconds
-        let cgroup = record.cgroup.flatMap { try? CgroupPath($0) }.flatMap {
-            try? Cgroup.open(CgroupHost.detect(), $0)
-        }
+        let cgroup = record.openCgroup()
         var bounds = LimitWatch(limits, cgroup)
         bounds.resume(pids: parked.pids, overSince: parked.overSince)
         let container = RunningContainer(

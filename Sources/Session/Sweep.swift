@@ -53,11 +53,9 @@ extension Carrel {
         let record = live.find(id)
         // Another session may have taken the name since.
         if let record, record.supervisor != supervisor { return }
-        let host = CgroupHost.detect()
         let mark = record.flatMap { EndingMark.found($0, in: state) }
         var usage: Report.Usage?
-        for path in cgroupPaths(of: id, record, host) {
-            guard let path = try? CgroupPath(path), let cgroup = try? Cgroup.open(host, path) else { continue }
+        for cgroup in cgroups(of: id, record) {
             try? cgroup.kill()
             usage = Report.Usage(cgroup.usage())
             do { try cgroup.remove() } catch { continue }
@@ -82,6 +80,7 @@ extension Carrel {
                     how: .failed, status: 137, signal: 9, why: "the supervisor was killed, and the session with it")
             }
             if let usage { report.usage = usage }
+            if let egress = live.egress(of: record) { report.egress = egress }
             if record.isExplained { report.denials = DenialLog(id, in: state).node }
             recorder.ended(report, copy: record.reportPath)
         }
@@ -89,10 +88,13 @@ extension Carrel {
         live.remove(id: id, supervisor: supervisor)
     }
 
-    /// Where a session's cgroup is: by its record, or where that was never written by a look at every tenant.
-    private func cgroupPaths(of id: String, _ record: SessionRecord?, _ host: CgroupHost) -> [String] {
-        if let record { return record.cgroup.map { [$0] } ?? [] }
+    /// A session's cgroup: by its record, or where that was never written by a look at every tenant.
+    private func cgroups(of id: String, _ record: SessionRecord?) -> [Cgroup] {
+        if let record { return [cgroup(of: record)].compactMap { $0 } }
+        let host = CgroupHost.detect()
         guard let top = try? CgroupPath("carrel"), let tenants = try? Cgroup.names(host, in: top) else { return [] }
-        return tenants.map { "carrel/\($0)/\(id)" }
+        return tenants.compactMap { tenant in
+            (try? CgroupPath("carrel/\(tenant)/\(id)")).flatMap { try? Cgroup.open(host, $0) }
+        }
     }
 }

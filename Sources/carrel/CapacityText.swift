@@ -179,15 +179,16 @@ func topTable(_ lines: [SessionActivity], _ style: Style, width: Int? = nil) -> 
         ("LIMIT", .right), ("CPU", .right), ("PSI", .right), ("EGRESS", .right), ("COST", .right), ("STATE", .left))
     func bytes(_ value: UInt64?) -> String { value.map { Quantity.size($0) } ?? "-" }
     for line in lines {
-        let cost = line.microdollars.map { dollars -> String in
-            let cents = (dollars + 5000) / 10_000
+        let cost = line.egress.map { used -> String in
+            let cents = (used.microdollars + 5000) / 10_000
             return "$\(cents / 100).\(cents % 100 < 10 ? "0" : "")\(cents % 100)"
         }
+        let egress = line.egress.map { Quantity.size($0.bytesUp + $0.bytesDown) } ?? "-"
         table.add(
             [
                 line.status.id, line.status.tenant, line.status.profile, bytes(line.status.memoryBytes),
                 bytes(line.peak), bytes(line.status.memoryLimitBytes), line.cpus.map { Quantity.percent($0) } ?? "-",
-                line.memoryStall.map { Quantity.percent($0) } ?? "-", bytes(line.egress.map { $0.up + $0.down }),
+                line.memoryStall.map { Quantity.percent($0) } ?? "-", egress,
                 cost ?? "-", line.status.state + (line.isClipped ? ", at its limit" : ""),
             ], style: { line.isClipped || line.status.state == "paused" ? style.yellow($0) : $0 })
     }

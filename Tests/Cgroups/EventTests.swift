@@ -142,6 +142,32 @@ import Testing
         }
     }
 
+    /// Whether there are such pages at all is another matter: a refusal by the limit is counted, one for want of them is not.
+    @Test(.enabled(if: host.controllers().contains("hugetlb"), "needs the hugetlb controller"))
+    func hugePagesBeyondTheLimitAreRefused() throws {
+        var limits = CgroupLimits()
+        limits.hugePages = ["2MB": 0]
+        try withCgroup("huge", limits) { cgroup in
+            let directory = try #require(cgroup.directoryOf("hugetlb"))
+            func refused() throws -> UInt64 {
+                let map = "mmap.mmap(-1, 2 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000)"
+                _ = try Child(cgroup, python: "import mmap\n\(map)").wait()
+                if let count = number("\(directory)/hugetlb.2MB.failcnt") { return count }
+                return try withContents("\(directory)/hugetlb.2MB.events") { value("max", in: $0) } ?? 0
+            }
+            let first = try refused()
+            #expect(first > 0)
+            var more = CgroupLimits()
+            more.hugePages = ["2MB": 64 << 20]
+            try cgroup.update(more)
+            #expect(try refused() == first)
+        }
+        // The top of a tree that is not ours is left as it was.
+        if host.mode == .hybrid {
+            for level in ["carrel/", ""] { try? write("-hugetlb", "\(host.tree)/\(level)cgroup.subtree_control") }
+        }
+    }
+
     /// In a cgroup namespace, as in a container: the top of the tree is the container's own, with its processes in it.
     @Test(.enabled(if: host.mode == .unified && isRoot, "needs root and a unified cgroup v2 tree"))
     func inAContainerThePlaceIsTheContainersOwn() throws {

@@ -16,6 +16,9 @@ enum Host {
     /// An ordinary user for tests that root runs: an id that nobody has.
     static let ordinaryID: UInt32 = 12_345
 
+    /// A kernel of our own (Tests/VM), where what bounds all sessions of the host can be tried out.
+    static let isOwnKernel = ProcessInfo.processInfo.environment["CARREL_IN_VM"] != nil
+
     static let isX86: Bool = {
         #if arch(x86_64)
             true

@@ -83,7 +83,7 @@ extension Integration {
         @Test func nothingForksAwayAndNothingStartsMeanwhile() throws {
             try withDesk { desk in
                 let isFull = ProcessInfo.processInfo.environment["CARREL_FULL"] != nil
-                let count = isFull ? 500 : Levels.isOwnKernel ? 4 : 25
+                let count = isFull ? 500 : Host.isOwnKernel ? 4 : 25
                 let tenant = Self.tenant(desk)
                 // The memory of dead tasks is freed late: with a small limit the bombs would end themselves.
                 try desk.write("version: 1\nadmission: false\n", to: "state/host.yaml", mode: 0o600)

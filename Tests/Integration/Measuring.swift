@@ -244,6 +244,31 @@ extension Integration {
             }
         }
 
+        @Test func whatASessionHasUsedOfTheNetworkIsShown() throws {
+            try withDesk { desk in
+                let standIn = try EgressHandover.StandIn(desk)
+                let session = try desk.detached(try EgressHandover.profile(desk), session: "net-1")
+                let used = #""requests":2,"denied":0,"bytesUp":1000,"bytesDown":2000,"microdollars":1250000,"tokens":9"#
+                try standIn.tell(#"{"type":"usage",\#(used)}"#)
+                #expect(
+                    try eventually {
+                        let top = try desk.parse(desk.carrel(["top", "--json"]).output)
+                        return top.elements?.first?.at("egress.bytesDown")?.int == 2000
+                    })
+                let text = desk.carrel(["top", "--once"]).output
+                #expect(text.contains("2.9 KiB") && text.contains("$1.25"), "\(text)")
+                let metrics = desk.carrel(["metrics"]).output
+                let labels = "{session=\"net-1\",tenant=\"default\"}"
+                #expect(metrics.contains("carrel_session_egress_sent_bytes_total\(labels) 1000\n"), "\(metrics)")
+                #expect(metrics.contains("carrel_session_cost_dollars_total\(labels) 1.25\n"), "\(metrics)")
+                // A supervisor that is killed takes none of it along.
+                let supervisor = try #require(try desk.json("state/sessions/\(session).json")["supervisor"]?.int)
+                kill(Int32(supervisor), SIGKILL)
+                #expect(eventually { desk.carrel(["ps", "--json"]).output == "[]" })
+                #expect(try desk.lastReport().at("egress.microdollars")?.int == 1_250_000)
+            }
+        }
+
         @Test func aSessionIsPinnedToAHost() throws {
             try withDesk { desk in
                 let hosts = try desk.write(

@@ -77,7 +77,7 @@ extension Integration {
                 #expect(peak.output == "done", "\(peak)")
                 // Without a supervisor: one look finds it beyond, a later one finds that it still is.
                 _ = desk.run(
-                    ["--profile", profile, "--detach", "--session", "fat"], [Host.python, "-c", Levels.hold60])
+                    ["--profile", profile, "--detach", "--session", "fat"], [Host.python, "-c", Levels.hold(60)])
                 try #require(eventually { desk.carrel(["logs", "fat"]).output == "up" })
                 kill(try supervisor(desk, "fat"), SIGSTOP)
                 desk.carrel(["ps"])
