@@ -287,7 +287,8 @@ public final class Cgroup {
         try withContents("\(directory)/cgroup.events") { value("frozen", in: $0) == 1 }
     }
 
-    /// Waits for a line of `cgroup.events`; the kernel tells every change as `POLLPRI` (cgroups(7)).
+    /// Waits for a line of `cgroup.events`; the kernel tells changes as `POLLPRI` (cgroups(7)), but keeps the second within
+    /// 10 ms for later, and forgets it when the cgroup is removed meanwhile (cgroup_file_notify in kernel/cgroup/cgroup.c).
     private func wait(for key: String, toBe wanted: UInt64, timeout: Int) throws(CgroupError) -> Bool {
         let events = try Cgroups.open("\(directory)/cgroup.events")
         defer { close(events) }
@@ -297,7 +298,7 @@ public final class Cgroup {
             let now = monotonicNanoseconds()
             if now >= end { return false }
             _ = try kernel { () throws(SystemError) in
-                try poll([(events, .priority)], timeout: Int((end - now) / 1_000_000) + 1)
+                try poll([(events, .priority)], timeout: min(Int((end - now) / 1_000_000) + 1, 10))
             }
         }
     }

@@ -30,6 +30,20 @@ extension Integration {
             }
         }
 
+        /// The kernel keeps a second change of `cgroup.events` within 10 ms for later, and forgets it when the cgroup is removed:
+        /// who waits for it alone waits for ever. After a pause that is nearly always so.
+        @Test func whoIsKilledRightAfterAChangeIsNotWaitedForInVain() throws {
+            try withDesk { desk in
+                let tenant = Self.tenant(desk)
+                for level in [["--tenant", tenant], ["--image", "host"], ["again"], ["--tenant", tenant]] {
+                    _ = try desk.detached(["--tenant", tenant], session: "again")
+                    #expect(desk.carrel(["pause", "again"]).status == 0)
+                    let killed = try desk.parse(desk.carrel(["kill", "--json"] + level).output)
+                    #expect(killed["nanoseconds"]?.int ?? .max < 8_000_000_000, "\(killed.json())")
+                }
+            }
+        }
+
         @Test func theProofIsInTheAuditLog() throws {
             try withDesk { desk in
                 let tenant = Self.tenant(desk)

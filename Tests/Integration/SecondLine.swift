@@ -87,6 +87,39 @@ extension Integration {
             }
         }
 
+        /// What is kept of a recycled session is what its program saves: started anew on the same workdir it goes on from there.
+        @Test func whoIsRecycledGoesOnWhereItSaved() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let profile = try desk.profile("small", "limits:\n  ceiling: 32MiB\n  recycle: 1s\n  grace: 10s")
+                let agent = """
+                    import json, os, signal, sys, time
+                    state = json.load(open('state')) if os.path.exists('state') else {'turns': 0, 'grows': True}
+                    def save(*_):
+                        time.sleep(0.5)
+                        json.dump({'turns': state['turns'], 'grows': False}, open('state', 'w'))
+                        sys.exit(0)
+                    signal.signal(signal.SIGTERM, save)
+                    if not state['grows']: sys.exit('goes on after turn %d' % state['turns'])
+                    x = bytearray(48 << 20)
+                    while True:
+                        state['turns'] += 1
+                        time.sleep(0.1)
+                    """
+                let options = ["--profile", profile, "--workdir", work]
+                let first = desk.python(options, agent)
+                #expect(first.status == 124, "\(first)")
+                let exit = try #require(try desk.lastReport().at("exit"))
+                #expect(exit["how"]?.string == "recycled" && exit["why"]?.string?.contains("anew") == true)
+                let second = desk.python(options, agent)
+                #expect(second.status == 1 && second.errors.hasPrefix("goes on after turn "), "\(second)")
+                #expect(
+                    try desk.auditEvents().contains {
+                        $0["event"]?.string == "limit" && $0["how"]?.string == "recycled"
+                    })
+            }
+        }
+
         @Test func idlenessIsSeenFromOneLookToTheNext() throws {
             try withDesk { desk in
                 _ = try stopped(desk, ["--idle", "1s", "--grace", "0s"], "sleep 600", session: "idle")
