@@ -98,10 +98,14 @@ import Testing
             var more = CgroupLimits()
             more.cpuMax = 1
             try cgroup.update(more)
-            let before = cgroup.usage().cpu!
-            let raised = monotonicNanoseconds()
-            usleep(1_000_000)
-            let then = Double(cgroup.usage().cpu! - before) / Double(monotonicNanoseconds() - raised)
+            // On a busy machine it does not always get what it may have.
+            var then = 0.0
+            for _ in 0..<5 where then <= used * 1.3 {
+                let before = cgroup.usage().cpu!
+                let raised = monotonicNanoseconds()
+                usleep(1_000_000)
+                then = Double(cgroup.usage().cpu! - before) / Double(monotonicNanoseconds() - raised)
+            }
             #expect(then > used * 1.3, "used \(then) of a processor after \(used)")
         }
     }

@@ -24,8 +24,8 @@ extension Integration {
 
         @Test func theNextCallEndsWhatIsOverItsTime() throws {
             try withDesk { desk in
-                _ = try stopped(desk, ["--timeout", "1s", "--grace", "0s"], "sleep 77123", session: "late")
-                usleep(1_500_000)
+                _ = try stopped(desk, ["--timeout", "2s", "--grace", "0s"], "sleep 77123", session: "late")
+                usleep(2_500_000)
                 #expect(!Host.processes(with: "77123").isEmpty, "the first line held: nothing is shown")
                 #expect(desk.carrel(["ps", "--json"]).output == "[]")
                 #expect(Host.processes(with: "77123").isEmpty)
@@ -47,7 +47,7 @@ extension Integration {
                 let report = try desk.lastReport()
                 #expect(report.at("exit.how")?.string == "cpuTime")
                 let used = try #require(report.at("usage.cpuNanoseconds")?.int)
-                #expect(used >= 500_000_000 && used < 900_000_000, "\(used)")
+                #expect(used >= 500_000_000 && used < 3_000_000_000, "\(used)")
                 #expect(desk.sh(["--cpu-time", "10s"], "sleep 0.2").status == 0)
                 // The same without a supervisor that looks.
                 _ = try stopped(desk, ["--cpu-time", "1s", "--grace", "0s"], busy, session: "busy")
@@ -58,7 +58,7 @@ extension Integration {
 
         @Test func whoIsBeyondItsCeilingForTooLongIsRecycled() throws {
             try withDesk { desk in
-                let profile = try desk.profile("small", "limits:\n  ceiling: 32MiB\n  recycle: 1s\n  grace: 2s")
+                let profile = try desk.profile("small", "limits:\n  ceiling: 32MiB\n  recycle: 2s\n  grace: 5s")
                 let inside = desk.python(
                     ["--profile", profile],
                     """
@@ -67,13 +67,13 @@ extension Integration {
                     x = bytearray(48 << 20)
                     time.sleep(30)
                     """)
-                #expect(inside.status == 124 && inside.seconds > 0.9 && inside.seconds < 15, "\(inside)")
+                #expect(inside.status == 124 && inside.seconds > 1.9 && inside.seconds < 25, "\(inside)")
                 #expect(inside.output == "saved", "it had no time to save what it does")
                 #expect(try desk.lastReport().at("exit.how")?.string == "recycled")
                 // A peak is no reason.
                 let peak = desk.python(
                     ["--profile", profile],
-                    "import time\nx = bytearray(48 << 20)\ntime.sleep(0.4)\ndel x\ntime.sleep(1.5)\nprint('done')")
+                    "import time\nx = bytearray(48 << 20)\ntime.sleep(0.3)\ndel x\ntime.sleep(2.5)\nprint('done')")
                 #expect(peak.output == "done", "\(peak)")
                 // Without a supervisor: one look finds it beyond, a later one finds that it still is.
                 _ = desk.run(
@@ -81,7 +81,7 @@ extension Integration {
                 try #require(eventually { desk.carrel(["logs", "fat"]).output == "up" })
                 kill(try supervisor(desk, "fat"), SIGSTOP)
                 desk.carrel(["ps"])
-                usleep(1_200_000)
+                usleep(2_200_000)
                 #expect(desk.carrel(["ps", "--json"]).output == "[]")
                 #expect(try exit(desk, of: "fat")?["how"]?.string == "recycled")
             }
@@ -153,12 +153,12 @@ extension Integration {
                     #expect(watch.finish(within: 5).status == 0)
                 }
                 _ = try stopped(desk, ["--timeout", "1s", "--grace", "0s"], "sleep 77125", session: "late")
-                #expect(eventually(within: 10) { Supervision.live(desk).isEmpty })
+                #expect(eventually(within: 30) { Supervision.live(desk).isEmpty })
                 #expect(try exit(desk, of: "late")?["how"]?.string == "timeout")
                 // A supervisor that is killed is swept after at once.
                 _ = try desk.detached([], "sleep 77126", session: "lost")
                 kill(try supervisor(desk, "lost"), SIGKILL)
-                #expect(eventually(within: 5) { Supervision.live(desk).isEmpty })
+                #expect(eventually(within: 30) { Supervision.live(desk).isEmpty })
                 #expect(Host.processes(with: "77126").isEmpty)
             }
         }
