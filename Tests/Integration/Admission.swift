@@ -1,5 +1,6 @@
 import Documents
 import Foundation
+import Glibc
 import Testing
 
 extension Integration {
@@ -91,6 +92,31 @@ extension Integration {
                 #expect(second.status == 75 && second.errors.contains("it has 1 of its 1 sessions"), "\(second)")
                 #expect(desk.run(["--tenant", "other", "--memory", "16MiB"], ["true"]).status == 0)
                 #expect(desk.carrel(["kill", "berth-one"]).status == 0)
+            }
+        }
+
+        /// Berths alone do not start a session: the host was promised more than it has, and tasks wait for memory.
+        @Test(
+            .enabled(
+                if: Host.isOwnKernel && access("/proc/pressure/memory", R_OK) == 0,
+                "needs a kernel of its own with memory.high and PSI"))
+        func aHostThatIsShortOfMemoryStartsNothingLarge() throws {
+            try withDesk { desk in
+                try desk.write(
+                    "version: 1\nmemory: 64GiB\nreserve: 1GiB\npressure: 5\n", to: "state/host.yaml", mode: 0o600)
+                #expect(desk.run(["--memory", "32GiB"], ["true"]).status == 0, "there is no pressure yet")
+                let options = ["--memory", "512MiB", "--memory-high", "24MiB", "--detach", "--session", "thrashes"]
+                let program = "while True: x = bytearray(200 << 20)"
+                #expect(desk.run(options, [Host.python, "-c", program]).status == 0)
+                var refused = desk.run(["--memory", "32GiB"], ["true"])
+                let end = Date().addingTimeInterval(60)
+                while refused.status == 0 && Date() < end { refused = desk.run(["--memory", "32GiB"], ["true"]) }
+                #expect(
+                    refused.status == 75 && refused.errors.contains("the host is short of memory: tasks waited"),
+                    "\(refused)")
+                // What is there is given.
+                #expect(desk.run(["--memory", "64MiB"], ["true"]).status == 0)
+                #expect(desk.carrel(["kill", "thrashes"]).status == 0)
             }
         }
 
