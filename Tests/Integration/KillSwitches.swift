@@ -97,16 +97,27 @@ extension Integration {
         @Test func nothingForksAwayAndNothingStartsMeanwhile() throws {
             try withDesk { desk in
                 let isFull = ProcessInfo.processInfo.environment["CARREL_FULL"] != nil
-                let count = isFull ? 500 : Host.isOwnKernel ? 4 : 25
+                let count = isFull ? 500 : Host.isOwnKernel ? 10 : 60
                 let tenant = Self.tenant(desk)
                 // The memory of dead tasks is freed late: with a small limit the bombs would end themselves.
                 try desk.write("version: 1\nadmission: false\n", to: "state/host.yaml", mode: 0o600)
-                let bomb = "for i in 1 2 3 4; do while :; do (:); done & done; while :; do (:); done"
+                let go = try desk.directory("go")
+                let profile = try desk.profile("bomb", "mounts:\n  - { source: \(go), target: /go }")
+                let bomb =
+                    "read x </go/pipe; for i in 1 2 3 4; do while :; do (:); done & done; while :; do (:); done"
                 let script = """
+                    # All begin at one moment, each with a line: the first would leave the starts of the rest no processor.
+                    mkfifo -m 644 '\(go)/pipe'
+                    exec 9<>'\(go)/pipe'
                     i=0
                     while [ $i -lt \(count) ]; do
-                        "$CARREL" run --detach --tenant \(tenant) --memory 1GiB --session b-$i -- sh -c '\(bomb)' >/dev/null
+                        "$CARREL" run --detach --tenant \(tenant) --profile '\(profile)' --memory 1GiB --session b-$i \
+                            -- sh -c '\(bomb)' >/dev/null
                         i=$((i + 1))
+                    done
+                    printf '%.0s\\n' $(seq \(count)) >&9
+                    until [ $(cat /sys/fs/cgroup/{,pids/}carrel/\(tenant)/pids.current 2>/dev/null) -ge \(6 * count) ]; do
+                        sleep 0.05
                     done
                     # One after the other, until the hold: none of these may live after the kill.
                     (i=0; while "$CARREL" run --detach --tenant \(tenant) --memory 1GiB --session late-$i -- sleep 600; do
