@@ -78,12 +78,12 @@ extension Carrel {
     /// The profile's filter with every refused call of a session allowed, as OCI JSON.
     ///
     /// - Throws: ``SessionError`` where nothing was explained, or a change does not fit the file that is there now.
-    public func amended(filter path: String, for session: String) throws(SessionError) -> Node {
+    public func amended(filter name: String, for session: String) throws(SessionError) -> Node {
         let found = try denials(of: session)
         guard let calls = found["calls"]?.elements else {
             throw SessionError("session \(session): \(found["unseen"]?.string ?? "nothing was explained")")
         }
-        let bytes = try telling("seccomp") { () throws(SystemError) in try readFile(path) }
+        let (path, bytes) = try Self.filterBytes(name)
         do throws(Problems) {
             var document = try Node.parse(bytes, file: path)
             var done: Set<String> = []

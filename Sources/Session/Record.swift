@@ -67,6 +67,7 @@ final class SessionRecorder: CallListener {
     private let wanted: RecordingSource?
     private var probe: CallProbe?
     private var notified: NotifiedCalls?
+    private var place: RecordedPlace?
     private var environment = RecordedEnvironment.blank
 
     init(_ source: RecordingSource?) { wanted = source }
@@ -93,7 +94,11 @@ final class SessionRecorder: CallListener {
         return filter.asking(.everything)
     }
 
-    func launched() { notified?.arm() }
+    func launched() {
+        notified?.arm()
+        // Now, while the session runs: it does not wait for this.
+        if let place { environment = place.environment }
+    }
 
     func attend(_ listener: FileDescriptor) {
         guard let call = try? receiveNotification(listener), let verdict = notified?.take(call, listener) else {
@@ -106,7 +111,7 @@ final class SessionRecorder: CallListener {
     func finish() -> Node { nil }
 
     /// Where the session runs.
-    func describe(_ profile: Profile) { environment = recordedEnvironment(profile) }
+    func describe(_ parts: SessionParts) { place = RecordedPlace(parts) }
 
     /// The recording, when the session is over.
     func finish(command: [String]) throws(SessionError) -> Recording {
@@ -115,46 +120,7 @@ final class SessionRecorder: CallListener {
             try telling("recording") { () throws(SystemError) in try probe.finish(into: &recording) }
         }
         notified?.finish(into: &recording)
+        place?.identify(&recording.executables)
         return recording
-    }
-}
-
-/// The kernel, the C library and the image that a session of this profile runs with.
-func recordedEnvironment(_ profile: Profile) -> RecordedEnvironment {
-    var name = utsname()
-    uname(&name)
-    func text<Field>(_ field: Field) -> String {
-        withUnsafeBytes(of: field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-    }
-    let root =
-        switch profile.image {
-        case .directory(let path): path
-        case .host, .named: ""
-        }
-    return RecordedEnvironment(
-        kernel: text(name.release), libc: libraryVersion(root: root), architecture: text(name.machine))
-}
-
-/// The C library below `root`, for example `glibc 2.36`, by the words in its file; empty where none is found.
-private func libraryVersion(root: String) -> String {
-    for directory in ["x86_64-linux-gnu", "aarch64-linux-gnu", ".", "../lib64"] {
-        guard let bytes = try? readFile("\(root)/usr/lib/\(directory)/libc.so.6", limit: 8 << 20) else { continue }
-        // GNU C Library (Debian GLIBC 2.36-9+deb12u13) stable release version 2.36.
-        let words = Array("stable release version ".utf8)
-        if let start = find(words, in: bytes) {
-            let version = bytes[(start + words.count)...].prefix { $0 == 0x2e || 0x30...0x39 ~= $0 }
-            let text = String(decoding: version, as: UTF8.self)
-            return "glibc " + (text.hasSuffix(".") ? String(text.dropLast()) : text)
-        }
-    }
-    for machine in ["x86_64", "aarch64"] where exists("\(root)/lib/ld-musl-\(machine).so.1") { return "musl" }
-    return ""
-}
-
-private func find(_ words: [UInt8], in bytes: [UInt8]) -> Int? {
-    bytes.withUnsafeBufferPointer { bytes in
-        bytes.indices.dropLast(words.count).first {
-            bytes[$0] == words[0] && bytes[$0..<$0 + words.count].elementsEqual(words)
-        }
     }
 }

@@ -254,7 +254,7 @@ extension Carrel {
         _ recorder: SessionRecorder?, _ parts: SessionParts
     ) throws(SessionError) -> (any CallListener)? {
         if let recorder {
-            recorder.describe(parts.profile)
+            recorder.describe(parts)
             return recorder
         }
         guard parts.profile.seccomp.explain else { return nil }

@@ -55,6 +55,21 @@ public struct Amendment: Sendable, Equatable {
         note = notes.first ?? ""
     }
 
+    /// Works out the change that allows a call with all arguments: every rule of it makes way for one.
+    ///
+    /// - Parameter call: the call's name.
+    public init(allowingAll call: String, in profile: LinuxSeccomp) {
+        rule = LinuxSyscall(names: [call], action: .allow)
+        note = ""
+        var operations: [Node] = []
+        for (place, entry) in profile.syscalls.enumerated().reversed() {
+            guard let name = entry.names.firstIndex(of: call) else { continue }
+            let path = entry.names.count == 1 ? "/syscalls/\(place)" : "/syscalls/\(place)/names/\(name)"
+            operations.append(["op": "remove", "path": Node(.string(path))])
+        }
+        patch = Node(.sequence(operations + [["op": "add", "path": "/syscalls/-", "value": rule.node]]))
+    }
+
     /// Which bits of which arguments the new rule has to look at: those that are worth telling apart, and those that the
     /// profile's rules for the call look at, so that it meets none of them that it need not.
     private static func masks(of call: String, in profile: LinuxSeccomp) -> [Int: UInt64] {
@@ -84,6 +99,29 @@ public struct Amendment: Sendable, Equatable {
             case .maskedEqual: return value & arg.value == arg.valueTwo ?? 0
             }
         }
+    }
+}
+
+extension ProfileFile {
+    /// The filter with these calls allowed, whatever their arguments, as OCI JSON.
+    ///
+    /// - Throws: names that no kernel has.
+    public func allowing(_ calls: [String]) throws(Problems) -> Node {
+        var changed = document
+        for call in calls {
+            guard CallTable.isName(call) else {
+                let near = nearest(call, in: CallTable.names()).map { "; did you mean \($0)?" } ?? ""
+                throw Problems([
+                    Problem(file: file, mark: nil, message: "expected the name of a system call, found \(call)\(near)")
+                ])
+            }
+            let amendment = Amendment(allowingAll: call, in: try LinuxSeccomp(changed, file: file))
+            guard let next = changed.patched(by: amendment.patch) else {
+                throw Problems([Problem(file: file, mark: nil, message: "the change for \(call) does not fit")])
+            }
+            changed = next
+        }
+        return changed
     }
 }
 

@@ -12,6 +12,9 @@ import SystemPackage
 /// The entry is where a call is counted that the filter let through, and its arguments are looked at: it may never
 /// return. A call that the filter refuses has no entry (seccomp comes first), so what leaves without having entered was
 /// refused. Nothing is sent anywhere: counts and combinations of arguments are entries of maps, read at the end.
+///
+/// Every call of the session pays for both programs, so what most calls need is short: a byte of the thread says whose it is
+/// and whether it has entered; no look-up of the cgroup or in a hash, no reading of registers.
 public struct CallProbe {
     private let maps: ProbeMaps
     private let attachments: [(program: FileDescriptor, link: FileDescriptor)]
@@ -24,7 +27,10 @@ public struct CallProbe {
         maps = try ProbeMaps()
         var attached: [(program: FileDescriptor, link: FileDescriptor)] = []
         do throws(SystemError) {
+            // First what forgets a thread, so that no number is taken for another thread's.
+            attached.append(try attachProgram(endProgram(maps), to: "sched_process_exit"))
             attached.append(try attachProgram(exitProgram(maps, cgroup: cgroup), to: "sys_exit"))
+            attached.append(try attachProgram(executionProgram(maps, cgroup: cgroup), to: "sched_process_exec"))
             attached.append(try attachProgram(entryProgram(maps, cgroup: cgroup), to: "sys_enter"))
         } catch {
             for one in attached { [one.link, one.program].forEach(close) }
@@ -46,19 +52,21 @@ public struct CallProbe {
     }
 }
 
-/// The maps that the two programs share.
+/// The maps that the programs share.
 struct ProbeMaps {
     /// Calls of a number from here on have no place of their own.
     static let numbers = 1024
+    /// No thread of any kernel has a higher number (`PID_MAX_LIMIT`); a power of two.
+    static let threadNumbers = 1 << 22
     static let pathSize = 256
 
     /// One value: the fields below.
     let control: BPFMap
     /// One value: a count for each number, then one of the calls whose arguments were not kept.
     let counts: BPFMap
-    /// One value: for each number whether arguments are looked at, and the mask of each.
+    /// One value: for each number what is looked at (`Look`), and the mask of each argument.
     let selection: BPFMap
-    /// By thread: the number that it has entered, and one more; 0 while it is in none.
+    /// One value: a byte (`Thread`) for each thread that there can be.
     let threads: BPFMap
     /// By number, the filter's errno (0: let through), and six masked arguments: how often.
     let arguments: BPFMap
@@ -81,11 +89,25 @@ struct ProbeMaps {
     }
     static let selectionSize = 56
 
+    /// What is known of a thread; 0: nothing, as of all that are not the session's.
+    enum Thread {
+        /// It is the session's, counting has begun, and it is in no call that it has entered.
+        static let outside: Int32 = 1
+        /// It is in one.
+        static let inside: Int32 = 2
+    }
+
+    /// What is looked at in a call; nothing in most.
+    enum Look {
+        static let arguments: Int32 = 1
+        static let path: Int32 = 2
+    }
+
     init() throws(SystemError) {
         control = try BPFMap(.array, key: 4, value: Field.size, entries: 1)
         counts = try BPFMap(.array, key: 4, value: Self.numbers * 16, entries: 1)
         selection = try BPFMap(.array, key: 4, value: Self.numbers * Self.selectionSize, entries: 1)
-        threads = try BPFMap(.hash, key: 4, value: 8, entries: 1 << 16)
+        threads = try BPFMap(.array, key: 4, value: Self.threadNumbers, entries: 1)
         arguments = try BPFMap(.hash, key: 56, value: 8, entries: 1 << 14)
         denials = try BPFMap(.hash, key: 8, value: 8, entries: 1 << 13)
         executing = try BPFMap(.hash, key: 4, value: Self.pathSize, entries: 1 << 13)
@@ -100,8 +122,12 @@ struct ProbeMaps {
         for (name, arguments) in EnumerableArguments.table {
             guard let number = CallTable.number(of: name), number < numbers else { continue }
             let start = Int(number) * selectionSize / 8
-            words[start] = 1
+            words[start] = UInt64(Look.arguments)
             for argument in arguments { words[start + 1 + argument.index] = argument.mask }
+        }
+        for name in ["execve", "execveat"] {
+            guard let number = CallTable.number(of: name) else { continue }
+            words[Int(number) * selectionSize / 8] = UInt64(Look.path)
         }
         return words.withUnsafeBytes { Array($0) }
     }
@@ -149,7 +175,8 @@ struct ProbeMaps {
         }
         for (outcome, count) in rest where count > 0 { recording.add(outcome, count: count) }
         for (key, _) in try executed.entries() {
-            recording.executables.append(String(decoding: key.prefix { $0 != 0 }, as: UTF8.self))
+            recording.executables.append(
+                RecordedExecutable(path: String(decoding: key.prefix { $0 != 0 }, as: UTF8.self)))
         }
     }
 }

@@ -2,7 +2,7 @@ import CSyscalls
 import Glibc
 import Syscalls
 
-// The two programs of a CallProbe. Both leave at once in any process that is not of the session.
+// The programs of a CallProbe. All leave at once in any process that is not of the session.
 
 /// Where `struct pt_regs` has what the programs read (arch/*/include/asm/ptrace.h).
 private enum Registers {
@@ -28,8 +28,7 @@ private enum Registers {
 
 /// The frame, from its end down.
 private enum Frame {
-    static let thread = -4
-    static let process = -8
+    static let process = -4
     static let one = -16
     static let denial = -24
     static let key = -80  // 56 bytes
@@ -40,38 +39,22 @@ private enum Frame {
 func entryProgram(_ maps: ProbeMaps, cgroup: UInt64) -> [UInt8] {
     var p = KernelProgram()
     let out = p.label()
+    let isKnown = p.label()
+    let hasPlace = p.label()
+    let looksAtPath = p.label()
     p.load(.r6, .r1, 0)
     p.load(.r7, .r1, 8)
+    p.findThread(maps)
+    p.jump(to: isKnown, if: .r1, .notEqual, 0)
     p.leaveOthers(maps, cgroup, out)
+    p.jump(to: isKnown, if: .r2, .notEqual, 0)
     // Before the payload has executed, only the path of an execve(2) is of interest: the last one is the payload's.
-    let notExecuting = p.label()
-    let isExecve = p.label()
-    p.jump(to: isExecve, if: .r7, .equal, Int32(SYS_execve))
-    p.jump(to: notExecuting, if: .r7, .notEqual, Int32(SYS_execveat))
-    p.put(isExecve)
-    p.notePath(maps, notExecuting)
-    p.put(notExecuting)
-    p.set(.r1, valueOf: maps.control.descriptor.rawValue)
-    p.load(.r2, .r1, ProbeMaps.Field.armed)
-    p.jump(to: out, if: .r2, .equal, 0)
+    p.jump(to: looksAtPath, if: .r7, .equal, Int32(SYS_execve))
+    p.jump(to: looksAtPath, if: .r7, .equal, Int32(SYS_execveat))
+    p.jump(to: out)
 
-    // The thread is in call r7 from here on.
-    let isKnown = p.label()
-    let entered = p.label()
-    p.copy(.r9, .r7)
-    p.add(.r9, 1)
-    p.look(up: maps.threads, Frame.thread)
-    p.jump(to: isKnown, if: .r0, .notEqual, 0)
-    p.store(.r10, Frame.one, .r9)
-    p.update(maps.threads, Frame.thread, Frame.one)
-    p.jump(to: entered, if: .r0, .equal, 0)
-    p.count(maps.control, ProbeMaps.Field.lost)
-    p.jump(to: entered)
     p.put(isKnown)
-    p.store(.r0, 0, .r9)
-    p.put(entered)
-
-    let hasPlace = p.label()
+    p.store(.r8, 0, ProbeMaps.Thread.inside, .byte)
     p.jump(to: hasPlace, if: .r7, .less, Int32(ProbeMaps.numbers))
     p.count(maps.control, ProbeMaps.Field.foreign)
     p.jump(to: out)
@@ -82,52 +65,76 @@ func entryProgram(_ maps: ProbeMaps, cgroup: UInt64) -> [UInt8] {
     p.add(.r1, .r2)
     p.set(.r2, 1)
     p.addAtomically(.r1, 0, .r2)
-    p.noteArguments(maps, denied: false, out)
+    p.select(maps)
+    p.jump(to: out, if: .r1, .equal, 0)
+    p.jump(to: looksAtPath, if: .r1, .equal, ProbeMaps.Look.path)
+    p.readRegisters(out)
+    p.noteArguments(maps, denied: false)
+    p.jump(to: out)
+
+    p.put(looksAtPath)
+    p.notePath(maps, out)
     p.put(out)
     p.exit()
     return p.instructions()
 }
 
-/// At the exit (`args[0]`: registers, `args[1]`: result): sees what was refused, and what was executed.
+/// At the exit (`args[0]`: registers, `args[1]`: result): sees what was refused.
 func exitProgram(_ maps: ProbeMaps, cgroup: UInt64) -> [UInt8] {
     var p = KernelProgram()
     let out = p.label()
-    let isArmed = p.label()
-    let executed = p.label()
     let notEntered = p.label()
+    let isKnown = p.label()
     p.load(.r6, .r1, 0)
     p.load(.r7, .r1, 8)
-    p.leaveOthers(maps, cgroup, out)
-    p.set(.r1, valueOf: maps.control.descriptor.rawValue)
-    p.load(.r2, .r1, ProbeMaps.Field.armed)
-    p.jump(to: isArmed, if: .r2, .notEqual, 0)
+    // What a thread has entered it leaves.
+    p.findThread(maps)
+    p.jump(to: notEntered, if: .r1, .notEqual, ProbeMaps.Thread.inside)
+    p.store(.r8, 0, ProbeMaps.Thread.outside, .byte)
+    p.jump(to: out)
 
-    // Not yet: the first success of execve(2) arms, and counts itself.
-    p.jump(to: out, if: .r7, .notEqual, 0)
+    // No entry, and an errno: the filter's. (The child of a fork leaves with 0.)
+    p.put(notEntered)
+    p.negate(.r7)
+    p.jump(to: out, if: .r7, .equal, 0)
+    p.jump(to: out, if: .r7, .greaterOrEqual, 4096)
+    p.jump(to: isKnown, if: .r1, .notEqual, 0)
+    p.leaveOthers(maps, cgroup, out)
+    p.jump(to: out, if: .r2, .equal, 0)
+    p.put(isKnown)
+    p.copy(.r8, .r7)
     p.readRegisters(out)
-    p.load(.r9, .r10, Frame.registers + Registers.number - Registers.start, Registers.numberSize)
-    let arms = p.label()
-    p.jump(to: arms, if: .r9, .equal, Int32(SYS_execve))
-    p.jump(to: out, if: .r9, .notEqual, Int32(SYS_execveat))
-    p.put(arms)
+    p.load(.r7, .r10, Frame.registers + Registers.number - Registers.start, .word)
+    p.store(.r10, Frame.denial, .r7, .word)
+    p.store(.r10, Frame.denial + 4, .r8, .word)
+    p.count(in: maps.denials, Frame.denial, full: maps.control, ProbeMaps.Field.lost)
+    p.jump(to: out, if: .r7, .greaterOrEqual, Int32(ProbeMaps.numbers))
+    p.select(maps)
+    p.jump(to: out, if: .r1, .notEqual, ProbeMaps.Look.arguments)
+    p.noteArguments(maps, denied: true)
+    p.put(out)
+    p.exit()
+    return p.instructions()
+}
+
+/// When a program has been executed, in the middle of its execve(2) (`args[1]`: the thread's number before): the first one
+/// arms, and counts itself. Of several threads, the one that executes becomes the first and takes its number.
+func executionProgram(_ maps: ProbeMaps, cgroup: UInt64) -> [UInt8] {
+    var p = KernelProgram()
+    let out = p.label()
+    let isArmed = p.label()
+    p.load(.r7, .r1, 8)
+    p.findThread(maps)
+    p.leaveOthers(maps, cgroup, out)
+    p.jump(to: isArmed, if: .r2, .notEqual, 0)
     p.set(.r1, valueOf: maps.control.descriptor.rawValue)
     p.store(.r1, ProbeMaps.Field.armed, 1)
     p.count(maps.counts, Int(SYS_execve) * 8)
-    p.jump(to: executed)
-
-    // What a thread has entered it leaves.
     p.put(isArmed)
-    p.look(up: maps.threads, Frame.thread)
-    p.jump(to: notEntered, if: .r0, .equal, 0)
-    p.load(.r9, .r0, 0)
-    p.store(.r0, 0, 0)
-    p.jump(to: notEntered, if: .r9, .equal, 0)
-    p.jump(to: out, if: .r7, .notEqual, 0)
-    p.jump(to: executed, if: .r9, .equal, Int32(SYS_execve) + 1)
-    p.jump(to: out, if: .r9, .notEqual, Int32(SYS_execveat) + 1)
-
-    // execve(2) has succeeded: its path goes to the others.
-    p.put(executed)
+    p.placeOfThread(maps, .r7)
+    p.store(.r7, 0, 0, .byte)
+    p.store(.r8, 0, ProbeMaps.Thread.inside, .byte)
+    // The path goes to those that were executed.
     p.look(up: maps.executing, Frame.process)
     p.jump(to: out, if: .r0, .equal, 0)
     p.copy(.r2, .r0)
@@ -139,36 +146,42 @@ func exitProgram(_ maps: ProbeMaps, cgroup: UInt64) -> [UInt8] {
     p.set(.r1, map: maps.executing.descriptor.rawValue)
     p.address(.r2, frame: Frame.process)
     p.call(.delete)
-    p.jump(to: out)
-
-    // No entry, and an errno: the filter's. (The child of a fork leaves with 0.)
-    p.put(notEntered)
-    p.copy(.r8, .r7)
-    p.negate(.r8)
-    p.jump(to: out, if: .r8, .equal, 0)
-    p.jump(to: out, if: .r8, .greaterOrEqual, 4096)
-    p.readRegisters(out)
-    p.load(.r7, .r10, Frame.registers + Registers.number - Registers.start, .word)
-    p.store(.r10, Frame.denial, .r7, .word)
-    p.store(.r10, Frame.denial + 4, .r8, .word)
-    p.count(in: maps.denials, Frame.denial, full: maps.control, ProbeMaps.Field.lost)
-    p.jump(to: out, if: .r7, .greaterOrEqual, Int32(ProbeMaps.numbers))
-    p.noteArguments(maps, denied: true, out)
     p.put(out)
     p.exit()
     return p.instructions()
 }
 
+/// When a thread ends: its number can become another's.
+func endProgram(_ maps: ProbeMaps) -> [UInt8] {
+    var p = KernelProgram()
+    p.findThread(maps)
+    p.store(.r8, 0, 0, .byte)
+    p.exit()
+    return p.instructions()
+}
+
 extension KernelProgram {
-    /// Goes on only in a process of the cgroup other than its first, with its ids in the frame.
+    /// `r8`: the byte of the current thread; its value in `r1`, and the ids in `r0`.
+    fileprivate mutating func findThread(_ maps: ProbeMaps) {
+        call(.currentThread)
+        copy(.r8, .r0)
+        placeOfThread(maps, .r8)
+        load(.r1, .r8, 0, .byte)
+    }
+
+    /// In place of a thread's number, its byte: the number is the lower half of `place`.
+    fileprivate mutating func placeOfThread(_ maps: ProbeMaps, _ place: Register) {
+        and(place, Int32(ProbeMaps.threadNumbers - 1))
+        set(.r2, valueOf: maps.threads.descriptor.rawValue)
+        add(place, .r2)
+    }
+
+    /// Goes on only in a process of the cgroup other than its first, with in `r2` whether counting has begun.
     fileprivate mutating func leaveOthers(_ maps: ProbeMaps, _ cgroup: UInt64, _ out: Label) {
         call(.currentCgroup)
         set(.r1, wide: cgroup)
         jump(to: out, if: .r0, .notEqual, .r1)
-        call(.currentThread)
-        store(.r10, Frame.thread, .r0, .word)
-        shiftRight(.r0, 32)
-        store(.r10, Frame.process, .r0, .word)
+        noteProcess()
         set(.r1, valueOf: maps.control.descriptor.rawValue)
         load(.r2, .r1, ProbeMaps.Field.first)
         let isKnown = label()
@@ -177,6 +190,23 @@ extension KernelProgram {
         jump(to: out)
         put(isKnown)
         jump(to: out, if: .r2, .equal, .r0)
+        load(.r2, .r1, ProbeMaps.Field.armed)
+    }
+
+    /// The process' number in `r0` and in the frame.
+    fileprivate mutating func noteProcess() {
+        call(.currentThread)
+        shiftRight(.r0, 32)
+        store(.r10, Frame.process, .r0, .word)
+    }
+
+    /// `r9`: what is looked at in call `r7`, which is below `ProbeMaps.numbers`; its first word in `r1`.
+    fileprivate mutating func select(_ maps: ProbeMaps) {
+        copy(.r2, .r7)
+        multiply(.r2, Int32(ProbeMaps.selectionSize))
+        set(.r9, valueOf: maps.selection.descriptor.rawValue)
+        add(.r9, .r2)
+        load(.r1, .r9, 0)
     }
 
     fileprivate mutating func readRegisters(_ out: Label) {
@@ -190,6 +220,7 @@ extension KernelProgram {
 
     /// Keeps the path that is about to be executed by this process. A path that is not in memory is not kept.
     fileprivate mutating func notePath(_ maps: ProbeMaps, _ done: Label) {
+        noteProcess()
         readRegisters(done)
         store(.r10, Frame.one, 0, .word)
         look(up: maps.scratch, Frame.one)
@@ -217,15 +248,8 @@ extension KernelProgram {
         call(.update)
     }
 
-    /// Counts the combination of arguments of call `r7`, which is below `ProbeMaps.numbers`, where any are of interest.
-    fileprivate mutating func noteArguments(_ maps: ProbeMaps, denied: Bool, _ out: Label) {
-        copy(.r2, .r7)
-        multiply(.r2, Int32(ProbeMaps.selectionSize))
-        set(.r9, valueOf: maps.selection.descriptor.rawValue)
-        add(.r9, .r2)
-        load(.r1, .r9, 0)
-        jump(to: out, if: .r1, .equal, 0)
-        if !denied { readRegisters(out) }
+    /// Counts the combination of arguments of call `r7`, by what is selected in `r9` and the registers in the frame.
+    fileprivate mutating func noteArguments(_ maps: ProbeMaps, denied: Bool) {
         store(.r10, Frame.key, .r7, .word)
         // The filter's errno, 0 for none.
         if denied { store(.r10, Frame.key + 4, .r8, .word) } else { store(.r10, Frame.key + 4, 0, .word) }

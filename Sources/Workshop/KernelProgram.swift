@@ -74,6 +74,7 @@ struct KernelProgram {
     mutating func add(_ target: Register, _ value: Int32) { add(0x07, target, 0, value) }
     mutating func add(_ target: Register, _ source: Register) { add(0x0f, target, source.rawValue) }
     mutating func multiply(_ target: Register, _ value: Int32) { add(0x27, target, 0, value) }
+    mutating func and(_ target: Register, _ value: Int32) { add(0x57, target, 0, value) }
     mutating func and(_ target: Register, _ source: Register) { add(0x5f, target, source.rawValue) }
     mutating func shiftRight(_ target: Register, _ bits: Int32) { add(0x77, target, 0, bits) }
     mutating func negate(_ target: Register) { add(0x87, target) }

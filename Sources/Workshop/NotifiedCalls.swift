@@ -79,6 +79,6 @@ public struct NotifiedCalls {
             recording.add(combination.outcome, count: count, scalars: scalars)
         }
         recording.foreign += foreign
-        recording.executables += executables
+        recording.executables += executables.map { RecordedExecutable(path: $0) }
     }
 }

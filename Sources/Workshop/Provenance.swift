@@ -42,7 +42,7 @@ public struct Provenance: Sendable {
             "lost": Node(.integer(Int64(clamping: recording.lost))),
             "environments": Node(.sequence(recording.environments.map(\.node))),
             "commands": Node(.sequence(recording.commands.map(\.node))),
-            "executables": Node(.sequence(recording.executables.map { Node(.string($0)) })),
+            "executables": Node(.sequence(recording.executables.map(\.node))),
             "callsAllowed": Node(.integer(Int64(synthesis.allowed.count))),
             "callsSeen": Node(.integer(Int64(recording.calls.count { $0.allowed > 0 }))),
             "unseen": unseen.document,

@@ -17,8 +17,8 @@ public struct Recording: SpecObject {
     public var environments: [RecordedEnvironment]
     /// The commands that were recorded.
     public var commands: [RecordedCommand]
-    /// The paths of the executables that ran, as seen inside.
-    public var executables: [String]
+    /// The programs that ran.
+    public var executables: [RecordedExecutable]
     /// How many runs this is the union of.
     public var runs: UInt64
     /// Calls that happened and could not be recorded. A recording with such is no evidence of absence.
@@ -30,8 +30,8 @@ public struct Recording: SpecObject {
 
     /// An empty recording of one run.
     public init(
-        source: RecordingSource, environment: RecordedEnvironment, command: [String] = [], executables: [String] = [],
-        lost: UInt64 = 0
+        source: RecordingSource, environment: RecordedEnvironment, command: [String] = [],
+        executables: [RecordedExecutable] = [], lost: UInt64 = 0
     ) {
         version = Self.currentVersion
         self.source = source
@@ -101,14 +101,20 @@ public struct RecordedEnvironment: SpecObject, Hashable {
     public var libc: String
     /// The architecture as uname(2) calls it: `x86_64` or `aarch64`.
     public var architecture: String
-    /// The digest of the image, for example `sha256:9f86...`; `nil` for the host's own root.
+    /// The distribution inside, for example `debian 12`; `nil` where it was not told.
+    public var system: String?
+    /// What is installed inside: `packages:sha256:` and the digest of the system's name and its list of packages; `nil` where
+    /// there is no such list.
     public var image: String?
 
     /// Where a recording was made.
-    public init(kernel: String, libc: String = "", architecture: String, image: String? = nil) {
+    public init(
+        kernel: String, libc: String = "", architecture: String, system: String? = nil, image: String? = nil
+    ) {
         self.kernel = kernel
         self.libc = libc
         self.architecture = architecture
+        self.system = system
         self.image = image
     }
 
@@ -120,7 +126,32 @@ public struct RecordedEnvironment: SpecObject, Hashable {
         members("kernel", &kernel)
         members("libc", &libc)
         members("architecture", &architecture)
+        members("system", &system)
         members("image", &image)
+    }
+}
+
+/// A program that ran.
+public struct RecordedExecutable: SpecObject, Hashable {
+    /// Its path, as seen inside.
+    public var path: String
+    /// What tells it from others of this path: `build-id:` and the linker's hash of its content, or `sha256:` and the digest of
+    /// the file; `nil` where it could not be read after the run.
+    public var identity: String?
+
+    /// A program that ran.
+    public init(path: String, identity: String? = nil) {
+        self.path = path
+        self.identity = identity
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(path: "") }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("path", &path)
+        members("identity", &identity)
     }
 }
 

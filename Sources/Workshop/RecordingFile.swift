@@ -29,9 +29,15 @@ extension Recording {
     /// The recording with all its lists in order.
     var sorted: Recording {
         var result = self
-        result.environments.sort { ($0.architecture, $0.kernel, $0.libc) < ($1.architecture, $1.kernel, $1.libc) }
+        result.environments.sort {
+            ($0.architecture, $0.kernel, $0.libc, $0.image ?? "") < (
+                $1.architecture, $1.kernel, $1.libc, $1.image ?? ""
+            )
+        }
         result.commands.sort { $0.words.lexicographicallyPrecedes($1.words) }
-        result.executables = Set(executables).sorted()
+        result.executables = Set(executables).sorted {
+            ($0.path, $0.identity ?? "") < ($1.path, $1.identity ?? "")
+        }
         result.calls.sort { $0.name < $1.name }
         for index in result.calls.indices {
             result.calls[index].denied.sort { $0.errno < $1.errno }

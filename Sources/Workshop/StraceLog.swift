@@ -27,7 +27,7 @@ extension Recording {
             ])
         }
         if !log.problems.isEmpty { throw Problems(log.problems) }
-        log.recording.executables = Set(log.executables).sorted()
+        log.recording.executables = Set(log.executables).sorted().map { RecordedExecutable(path: $0) }
         self = log.recording.sorted
     }
 }

@@ -30,6 +30,9 @@ extension Option {
     static let programFile = Option(
         "output", letter: "o", takes: "FILE", completing: .file,
         "Writes the program as the kernel loads it: 8 bytes an instruction (`bwrap --seccomp` takes this)")
+    static let widerFile = Option(
+        "output", letter: "o", takes: "FILE", completing: .file, "Where the filter goes. Without it: to standard output"
+    )
     static let effectiveTable = Option("table", "Prints what each call gets; this is the default")
 }
 
@@ -85,6 +88,22 @@ extension Command {
         options: [.architecture, .capability, .json], "Put every recorded call to a filter, offline",
         details: [
             "Tells each call that was allowed while it was recorded and would be refused. Ends with 1 where there is one."
+        ])
+
+    static let seccompAllow = Command(
+        "seccomp allow", in: seccompGroup,
+        operands: [Operand("FILTER", completing: .file), Operand("CALL", isRepeatable: true)],
+        options: [.widerFile, .capability], "Make a filter that allows more calls",
+        details: [
+            """
+            Writes the filter as OCI JSON with these calls allowed, whatever their arguments: for what cannot be recorded, \
+            since the program gives up at the first refusal. The risk of each is told on standard error.
+            """
+        ],
+        examples: [
+            Example(
+                "A filter for sessions that debug: gdb, strace, the leak sanitizer",
+                "carrel seccomp allow agent-default ptrace -o debug.json")
         ])
 
     static let seccompShow = Command(
@@ -205,6 +224,21 @@ extension Verb {
         let replay = Replay(merged, against: filter, on: machine)
         if words.has(.json) { try put(replay.document) } else { try put(replayText(replay, Style(for: 1))) }
         return replay.passes ? 0 : 1
+    }
+
+    func allowCalls(_ words: Words) throws(SessionError) -> Int32 {
+        let calls = Array(words.operands.dropFirst())
+        let file = try Carrel.filterFile(words.operands[0], capabilities: words.all(.capability))
+        let text: String
+        do throws(Problems) { text = try file.allowing(calls).json(pretty: true) + "\n" } catch {
+            throw SessionError(error.description)
+        }
+        if let output = words[.widerFile] { try writeFile(output, text) } else { try put(text) }
+        for call in calls {
+            let risk = CallRisk.of(call)
+            try note("\(call): risk \(risk.level.rawValue): \(risk.reason)\n")
+        }
+        return 0
     }
 
     func showFilter(_ words: Words) throws(SessionError) -> Int32 {

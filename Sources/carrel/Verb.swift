@@ -13,7 +13,7 @@ enum Verb: CaseIterable {
     case doctor
     case auditVerify, auditLog
     case seccompRecord, seccompExplain
-    case seccompMerge, seccompSynthesize, seccompDiff, seccompLint, seccompTest, seccompShow
+    case seccompMerge, seccompSynthesize, seccompDiff, seccompLint, seccompTest, seccompAllow, seccompShow
     case completions, man, supervise
 
     /// The command of this name.
@@ -69,6 +69,7 @@ enum Verb: CaseIterable {
         case .seccompDiff: .seccompDiff
         case .seccompLint: .seccompLint
         case .seccompTest: .seccompTest
+        case .seccompAllow: .seccompAllow
         case .seccompShow: .seccompShow
         case .completions: .completions
         case .man: .man
@@ -117,6 +118,7 @@ enum Verb: CaseIterable {
         case .seccompDiff: try compareFilters(words)
         case .seccompLint: try lintFilters(words)
         case .seccompTest: try testFilter(words)
+        case .seccompAllow: try allowCalls(words)
         case .seccompShow: try showFilter(words)
         case .completions: try printCompletions(words)
         case .man: try printManual(words)

@@ -31,7 +31,7 @@ struct Recorded {
         return found
     }
 
-    /// The names alone.
+    /// The names alone, whatever the filter made of them.
     var names: Set<String> { Set(calls.compactMap { $0["name"]?.string }) }
 }
 
@@ -85,13 +85,34 @@ extension Integration {
                 #expect(recorded.allowed("getuid") == 2 && recorded.allowed("execve") == 1)
                 let document = recorded.document
                 #expect(document["source"]?.string == source && document["lost"]?.int == 0)
-                #expect(document["executables"]?.elements?.compactMap(\.string) == ["/workspace/few"])
+                let programs = try #require(document["executables"]?.elements)
+                #expect(programs.map { $0["path"]?.string } == ["/workspace/few"])
+                let id = Host.outside("readelf -n '\(work)/few' | sed -n 's/.*Build ID: /build-id:/p'").output
+                #expect(programs[0]["identity"]?.string == id && id.count > 30)
                 let place = try #require(document["environments"]?.elements?.first)
                 #expect(place["kernel"]?.string == Host.outside("uname -r").output)
                 #expect(place["architecture"]?.string == "x86_64")
                 let libc = Host.outside("ldd --version | sed -n '1s/.* //p'").output
                 #expect(place["libc"]?.string == "glibc \(libc)")
+                #expect(place["system"]?.string == Host.outside(". /etc/os-release; echo $ID $VERSION_ID").output)
+                let packages = Host.outside("cat /usr/lib/os-release /var/lib/dpkg/status | sha256sum | cut -d' ' -f1")
+                #expect(place["image"]?.string == "packages:sha256:" + packages.output)
             }
+        }
+
+        /// A filter like agent-default that lets strace work.
+        private static func tracing(_ desk: Desk) throws -> String {
+            let filter = desk.path + "/tracing.json"
+            let made = desk.carrel(["seccomp", "allow", "agent-default", "ptrace", "-o", filter])
+            try #require(made.status == 0 && made.errors.contains("ptrace: risk medium"), "\(made)")
+            return filter
+        }
+
+        /// The calls in a log of strace.
+        private static func names(_ desk: Desk, inLog log: String) throws -> Set<String> {
+            let read = desk.carrel(["seccomp", "merge", log, "-o", desk.path + "/log.rec"])
+            try #require(read.status == 0, "\(read)")
+            return try Recorded(desk, "log.rec").names
         }
 
         static let workloads: [(String, String)] = [
@@ -107,7 +128,7 @@ extension Integration {
             guard Host.has(name), Host.has("strace") else { return }
             try withDesk { desk in
                 let work = try desk.directory("work")
-                let options = ["-P", "claude-code", "-w", work]
+                let options = ["-P", "claude-code", "-w", work, "--seccomp", try Self.tracing(desk)]
                 let one = Self.record(desk, "a.rec", "ebpf", options, ["sh", "-c", script])
                 let two = Self.record(desk, "b.rec", "notify", options, ["sh", "-c", script])
                 let traced = desk.run(
@@ -115,14 +136,53 @@ extension Integration {
                 try #require(one.status == two.status && two.status == traced.status, "\(one) \(two) \(traced)")
                 let (byKernel, byListener) = (try Recorded(desk, "a.rec"), try Recorded(desk, "b.rec"))
                 #expect(byKernel.set.symmetricDifference(byListener.set).isEmpty)
-                var seen: Set<String> = []
-                for line in desk.read("work/trace").split(separator: "\n") {
-                    let call = line.drop { $0 != " " }.drop { $0 == " " }
-                    guard call.contains("("), !call.hasPrefix("<") else { continue }
-                    seen.insert(String(call.prefix { $0 != "(" }))
-                }
                 // strace's own exec of the shell is its first line.
+                let seen = try Self.names(desk, inLog: work + "/trace")
                 #expect(seen.count > 10 && byKernel.names.symmetricDifference(seen).isEmpty)
+            }
+        }
+
+        /// What programs with many threads call is not the same in two runs, so one is seen twice: by eBPF from outside, and by
+        /// strace inside. What strace does not have are its own calls.
+        private static func expectEqualInOneRun(
+            _ desk: Desk, _ work: String, _ options: [String], _ command: [String], timeout: Double = 120
+        ) throws -> Outcome {
+            let options = options + ["-w", work, "--seccomp", try tracing(desk)]
+            let strace = ["strace", "-f", "-o", "/workspace/trace"]
+            let ended = record(desk, "one.rec", "ebpf", options, strace + command, timeout: timeout)
+            try #require(ended.status == 0, "\(ended)")
+            let (all, seen) = (try Recorded(desk, "one.rec"), try names(desk, inLog: work + "/trace"))
+            let alone = record(desk, "own.rec", "ebpf", options, strace + ["sh", "-c", "true & kill -0 $$; wait"])
+            try #require(alone.status == 0, "\(alone)")
+            #expect(all.document["lost"]?.int == 0 && seen.count > 30)
+            #expect(seen.subtracting(all.names).isEmpty)
+            let others = all.names.subtracting(seen).subtracting(try Recorded(desk, "own.rec").names)
+            #expect(others.isEmpty, "\(others)")
+            return ended
+        }
+
+        @Test(.enabled(if: Host.has("node") && Host.has("strace"), "needs node and strace"))
+        func eBPFAndStraceSeeTheSameCallsOfNode() throws {
+            try withDesk { desk in
+                let script = "require('fs').readdirSync('/usr'); require('child_process').execSync('true')"
+                _ = try Self.expectEqualInOneRun(
+                    desk, try desk.directory("work"), ["-P", "claude-code"], ["node", "-e", script])
+            }
+        }
+
+        @Test(.enabled(if: Host.claude != nil && Host.has("strace"), "needs the CLI and strace"))
+        func eBPFAndStraceSeeTheSameCallsOfAWholeTurnOfTheRealCLI() throws {
+            try withDesk { desk in
+                let office = try Claude.Office(desk)
+                defer { office.close() }
+                let options =
+                    ["--profile", office.profile, "--tenant", "acme", "--env", "ANTHROPIC_API_KEY=key-acme"] + [
+                        "--env", "ANTHROPIC_UNIX_SOCKET=/workspace/api.sock", "--env",
+                        "ANTHROPIC_BASE_URL=http://localhost",
+                    ]
+                let ended = try Self.expectEqualInOneRun(
+                    desk, desk.path + "/work-acme", options, ["/opt/claude/claude"] + Claude.turn, timeout: 300)
+                #expect(ended.output == "Done: fixed.txt made by key-acme.", "\(ended)")
             }
         }
 

@@ -208,6 +208,13 @@ let attackProgram = #"""
         TRY(0, "x32 execve", syscall(0x40000000 | 520, "/bin/true", 0, 0))
         TRY(0, "i386 getpid", int80())
 
+        TRY(1, "ptrace traceme", syscall(SYS_ptrace, 0, 0, 0, 0))
+        TRY(1, "ptrace attach", syscall(SYS_ptrace, 16, -1, 0, 0))
+        TRY(1, "ptrace attach, junk above", syscall(SYS_ptrace, 16, JUNK | 0x7fffffff, 0, 0))
+    }
+
+    // Behind a filter that lets processes trace.
+    static void tracing_attempts(void) {
         TRY(1, "traced child to unshare newuser", traced(SYS_unshare, CLONE_NEWUSER, 0))
         TRY(1, "traced child to keyctl", traced(SYS_keyctl, 0, 0))
         TRY(1, "traced child skips", traced(-1, 0, 4242))
@@ -220,6 +227,7 @@ let attackProgram = #"""
             if (!program.len) return 99;
         }
         if (!strcmp(words[2], "try")) return attempts(), 0;
+        if (!strcmp(words[2], "trace")) return tracing_attempts(), 0;
         // Foundation's Process leaves signals blocked that a debugger waits for.
         sigset_t none;
         sigemptyset(&none);

@@ -1,3 +1,4 @@
+import Documents
 import Foundation
 import Glibc
 import OCISpec
@@ -10,6 +11,8 @@ import Testing
 final class AttackBench {
     let directory: URL
     var filter: String { directory.appendingPathComponent("filter").path }
+    /// The same, and ptrace(2) allowed: what `carrel seccomp allow agent-default ptrace` makes.
+    var tracingFilter: String { directory.appendingPathComponent("tracing").path }
     private var program: String { directory.appendingPathComponent("attack").path }
 
     init() throws {
@@ -19,12 +22,18 @@ final class AttackBench {
         let compiled = try run("/usr/bin/cc", "-O1", "-w", "-o", program, source.path)
         try #require(compiled.status == 0, "\(compiled.output)")
         try Data(try compileShipped().instructions).write(to: URL(fileURLWithPath: filter))
+        var profile = try LinuxSeccomp(
+            Node.parse([UInt8](try Data(contentsOf: shippedProfile)), file: "agent-default"), file: "agent-default")
+        for index in profile.syscalls.indices { profile.syscalls[index].names.removeAll { $0 == "ptrace" } }
+        profile.syscalls.removeAll(where: \.names.isEmpty)
+        profile.syscalls.append(LinuxSyscall(names: ["ptrace"], action: .allow))
+        try Data(try FilterCompiler.compile(profile).instructions).write(to: URL(fileURLWithPath: tracingFilter))
     }
     deinit { try? FileManager.default.removeItem(at: directory) }
 
     /// What came of each attempt.
-    func attempts(filter: String) throws -> [String: String] {
-        let lines = try run(program, filter, "try").output.split(separator: "\n")
+    func attempts(filter: String, _ kind: String = "try") throws -> [String: String] {
+        let lines = try run(program, filter, kind).output.split(separator: "\n")
         return Dictionary(
             lines.compactMap { line in
                 let words = line.split(separator: " ")
@@ -33,8 +42,8 @@ final class AttackBench {
             }, uniquingKeysWith: { _, last in last })
     }
 
-    func runFiltered(_ words: [String]) throws -> Outcome {
-        try run(program, [filter, "exec"] + words, in: directory)
+    func runFiltered(_ words: [String], tracing: Bool = false) throws -> Outcome {
+        try run(program, [tracing ? tracingFilter : filter, "exec"] + words, in: directory)
     }
 }
 
@@ -42,7 +51,7 @@ final class AttackBench {
 struct KernelTests {
     static let allowed = [
         "unix", "tcp", "tcp, junk above", "netlink route", "socketpair", "clone", "unshare files",
-        "FIONBIO, junk above", "personality ask", "personality no randomize", "nested filter", "traced child skips",
+        "FIONBIO, junk above", "personality ask", "personality no randomize", "nested filter",
     ]
     static let unknown = ["clone3 newuser", "number 600", "number 512", "number -1", "personality svr4"]
     static let killed = ["x32 getpid", "x32 execve", "i386 getpid"]
@@ -63,6 +72,19 @@ struct KernelTests {
         for name in Self.allowed + Self.unknown + Self.killed { #expect(found[name] != nil, "\(name)") }
     }
 
+    @Test("a process that may trace gets no call through that the filter refuses")
+    func tracing() throws {
+        let bench = try AttackBench()
+        let found = try bench.attempts(filter: bench.tracingFilter, "trace")
+        #expect(
+            found == [
+                "traced child to unshare newuser": "\(EPERM)", "traced child to keyctl": "\(EPERM)",
+                "traced child skips": "0",
+            ])
+        let free = try bench.attempts(filter: "none", "trace")
+        #expect(free["traced child to unshare newuser"] == "0")
+    }
+
     @Test(
         "without the filter the same attempts reach the kernel", .enabled(if: getuid() == 0, "others lack the rights"))
     func withoutFilter() throws {
@@ -71,7 +93,7 @@ struct KernelTests {
         #expect(reached.count > 60, "\(found)")
         for name in [
             "clone newuser", "clone newuser, junk above", "clone3 newuser", "unshare newuser", "nested listener",
-            "personality read implies exec", "traced child to unshare newuser",
+            "personality read implies exec", "ptrace traceme",
         ] { #expect(found[name] == "0", "\(name)") }
     }
 

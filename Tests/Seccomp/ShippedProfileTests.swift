@@ -93,7 +93,7 @@ func compileShipped() throws -> FilterProgram {
             "keyctl", "request_key", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module",
             "open_by_handle_at", "name_to_handle_at", "pidfd_getfd", "kcmp", "swapon", "swapoff", "reboot", "acct",
             "settimeofday", "clock_settime", "quotactl", "quotactl_fd", "iopl", "ioperm", "syslog", "fanotify_init",
-            "sethostname", "modify_ldt", "lookup_dcookie", "uselib", "ustat", "sysfs",
+            "sethostname", "modify_ldt", "lookup_dcookie", "uselib", "ustat", "sysfs", "ptrace",
         ]
         for name in names {
             guard let number = Expectation.numbers[name] else {

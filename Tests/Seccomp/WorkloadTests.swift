@@ -8,9 +8,10 @@ private func present(_ path: String) -> Bool { FileManager.default.isExecutableF
 @Suite("what agents run, behind the filter", .enabled(if: Architecture.native == .x86_64, "the bench is x86_64 code"))
 struct WorkloadTests {
     func expectSuccess(
-        _ words: String..., saying text: String = "done", sourceLocation: SourceLocation = #_sourceLocation
+        _ words: String..., saying text: String = "done", tracing: Bool = false,
+        sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
-        let outcome = try AttackBench().runFiltered(words)
+        let outcome = try AttackBench().runFiltered(words, tracing: tracing)
         #expect(outcome.status == 0 && !outcome.signalled, "\(outcome.output)", sourceLocation: sourceLocation)
         #expect(outcome.output.contains(text), "\(outcome.output)", sourceLocation: sourceLocation)
     }
@@ -70,7 +71,8 @@ struct WorkloadTests {
             int main() { pthread_t t; void *r; pthread_create(&t, 0, work, "done"); pthread_join(t, &r); return puts(r) < 0; }
             X
             printf 'all: p\\np: p.c\\n\\tgcc -g -O2 -pthread -fsanitize=address,undefined -o p p.c\\n' > Makefile
-            make -s -j4 && ./p
+            # The leak sanitizer traces its own process.
+            make -s -j4 && ASAN_OPTIONS=detect_leaks=0 ./p
             """)
     }
 
@@ -110,7 +112,8 @@ struct WorkloadTests {
     @Test(.enabled(if: present("/usr/bin/python3") && present("/usr/bin/strace"), "no strace"))
     func tracing() throws {
         try expectSuccess(
-            "/usr/bin/strace", "-f", "-e", "trace=execve", "sh", "-c", "/bin/true; echo done", saying: "execve(")
+            "/usr/bin/strace", "-f", "-e", "trace=execve", "sh", "-c", "/bin/true; echo done", saying: "execve(",
+            tracing: true)
     }
 
     @Test(.enabled(if: present("/usr/bin/gdb") && present("/usr/bin/gcc"), "no gdb"))
@@ -121,7 +124,16 @@ struct WorkloadTests {
             echo 'int f(int x) { return x + 1; } int main() { return f(41) - 42; }' > p.c && gcc -g -O0 -o p p.c
             gdb -q -batch -ex 'break f' -ex run -ex 'print x' -ex finish -ex continue ./p > log 2>&1
             grep -q '= 41' log && grep -q 'exited normally' log && ! grep -i randomization log && echo done
-            """)
+            """, tracing: true)
+    }
+
+    @Test("the leak sanitizer works where tracing is allowed", .enabled(if: present("/usr/bin/gcc"), "no gcc"))
+    func leaks() throws {
+        try expectSuccess(
+            "sh", "-ec",
+            """
+            echo 'int main() { return 0; }' > p.c && gcc -fsanitize=address -o p p.c && ./p && echo done
+            """, tracing: true)
     }
 
     @Test(.enabled(if: present("/root/.cargo/bin/cargo"), "no cargo"))

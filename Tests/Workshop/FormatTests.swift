@@ -101,7 +101,7 @@ let podmans = "/usr/share/containers/seccomp.json"
             """
         let made = try Recording(strace: [UInt8](log.utf8), file: "s.log", environment: here)
         #expect(made.calls.map(\.name) == ["clone", "execve", "fcntl", "futex", "ioctl", "read", "socket"])
-        #expect(made.executables == ["/usr/bin/git"] && made.source == .strace)
+        #expect(made.executables.map(\.path) == ["/usr/bin/git"] && made.source == .strace)
         let socket = try #require(made.calls.last)
         #expect(socket.arguments.map { $0.scalars.map(\.value) } == [[2, 1, 0], [2, 1, 6]])
         #expect(made.calls[4].arguments.map { $0.scalars[0].value } == [0x5401])

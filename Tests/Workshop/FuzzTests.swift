@@ -1,5 +1,6 @@
 import Foundation
 import OCISpec
+import Synchronization
 import Testing
 
 @testable import Seccomp
@@ -16,9 +17,28 @@ private struct Dice: RandomNumberGenerator {
     }
 }
 
-/// Random rule sets. `CARREL_FUZZ` is how many; without it a sample.
+/// Random rule sets. `CARREL_FUZZ` is how many, or from which to which (`2000-4000`); without it a sample. Each has its number as
+/// its seed, so that a failure can be repeated alone.
 @Suite("random rule sets") struct FuzzTests {
-    static let count = ProcessInfo.processInfo.environment["CARREL_FUZZ"].flatMap { Int($0) } ?? 150
+    static let seeds: Range<Int> = {
+        let words = (ProcessInfo.processInfo.environment["CARREL_FUZZ"] ?? "150").split(separator: "-")
+            .compactMap { Int($0) }
+        return words.count == 2 ? words[0]..<words[1] : 0..<(words.first ?? 150)
+    }()
+
+    /// Does the same for every seed, on all processors, and gives what it found.
+    private static func each<Found: Sendable>(
+        _ seeds: [Int], _ body: @escaping @Sendable (Int) throws -> Found
+    ) -> [Found] {
+        let found = Mutex<[Found]>([])
+        DispatchQueue.concurrentPerform(iterations: seeds.count) { index in
+            do {
+                let one = try body(seeds[index])
+                found.withLock { $0.append(one) }
+            } catch { Issue.record("round \(seeds[index]): \(error)") }
+        }
+        return found.withLock { $0 }
+    }
 
     static let names = [
         "read", "write", "openat", "mmap", "socket", "ioctl", "fcntl", "clone", "prctl", "personality", "futex",
@@ -69,17 +89,21 @@ private struct Dice: RandomNumberGenerator {
 
     @Test("every program means what its rules mean: for every number and argument, by proof and not by sample")
     func ours() throws {
-        var dice = Dice(state: 1)
-        for round in 0..<Self.count {
+        let different = Self.each(Array(Self.seeds)) { round -> String? in
+            var dice = Dice(state: UInt64(round))
             let profile = Self.profile(&dice, actions: Self.actions)
             // This runs the interpreter's check as well.
             let program = try FilterCompiler.compile(profile, reading: .runtime, for: .x86_64)
             let rules = try FilterCompiler.rules(of: profile, reading: .runtime, for: .x86_64)
             var diagram = DecisionDiagram()
             let meant = diagram.meaning(of: rules)
-            #expect(
-                diagram.meaning(of: try FilterInterpreter(program)) == meant, "round \(round): \(profile.node.json())")
+            let isSame = diagram.meaning(of: try FilterInterpreter(program)) == meant
+            return isSame ? nil : "round \(round): \(profile.node.json())"
         }
+        print("carrel: \(different.count) sets of rules, \(different.count { $0 != nil }) wrong")
+        #expect(
+            different.count == Self.seeds.count && different.allSatisfy { $0 == nil }, "\(different.compactMap(\.self))"
+        )
     }
 
     /// libseccomp 2.5.4 makes wrong filters, too wide and too narrow, of several rules for one call with comparisons that
@@ -88,10 +112,11 @@ private struct Dice: RandomNumberGenerator {
     func libseccomp(equalitiesOnly: Bool) throws {
         let operators: [LinuxSeccompOperator] = equalitiesOnly ? [.equalTo, .maskedEqual] : Self.operators
         let oracle = try Oracle()
-        var dice = Dice(state: 2)
-        var (same, refused) = (0, [String: Int]())
-        var different: [String] = []
-        for round in 0..<Self.count / 4 {
+        enum Found {
+            case same, refused(String), different(String)
+        }
+        let found = Self.each(Self.seeds.filter { $0 % 4 == 0 }) { round -> Found in
+            var dice = Dice(state: UInt64(round))
             var profile = Self.profile(&dice, actions: [(.allow, nil)], operators: operators)
             profile.architectures = []
             // It compares whole registers: the same rules, as it reads them.
@@ -116,9 +141,9 @@ private struct Dice: RandomNumberGenerator {
                     lines.append("\(0x7fff_0000) \(number)\(words.joined())")
                 }
             }
-            let optimize = round % 2 + 1
+            let optimize = round / 4 % 2 + 1
             switch try oracle.compile(lines, byDefault: rules.defaultAction, optimize: optimize) {
-            case .refused(let why): refused[why, default: 0] += 1
+            case .refused(let why): return .refused(why)
             case .program(let bytes):
                 var diagram = DecisionDiagram()
                 let theirs = diagram.meaning(of: try FilterInterpreter(bytes))
@@ -126,15 +151,20 @@ private struct Dice: RandomNumberGenerator {
                 // x32 and -1 are another matter (Docs/Seccomp.md).
                 let isOther = diagram.comparing(0, mask: .max, .atLeast, Architecture.x32Bit)
                 let none = diagram.end(0)
-                if diagram.choose(isOther, none, theirs) == diagram.choose(isOther, none, meant) {
-                    same += 1
-                } else {
-                    different.append("optimize \(optimize): \(lines.joined(separator: "; "))")
-                }
+                return diagram.choose(isOther, none, theirs) == diagram.choose(isOther, none, meant)
+                    ? .same : .different("optimize \(optimize): \(lines.joined(separator: "; "))")
+            }
+        }
+        var (same, refused, different) = (0, [String: Int](), [String]())
+        for one in found {
+            switch one {
+            case .same: same += 1
+            case .refused(let why): refused[why, default: 0] += 1
+            case .different(let lines): different.append(lines)
             }
         }
         print("libseccomp, equalities only \(equalitiesOnly): \(same) the same, \(different.count) not, \(refused)")
         if equalitiesOnly { #expect(different == []) }
-        #expect(same > Self.count / 8)
+        #expect(same > found.count / 2)
     }
 }

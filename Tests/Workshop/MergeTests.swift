@@ -21,7 +21,7 @@ import Testing
         #expect(merged.calls.map(\.name) == ["read", "socket", "write"])
         #expect(merged.calls.map(\.runs) == [3, 2, 1] && merged.calls.map(\.count) == [3, 7, 1])
         #expect(merged.calls[1].arguments.map(\.runs) == [2, 1] && merged.calls[1].arguments.map(\.denied) == [0, 4])
-        #expect(merged.executables == ["/bin/git", "/bin/true"] && merged.environments == [here])
+        #expect(merged.executables.map(\.path) == ["/bin/git", "/bin/true"] && merged.environments == [here])
         // The order does not matter, nor whether it is done in one go; and the file can be read again.
         let half = try #require(Recording.merging([two, one]))
         let again = try #require(Recording.merging([recording("read"), half]))

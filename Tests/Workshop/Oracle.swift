@@ -2,7 +2,7 @@ import Foundation
 import Seccomp
 
 /// libseccomp as an oracle: in a process of its own with a time limit, since some rule sets keep it busy for ever.
-final class Oracle {
+final class Oracle: Sendable {
     enum Answer {
         case program([UInt8])
         /// It takes no such rules, or found the time too short.
@@ -27,11 +27,11 @@ final class Oracle {
 
     /// The filter of rules `ACTION NUMBER [INDEX OP A B]...`, one a line, with this default.
     func compile(_ rules: [String], byDefault: UInt32, optimize: Int) throws -> Answer {
-        let input = directory.appendingPathComponent("rules")
-        let output = directory.appendingPathComponent("program")
+        let input = directory.appendingPathComponent("rules-\(UUID())")
+        let output = directory.appendingPathComponent("program-\(UUID())")
+        defer { for file in [input, output] { try? FileManager.default.removeItem(at: file) } }
         try (["\(byDefault) \(optimize)"] + rules + [""]).joined(separator: "\n").write(
             to: input, atomically: false, encoding: .utf8)
-        try? FileManager.default.removeItem(at: output)
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/timeout")
         process.arguments = ["-s", "KILL", "2", program, input.path, output.path]

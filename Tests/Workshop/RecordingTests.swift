@@ -7,7 +7,9 @@ let here = RecordedEnvironment(kernel: "6.18.5", libc: "glibc 2.36", architectur
 
 /// A recording of one run of these calls.
 func recording(_ calls: String..., command: String = "true") -> Recording {
-    var recording = Recording(source: .ebpf, environment: here, command: [command], executables: ["/bin/\(command)"])
+    var recording = Recording(
+        source: .ebpf, environment: here, command: [command], executables: [RecordedExecutable(path: "/bin/\(command)")]
+    )
     for call in calls { recording.add(call, count: 1) }
     return recording
 }
@@ -29,9 +31,9 @@ func recording(_ calls: String..., command: String = "true") -> Recording {
         one.add("socket", count: 2, deniedWith: 1, scalars: [other])
         one.add("socket", count: 1, deniedWith: 38, scalars: [other])
         one.add("read", count: 4)
-        one.executables = ["/bin/sh", "/bin/git", "/bin/sh"]
+        one.executables = ["/bin/sh", "/bin/git", "/bin/sh"].map { RecordedExecutable(path: $0) }
         var two = recording("read")
-        two.executables = ["/bin/git", "/bin/sh"]
+        two.executables = ["/bin/git", "/bin/sh"].map { RecordedExecutable(path: $0) }
         two.add("socket", count: 1, deniedWith: 38, scalars: [other])
         two.add("socket", count: 3, scalars: [family])
         two.add("write", count: 1)
@@ -61,7 +63,7 @@ func recording(_ calls: String..., command: String = "true") -> Recording {
             ])
         #expect(
             changed("\"name\": \"read\"", "\"name\": \"raed\"") == [
-                "r.rec:27:15: calls[0].name: expected the name of a system call, found \"raed\""
+                "r.rec:29:15: calls[0].name: expected the name of a system call, found \"raed\""
             ])
         #expect(changed("\"lost\": 0", "\"lots\": 0").count == 1)
         #expect(changed("\"ebpf\"", "\"ebfp\"").first?.contains("did you mean ebpf?") == true)
