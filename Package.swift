@@ -66,7 +66,7 @@ let package = Package(
             dependencies: [
                 "Session", "Capacity", "EgressPolicy", "Workshop", "Records", "Cgroups", "Privileges", "Options",
             ]),
-        .executableTarget(name: "carrel-oci", dependencies: ["Container", "OCISpec", "Documents", "Options"]),
+        .executableTarget(name: "carrel-oci", dependencies: ["Container", "OCISpec", "Documents", "Options", "Syscalls"]),
         .executableTarget(name: "carrel-gateway", dependencies: ["Egress", "Options"]),
 
         tests("Documents"),

@@ -68,7 +68,8 @@ public final class Cgroup {
         _ = try place.make(path)
         var made = Cgroup(host, place, path, tree, [:])
         do throws(CgroupError) {
-            made = Cgroup(host, place, path, tree, try tree.provide(controllers, for: path))
+            made = Cgroup(
+                host, place, path, tree, try tree.provide(controllers, for: path, orExisting: false))
             for (level, settings) in above where !settings.isEmpty {
                 let directories = try tree.find(level)
                 for setting in settings { try tree.apply(setting, in: directories) }
@@ -80,6 +81,29 @@ public final class Cgroup {
             try? made.remove()
             throw error
         }
+    }
+
+    /// Takes over a cgroup that another manager has made for the caller: gives it a directory in every hierarchy that has none
+    /// of it yet, and sets its limits.
+    ///
+    /// - Parameter full: its path from the top of the tree.
+    public static func adopt(
+        _ host: CgroupHost, at full: String, _ limits: CgroupLimits
+    ) throws(CgroupError) -> Cgroup {
+        let place = try host.place()
+        guard full.hasPrefix("\(place.base)/") else {
+            throw .noPlace(
+                reason: "the manager made \(full), which is not in \(place.base)", fix: "use the cgroup manager cgroupfs")
+        }
+        let path = try CgroupPath(oci: String(full.dropFirst(place.base.utf8.count)))
+        let tree = host.controllerTree(place)
+        // systemd of a legacy hierarchy makes nothing in the v2 tree, where the kill and the freezer are.
+        _ = try place.make(path, orExisting: true)
+        let controllers = host.mode == .hybrid ? tree.everyController() : Array(try tree.find(path).keys)
+        let adopted = Cgroup(
+            host, place, path, tree, try tree.provide(controllers, for: path, orExisting: true))
+        try adopted.update(limits)
+        return adopted
     }
 
     /// The cgroup that is at `path` already; throws `ENOENT` where there is none.
@@ -206,7 +230,16 @@ public final class Cgroup {
     // MARK: processes
 
     /// Opens the ways into the cgroup for a process that is about to be cloned.
-    public func entry() throws(CgroupError) -> CgroupEntry {
+    ///
+    /// - Parameter below: a cgroup in this one that it shall be in instead, in every hierarchy that has it.
+    public func entry(below: CgroupPath? = nil) throws(CgroupError) -> CgroupEntry {
+        guard let below else { return try entry(directory, directories) }
+        let names = "/\(below)"
+        _ = try kernel { () throws(SystemError) in try status(directory + names, followingLinks: false) }
+        return try entry(directory + names, directories.mapValues { exists($0 + names) ? $0 + names : $0 })
+    }
+
+    private func entry(_ directory: String, _ directories: [String: String]) throws(CgroupError) -> CgroupEntry {
         let into = try Cgroups.open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
         do throws(CgroupError) {
             var files = try tree.entries(in: directories)

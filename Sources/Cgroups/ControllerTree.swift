@@ -12,8 +12,11 @@ protocol ControllerTree: Sendable {
     func settings(_ limits: CgroupLimits) throws(CgroupError) -> [Setting]
     /// Makes the files of `controllers` appear for the cgroup `path`, whose directory in the v2 tree exists.
     ///
+    /// - Parameter orExisting: whether directories that are there already are taken over.
     /// - Returns: the directory of each.
-    func provide(_ controllers: [String], for path: CgroupPath) throws(CgroupError) -> [String: String]
+    func provide(
+        _ controllers: [String], for path: CgroupPath, orExisting: Bool
+    ) throws(CgroupError) -> [String: String]
     /// The controllers of this host in which a cgroup can have a directory.
     func everyController() -> [String]
     /// The directories of the controllers that `path`, a cgroup that exists, was made with.
@@ -57,7 +60,7 @@ func writeSetting(_ setting: Setting, _ value: String, in directory: String) thr
 }
 
 /// Whether this process is root and in no user namespace but the first (user_namespaces(7)).
-func isHostsRoot() -> Bool {
+public func isHostsRoot() -> Bool {
     guard geteuid() == 0, let map = try? readText("/proc/self/uid_map") else { return false }
     return map.split(whereSeparator: \.isWhitespace) == ["0", "0", "4294967295"]
 }
@@ -78,11 +81,11 @@ extension CgroupHost.Place {
     /// Makes the directory of `path`, and its parents where they are missing.
     ///
     /// The parents may vanish at any time, for the last session of a tenant takes the tenant's along: then once more.
-    func make(_ path: CgroupPath) throws(CgroupError) -> String {
+    func make(_ path: CgroupPath, orExisting: Bool = false) throws(CgroupError) -> String {
         let directory = directory(path)
         for attempt in 1... {
             do throws(SystemError) {
-                try makeDirectory(directory, orExisting: false)
+                try makeDirectory(directory, orExisting: orExisting)
                 return directory
             } catch {
                 switch error.errno {

@@ -31,7 +31,9 @@ struct HybridTree: ControllerTree {
 
     private func isInV2(directory: String) -> Bool { directory.hasPrefix(host.tree + "/") }
 
-    func provide(_ controllers: [String], for path: CgroupPath) throws(CgroupError) -> [String: String] {
+    func provide(
+        _ controllers: [String], for path: CgroupPath, orExisting: Bool
+    ) throws(CgroupError) -> [String: String] {
         var made: [String: String] = [:]
         do throws(CgroupError) {
             var mounts: [String: String] = [:]
@@ -47,7 +49,7 @@ struct HybridTree: ControllerTree {
                     made[controller] = directory
                     continue
                 }
-                made[controller] = try place.make(path)
+                made[controller] = try place.make(path, orExisting: orExisting)
                 mounts[mount] = made[controller]
                 if controller == "cpuset" { try inherit(place, path) }
             }

@@ -10,7 +10,9 @@ struct UnifiedTree: ControllerTree {
 
     let memory = MemoryFiles(current: "memory.current", peak: "memory.peak", max: "memory.max", kills: "memory.events")
 
-    func provide(_ controllers: [String], for path: CgroupPath) throws(CgroupError) -> [String: String] {
+    func provide(
+        _ controllers: [String], for path: CgroupPath, orExisting: Bool
+    ) throws(CgroupError) -> [String: String] {
         let directory = place.directory(path)
         let directories = Dictionary(uniqueKeysWithValues: controllers.map { ($0, directory) })
         let missing = try missing(controllers, in: directory)

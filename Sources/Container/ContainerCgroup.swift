@@ -1,38 +1,103 @@
 import Cgroups
+import Glibc
 import OCISpec
 import Syscalls
 
+/// Who makes the cgroups of containers (`--cgroup-manager`, `--systemd-cgroup`).
+public enum CgroupManager: String, Sendable, CaseIterable {
+    /// The runtime itself.
+    case cgroupfs
+    /// systemd, as transient scopes.
+    case systemd
+    /// Nobody: containers stay in the caller's.
+    case disabled
+}
+
 extension RuntimeContainer {
-    /// Where the container's cgroup is: what the specification says, or a place of the runtime's own.
-    func cgroupPath(_ spec: Spec) -> String? {
-        if let path = spec.linux?.cgroupsPath, !path.isEmpty { return path }
-        return Self.ownPath(id)
+    /// Says in the record which cgroup is about to be made: what the specification says, or a place of the runtime's own.
+    mutating func placeCgroup(_ spec: Spec, _ manager: CgroupManager) throws(RuntimeError) {
+        let path = spec.linux?.cgroupsPath ?? ""
+        switch manager {
+        case .cgroupfs: record.cgroup = path.isEmpty ? Self.ownPath(id) : path
+        case .disabled:
+            if spec.linux?.resources.map({ Self.areLimits($0) }) ?? false {
+                throw RuntimeError("linux.resources: limits need a cgroup, and --cgroup-manager is disabled")
+            }
+        case .systemd:
+            record.unit = try telling("linux.cgroupsPath") { () throws(CgroupError) in
+                try SystemdScope(path.isEmpty ? ":carrel:\(id)" : path, isSystem: geteuid() == 0)
+            }.unit
+        }
     }
 
     private static func ownPath(_ id: String) -> String { "/carrel/oci/\(id)" }
 
+    /// Whether anything is limited but devices, which who is not the host's root has no way to.
+    private static func areLimits(_ resources: LinuxResources) -> Bool {
+        var resources = resources
+        resources.devices = []
+        return resources != LinuxResources()
+    }
+
     /// Makes the cgroup with the limits of the specification; one that is there already, and empty, is used as it is asked
     /// for and stays behind the container.
-    mutating func makeCgroup(_ spec: Spec) throws(RuntimeError) -> Cgroup? {
-        guard let path = record.cgroup else { return nil }
-        return try telling("cgroup") { () throws(CgroupError) in
+    ///
+    /// - Returns: the cgroup, and what keeps it until a process is in it.
+    mutating func makeCgroup(_ spec: Spec) throws(RuntimeError) -> (Cgroup?, ScopeSleeper?) {
+        do throws(CgroupError) {
             var resources = spec.linux?.resources ?? LinuxResources()
             if !resources.devices.isEmpty { resources.devices += Self.usualRules }
             let limits = try CgroupLimits(resources)
             let host = CgroupHost.detect()
+            if record.unit != nil { return try makeScope(spec, limits, host) }
+            guard let path = record.cgroup else { return (nil, nil) }
             let place = try CgroupPath(oci: path)
             do throws(CgroupError) {
-                return try Cgroup.create(host, place, limits, joining: .every)
+                return (try Cgroup.create(host, place, limits, joining: .every), nil)
             } catch {
-                guard case .exists = error else { throw error }
-                let cgroup = try Cgroup.open(host, place)
-                guard try cgroup.isEmpty() else { throw error }
-                record.keepsCgroup = true
-                try cgroup.update(limits)
-                return cgroup
+                switch error {
+                case .exists:
+                    let cgroup = try Cgroup.open(host, place)
+                    guard try cgroup.isEmpty() else { throw error }
+                    record.keepsCgroup = true
+                    try cgroup.update(limits)
+                    return (cgroup, nil)
+                case .noPlace where !isHostsRoot() && !(spec.linux?.resources.map { Self.areLimits($0) } ?? false):
+                    // Nothing was delegated to this user, and nothing is asked for that would need it.
+                    record.cgroup = nil
+                    return (nil, nil)
+                default: throw error
+                }
             }
+        } catch {
+            throw RuntimeError("cgroup: \(error)")
         }
     }
+
+    private mutating func makeScope(
+        _ spec: Spec, _ limits: CgroupLimits, _ host: CgroupHost
+    ) throws(CgroupError) -> (Cgroup?, ScopeSleeper?) {
+        let path = spec.linux?.cgroupsPath ?? ""
+        let scope = try SystemdScope(path.isEmpty ? ":carrel:\(id)" : path, isSystem: geteuid() == 0)
+        let made: (path: String, sleeper: ScopeSleeper)
+        do throws(CgroupError) {
+            made = try scope.start(limits, of: host.mode, at: managerSocket, description: "carrel-oci container \(id)")
+        } catch {
+            // Another's, it may be: not to be stopped.
+            record.unit = nil
+            throw error
+        }
+        do throws(CgroupError) {
+            let cgroup = try Cgroup.adopt(host, at: made.path, limits)
+            record.cgroup = "/\(cgroup.path)"
+            return (cgroup, made.sleeper)
+        } catch {
+            made.sleeper.end()
+            throw error
+        }
+    }
+
+    private var managerSocket: String { SystemdScope.socket(runtimeDirectory: runtimeDirectory) }
 
     /// What every container may use, whatever its rules say before: the devices that it is given (config-linux.md, "Default
     /// Devices"), terminals, and making nodes, which opens none (runc and crun have the same).
@@ -51,6 +116,7 @@ extension RuntimeContainer {
 
     /// Kills what is left in the cgroup, thawed, and takes it away.
     func removeCgroup() throws(CgroupError) {
+        defer { if let unit = record.unit { SystemdScope(unit: unit).stop(at: managerSocket) } }
         guard let cgroup = try? cgroup() else { return }
         try cgroup.kill()
         try? cgroup.thaw()
@@ -58,14 +124,24 @@ extension RuntimeContainer {
         // The levels above are of whoever asked for a cgroup in them.
         try cgroup.remove(parents: record.cgroup == Self.ownPath(id))
     }
-}
 
-extension RuntimeContainer {
     /// Changes the limits that `resources` names.
     public func update(_ resources: LinuxResources) throws(RuntimeError) {
         guard status().state != .stopped else { throw RuntimeError("container not running") }
+        let cgroup = try ownCgroup()
         try telling("container \(id)") { () throws(CgroupError) in
-            try cgroup()?.update(try CgroupLimits(resources))
+            let limits = try CgroupLimits(resources)
+            if let unit = record.unit {
+                try SystemdScope(unit: unit).update(limits, of: CgroupHost.detect().mode, at: managerSocket)
+            }
+            try cgroup.update(limits)
         }
+    }
+
+    /// Its cgroup, for what cannot be done without one.
+    func ownCgroup() throws(RuntimeError) -> Cgroup {
+        let found = try telling("container \(id)") { () throws(CgroupError) in try self.cgroup() }
+        guard let found else { throw RuntimeError("container \(id) has no cgroup") }
+        return found
     }
 }

@@ -85,13 +85,15 @@ extension RuntimeContainer {
         guard state == .running || state == .created, !isPaused else {
             throw RuntimeError("container not running or created: \(isPaused ? "paused" : state.rawValue)")
         }
-        try telling("container \(id)") { () throws(CgroupError) in try cgroup()?.freeze() }
+        let cgroup = try ownCgroup()
+        try telling("container \(id)") { () throws(CgroupError) in try cgroup.freeze() }
     }
 
     /// Lets them go on.
     public func resume() throws(RuntimeError) {
         guard status().isPaused else { throw RuntimeError("container not paused") }
-        try telling("container \(id)") { () throws(CgroupError) in try cgroup()?.thaw() }
+        let cgroup = try ownCgroup()
+        try telling("container \(id)") { () throws(CgroupError) in try cgroup.thaw() }
     }
 
     /// Takes a container away that has stopped, or was never started: its cgroup, its directory; then its hooks run.

@@ -17,6 +17,8 @@ struct ContainerRecord {
     let annotations: [String: String]
     /// The container's path in the cgroup hierarchies; `nil` without one.
     var cgroup: String?
+    /// The unit that systemd has made the cgroup for.
+    var unit: String?
     /// Whether the cgroup was there before the container, and so stays behind it.
     var keepsCgroup = false
     /// Of a container in the host's mount namespace: how many mounts there were at its root before its own.
@@ -45,6 +47,7 @@ struct ContainerRecord {
         owner = uid_t(truncatingIfNeeded: node["owner"]?.int ?? 0)
         annotations = (node["annotations"]?.entries ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.string }
         cgroup = node["cgroup"]?.string
+        unit = node["unit"]?.string
         keepsCgroup = node["keepsCgroup"]?.bool ?? false
         mountsBelow = node["mountsBelow"]?.int.map { Int($0) }
         self.pid = pid_t(truncatingIfNeeded: pid)
@@ -56,7 +59,8 @@ struct ContainerRecord {
             "ociVersion": Node(.string(Spec().ociVersion)), "id": Node(.string(id)), "bundle": Node(.string(bundle)),
             "rootfs": Node(.string(rootfs)), "created": Node(.string(created)), "owner": Node(.integer(Int64(owner))),
             "pid": Node(.integer(Int64(pid))), "pidStarted": Node(.unsigned(pidStarted)),
-            "cgroup": cgroup.map { Node(.string($0)) } ?? nil, "keepsCgroup": Node(.bool(keepsCgroup)),
+            "cgroup": cgroup.map { Node(.string($0)) } ?? nil, "unit": unit.map { Node(.string($0)) } ?? nil,
+            "keepsCgroup": Node(.bool(keepsCgroup)),
             "mountsBelow": mountsBelow.map { Node(.integer(Int64($0))) } ?? nil,
             "annotations": Node(
                 .mapping(

@@ -22,6 +22,8 @@ public struct CreateRequest: Sendable {
     public var pivots = true
     /// Whether the container has a session keyring of its own.
     public var makesKeyring = true
+    /// Who makes its cgroup.
+    public var cgroupManager = CgroupManager.cgroupfs
     /// Whether the container waits for `start`; otherwise its payload runs when this returns.
     public var waits = true
     /// Whether the caller gets the terminal, where there is no `consoleSocket`.
@@ -51,7 +53,7 @@ extension RuntimeRoot {
             record: ContainerRecord(
                 id: request.id, bundle: bundle.path, rootfs: spec.root?.path ?? "", annotations: spec.annotations))
         do throws(RuntimeError) {
-            container.record.cgroup = container.cgroupPath(spec)
+            try container.placeCgroup(spec, request.cgroupManager)
             if !(spec.linux?.namespaces ?? []).contains(where: { $0.type == .mount }) {
                 container.record.mountsBelow = mountCount(at: container.record.rootfs)
             }
@@ -59,7 +61,9 @@ extension RuntimeRoot {
             try telling("container \(request.id)") { () throws(SystemError) in
                 try replaceFile(ContainerDirectory.configuration, with: bundle.bytes, at: directory.descriptor)
             }
-            let cgroup = try container.makeCgroup(spec)
+            let (cgroup, sleeper) = try container.makeCgroup(spec)
+            // It keeps a scope of systemd's, until the container's own process is in there.
+            defer { sleeper?.end() }
             let running = try container.launch(request, bundle, filter, cgroup)
             return (container, running.process, running.terminal)
         } catch {
@@ -139,11 +143,7 @@ func filterProgram(of seccomp: LinuxSeccomp, _ node: Node?) throws(RuntimeError)
     }
 }
 
-private var filterCacheDirectory: String {
-    if geteuid() == 0 { return "/run/carrel/seccomp" }
-    let runtime = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) } ?? "/run/user/\(geteuid())"
-    return "\(runtime)/carrel/seccomp"
-}
+private var filterCacheDirectory: String { "\(runtimeDirectory)/carrel/seccomp" }
 
 extension RuntimeContainer {
     /// Starts the container's process, and returns when that waits for its start, or runs.

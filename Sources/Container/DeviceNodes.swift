@@ -50,6 +50,10 @@ extension RootAssembly {
                 try setOwner(name, user: device.uid ?? 0, group: device.gid ?? 0, at: parent)
             }
         } catch {
+            // Root of a user namespace that the caller was in before, such as the rootless podman's.
+            if error.errno == .notPermitted && device.type != .fifo {
+                return try bind(device, type, number, name, in: parent)
+            }
             guard error.errno == .fileExists else {
                 throw SystemError(error.call, device.path, errno: error.errno)
             }

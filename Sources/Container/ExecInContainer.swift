@@ -40,6 +40,8 @@ public struct RuntimeExecRequest: Sendable {
     public var consoleSocket: String?
     /// How many descriptors beyond the standard three the program keeps.
     public var preservedDescriptors: Int32 = 0
+    /// A cgroup in the container's own that the program shall be in; `nil` for the container's.
+    public var cgroup: String?
     /// Whether a container that is held still is no reason to refuse.
     public var ignoresPause = false
 
@@ -79,7 +81,11 @@ extension RuntimeContainer {
             listener = try telling("linux.seccomp.listenerPath") { () throws(SystemError) in try connectLocal(to: path)
             }
         }
-        let entry = try telling("container \(id)") { () throws(CgroupError) in try cgroup()?.entry() }
+        let entry = try telling("container \(id)") { () throws(CgroupError) in
+            let below = try request.cgroup.map { name throws(CgroupError) in try CgroupPath(oci: name) }
+            return try cgroup()?.entry(below: below)
+        }
+        if entry == nil && request.cgroup != nil { throw RuntimeError("--cgroup: container \(id) has no cgroup") }
         var launch = LaunchRequest(
             spec: spec, extensions: Extensions(annotations: spec.annotations), cgroup: entry, filter: filter,
             initPath: "",

@@ -84,6 +84,7 @@ private func guide(
     // The ids first: until then the child is nobody, and no file that it makes has an owner.
     do throws(ControlError) { try plan.idMap?.write(pid: pid) } catch { throw LaunchError(.idMap, nil, "\(error)") }
     try plan.setOutOfMemoryScore(of: pid)
+    try plan.moveNetworkDevices(to: pid)
     timeline.mark(.idMap)
     try tell(child, .idMap)
     // While the child makes its own filesystems, the host's trees are cloned and id-mapped for it: only the owner of

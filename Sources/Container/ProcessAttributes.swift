@@ -74,9 +74,6 @@ extension LaunchPlan {
             throw refuse("process.selinuxLabel", "SELinux")
         }
         if spec.linux?.intelRdt != nil { throw refuse("linux.intelRdt", "support for resctrl in this runtime") }
-        if !(spec.linux?.netDevices.isEmpty ?? true) {
-            throw refuse("linux.netDevices", "support for moving network devices in this runtime")
-        }
     }
 
     /// Whether SELinux is on (selinux(8)).

@@ -20,7 +20,8 @@ public enum RuntimeFeatures {
                 "namespaces": list(LinuxNamespaceType.allCases.map(\.rawValue).sorted()),
                 "capabilities": list(Known.capabilities),
                 "cgroup": [
-                    "v1": Node(.bool(!isUnified)), "v2": true, "systemd": false, "systemdUser": false,
+                    "v1": Node(.bool(!isUnified)), "v2": true, "systemd": Node(.bool(exists("/run/systemd/private"))),
+                    "systemdUser": Node(.bool(exists("\(runtimeDirectory)/systemd/private"))),
                     "rdma": Node(.bool(exists("/sys/fs/cgroup/rdma"))),
                 ],
                 "seccomp": [
@@ -33,7 +34,7 @@ public enum RuntimeFeatures {
                 "selinux": ["enabled": Node(.bool(LaunchPlan.hasSELinux))],
                 "intelRdt": ["enabled": false],
                 "mountExtensions": ["idmap": ["enabled": true]],
-                "netDevices": ["enabled": false],
+                "netDevices": ["enabled": true],
             ],
             "annotations": ["dev.carrel.exec": "", "dev.carrel.scopes": "", "dev.carrel.pinnedPaths": ""],
             "potentiallyUnsafeConfigAnnotations": ["dev.carrel."],

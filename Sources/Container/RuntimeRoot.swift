@@ -1,3 +1,4 @@
+import Cgroups
 import Glibc
 import OCISpec
 import Syscalls
@@ -15,11 +16,7 @@ public struct RuntimeRoot: Sendable {
     public init(_ path: String) { self.path = path }
 
     /// The usual one: `/run/carrel-oci`, or an ordinary user's own below `XDG_RUNTIME_DIR`.
-    public static var usual: RuntimeRoot {
-        if geteuid() == 0 { return RuntimeRoot("/run/carrel-oci") }
-        let runtime = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) } ?? "/run/user/\(geteuid())"
-        return RuntimeRoot("\(runtime)/carrel-oci")
-    }
+    public static var usual: RuntimeRoot { RuntimeRoot("\(runtimeDirectory)/carrel-oci") }
 
     /// Claims the name of a container that is to be made, and locks it until the caller closes it or ends.
     func claim(_ id: String) throws(RuntimeError) -> ContainerDirectory {
@@ -127,4 +124,12 @@ public struct ContainerDirectory: Sendable {
             try Syscalls.remove("\(root.path)/\(id)", directory: true)
         }
     }
+}
+
+/// Where the caller keeps what lasts until the next boot: `/run`, or what a user's login names in `XDG_RUNTIME_DIR`.
+var runtimeDirectory: String {
+    let own = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) }
+    // Root of a user namespace, as the rootless podman has it, is nobody in /run.
+    if geteuid() == 0 && (own == nil || isHostsRoot()) { return "/run" }
+    return own ?? "/run/user/\(geteuid())"
 }

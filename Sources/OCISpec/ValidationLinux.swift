@@ -21,6 +21,19 @@ extension Linux {
             log.expect(!cgroupsPath.hasParentStep, "cgroupsPath", "a path without \"..\", found \(cgroupsPath.quoted)")
         }
         for name in sysctl.keys.sorted() { checkSysctl(name, log) }
+        for (name, device) in netDevices.sorted(by: { $0.key < $1.key }) {
+            log.at("netDevices") {
+                for name in [name, device.name ?? name] {
+                    // dev_valid_name() of the kernel: IFNAMSIZ is 16 with the closing zero.
+                    let isName =
+                        (1...15).contains(name.utf8.count) && name != "." && name != ".."
+                        && name.utf8.allSatisfy { $0 > 0x20 && $0 != 0x2f && $0 != 0x3a && $0 != 0x7f }
+                    log.expect(isName, name, "the name of a network device, found \(name.quoted)")
+                }
+                log.expect(
+                    namespaces.contains { $0.type == .network }, name, "a network namespace beside it")
+            }
+        }
         if let flag = personality?.flags.first {
             log.at("personality") { log.expect(false, "flags", "none, since none are defined, found \(flag.quoted)") }
         }

@@ -1,4 +1,3 @@
-import CSyscalls
 import Glibc
 import SystemPackage
 
@@ -8,11 +7,7 @@ import SystemPackage
 ///
 /// - Throws: the failed call; `EAFNOSUPPORT` of IPv6 alone is none: without it nobody connects to such an address.
 public func makeEveryAddressLocal() throws(SystemError) {
-    let netlink = FileDescriptor(
-        rawValue: try checking("socket", "netlink") {
-            socket(Int32(AF_NETLINK), Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), 0)  // NETLINK_ROUTE
-        })
-    defer { close(netlink) }
+    let netlink = try RouteNetlink()
     let loopback = if_nametoindex("lo")
     if loopback == 0 { throw SystemError.last("if_nametoindex", "lo") }
     try addLocalDefault(netlink, family: UInt8(AF_INET), interface: loopback)
@@ -23,31 +18,17 @@ public func makeEveryAddressLocal() throws(SystemError) {
     }
 }
 
-/// One request to rtnetlink(7): `struct nlmsghdr`, `struct rtmsg` and the attribute `RTA_OIF`, 36 bytes in host order.
-private func addLocalDefault(_ netlink: FileDescriptor, family: UInt8, interface: UInt32) throws(SystemError) {
-    let newRoute: UInt16 = 24  // RTM_NEWROUTE
-    let flags: UInt16 = 0x1 | 0x4 | 0x400  // NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE
-    var message: [UInt8] = []
-    func append(_ value: some FixedWidthInteger) {
-        withUnsafeBytes(of: value) { message += $0 }
-    }
-    append(UInt32(36))
-    append(newRoute)
-    append(flags)
-    append(UInt32(1))
-    append(UInt32(0))
+/// `struct rtmsg` and the attribute `RTA_OIF`.
+private func addLocalDefault(
+    _ netlink: borrowing RouteNetlink, family: UInt8, interface: UInt32
+) throws(SystemError) {
+    var message = RouteNetlink.Payload()
     // Family, lengths of destination and source, TOS; table local, protocol static, scope host, type local.
-    message += [family, 0, 0, 0, 255, 4, 254, 2]
-    append(UInt32(0))
-    append(UInt16(8))
-    append(UInt16(4))  // RTA_OIF
-    append(interface)
-    let name = family == UInt8(AF_INET) ? "local default" : "local default (IPv6)"
-    try retrying("send netlink", name) { Glibc.send(netlink.rawValue, message, message.count, 0) }
-    var answer = [UInt8](repeating: 0, count: 512)
-    let count = try retrying("recv netlink", name) { recv(netlink.rawValue, &answer, answer.count, 0) }
-    // NLMSG_ERROR: a header of 16 bytes, then a negative errno, 0 for done.
-    guard count >= 20 else { throw SystemError("recv netlink", name, errno: .badMessage) }
-    let code = answer.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 16, as: Int32.self) }
-    if code != 0 { throw SystemError("add route", name, errno: Errno(rawValue: -code)) }
+    for byte in [family, 0, 0, 0, 255, 4, 254, 2] { message.put(byte) }
+    message.put(UInt32(0))
+    message.put(attribute: 4, interface)  // RTA_OIF
+    let newRoute: UInt16 = 24  // RTM_NEWROUTE
+    try netlink.request(
+        newRoute, flags: 0x400,  // NLM_F_CREATE
+        message, named: family == UInt8(AF_INET) ? "local default" : "local default (IPv6)")
 }

@@ -274,6 +274,11 @@ public func startTime(of pid: pid_t) -> UInt64? {
     return fields.count > 20 && fields[1] != "Z" && fields[1] != "X" ? UInt64(fields[20]) : nil
 }
 
+/// Gives every signal its default disposition, also those that who started this process had ignored.
+public func resetSignals() {
+    for number: Int32 in 1...64 where number != SIGKILL && number != SIGSTOP { signal(number, SIG_DFL) }
+}
+
 /// Puts this process before all others, as far as it may: for what must not wait behind the processes that it is about.
 ///
 /// By the lowest real-time priority, which its children do not have (sched(7), `SCHED_RESET_ON_FORK`): a niceness of -20

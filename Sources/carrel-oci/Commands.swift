@@ -7,9 +7,11 @@ extension Option {
     static let logFormat = Option(
         "log-format", takes: "FORMAT", completing: .words("text json"), "How lines of the log are written")
     static let debug = Option("debug", "Accepted; there is nothing more to tell")
-    static let systemdCgroup = Option("systemd-cgroup", "Refused: cgroups are made in cgroupfs")
+    static let systemdCgroup = Option(
+        "systemd-cgroup", "Have systemd make cgroups, as transient scopes: `linux.cgroupsPath` is SLICE:PREFIX:NAME")
     static let cgroupManager = Option(
-        "cgroup-manager", takes: "NAME", completing: .words("cgroupfs"), "Who makes the cgroups: `cgroupfs`")
+        "cgroup-manager", takes: "NAME", completing: .words("cgroupfs systemd disabled"),
+        "Who makes the cgroups: `cgroupfs` is this program itself; `disabled`, nobody")
     static let rootless = Option(
         "rootless", takes: "WHETHER", completing: .words("true false auto"), "Accepted; it is seen by itself")
 
@@ -40,6 +42,7 @@ extension Option {
     static let noNewPrivs = Option("no-new-privs", "No program can gain privileges")
     static let apparmor = Option("apparmor", takes: "PROFILE", "Its AppArmor profile")
     static let processLabel = Option("process-label", takes: "LABEL", "Its SELinux label")
+    static let cgroup = Option("cgroup", takes: "PATH", "A cgroup in the container's own, to be in instead of that")
     static let ignorePaused = Option("ignore-paused", "Also where the container is paused; it then waits")
     static let stats = Option("stats", "Print once what is used, and exit")
     static let interval = Option("interval", takes: "SECONDS", "How often to print; 5 seconds by default")
@@ -75,7 +78,7 @@ extension Command {
         "exec", in: "Life", operands: [.container], takesProgram: true, programIsOptional: true,
         options: [
             .process, .tty, .user, .additionalGids, .cwd, .env, .cap, .noNewPrivs, .apparmor, .processLabel, .detach,
-            .pidFile, .consoleSocket, .preserveFDs, .ignorePaused,
+            .pidFile, .consoleSocket, .preserveFDs, .cgroup, .ignorePaused,
         ], synopsis: "[OPTIONS] CONTAINER PROGRAM [ARGUMENTS]", "Run a program in a container")
     static let pause = Command("pause", in: "Life", operands: [.container], "Hold all its processes still")
     static let resume = Command("resume", in: "Life", operands: [.container], "Let them go on")

@@ -24,9 +24,6 @@ func perform(_ arguments: Arguments, _ count: Int32) throws(RuntimeError) -> Int
     guard let verb = Verb(rawValue: name) else {
         throw RuntimeError("unknown command \(name); carrel-oci --help lists the commands")
     }
-    if words.has(.systemdCgroup) || words[.cgroupManager] == "systemd" {
-        throw RuntimeError("--systemd-cgroup: cgroups are made in cgroupfs alone; have the engine use cgroupfs")
-    }
     let own = try parse(verb.definition, arguments + Int(split), count - split)
     if own.has(.help) {
         print(Program.carrelOCI.help(verb.definition))
@@ -59,6 +56,16 @@ private func parse(_ command: Command, _ arguments: Arguments, _ count: Int32) t
 struct Call {
     let words: Words
     let global: Words
+
+    /// Who makes the cgroups.
+    func cgroupManager() throws(RuntimeError) -> CgroupManager {
+        guard let name = global[.cgroupManager] else { return global.has(.systemdCgroup) ? .systemd : .cgroupfs }
+        guard let manager = CgroupManager(rawValue: name) else {
+            let known = CgroupManager.allCases.map(\.rawValue).joined(separator: ", ")
+            throw RuntimeError("--cgroup-manager \(name): expected one of \(known)")
+        }
+        return manager
+    }
 
     var root: RuntimeRoot { global[.root].map { RuntimeRoot($0) } ?? .usual }
     var id: String { words.operands[0] }

@@ -65,6 +65,7 @@ private func createRequest(_ call: Call) throws(RuntimeError) -> CreateRequest {
     request.preservedDescriptors = try descriptorCount(words)
     request.pivots = !words.has(.noPivot)
     request.makesKeyring = !words.has(.noNewKeyring)
+    request.cgroupManager = try call.cgroupManager()
     return request
 }
 
@@ -89,6 +90,7 @@ private func execRequest(_ call: Call) throws(RuntimeError) -> RuntimeExecReques
     request.pidFile = words[.pidFile]
     request.consoleSocket = words[.consoleSocket]
     request.preservedDescriptors = try descriptorCount(words)
+    request.cgroup = words[.cgroup]
     request.ignoresPause = words.has(.ignorePaused)
     return request
 }
