@@ -66,7 +66,8 @@ let package = Package(
             dependencies: [
                 "Session", "Capacity", "EgressPolicy", "Workshop", "Records", "Cgroups", "Privileges", "Options",
             ]),
-        .executableTarget(name: "carrel-oci", dependencies: ["Container", "OCISpec", "Documents", "Options", "Syscalls"]),
+        .executableTarget(
+            name: "carrel-oci", dependencies: ["Container", "OCISpec", "Documents", "Options", "Syscalls"]),
         .executableTarget(name: "carrel-gateway", dependencies: ["Egress", "Options"]),
 
         tests("Documents"),
@@ -93,7 +94,8 @@ let package = Package(
             path: "Tests/CommandLine"),
         .testTarget(
             name: "IntegrationTests", dependencies: ["Documents"], path: "Tests/Integration", exclude: ["Fixtures"]),
-        .testTarget(name: "ConformanceTests", dependencies: ["Documents"], path: "Tests/Conformance"),
+        .testTarget(
+            name: "ConformanceTests", dependencies: ["Documents"], path: "Tests/Conformance", exclude: ["Fixtures"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -93,7 +93,8 @@ public final class Cgroup {
         let place = try host.place()
         guard full.hasPrefix("\(place.base)/") else {
             throw .noPlace(
-                reason: "the manager made \(full), which is not in \(place.base)", fix: "use the cgroup manager cgroupfs")
+                reason: "the manager made \(full), which is not in \(place.base)",
+                fix: "use the cgroup manager cgroupfs")
         }
         let path = try CgroupPath(oci: String(full.dropFirst(place.base.utf8.count)))
         let tree = host.controllerTree(place)

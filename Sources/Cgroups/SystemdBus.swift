@@ -248,7 +248,9 @@ struct SystemdConnection {
 
     private func receive() throws(CgroupError) -> BusMessage {
         let fixed = try read(16)
-        guard fixed[0] == UInt8(ascii: "l"), fixed[3] == 1 else { throw Self.refused("message", "not little-endian D-Bus 1") }
+        guard fixed[0] == UInt8(ascii: "l"), fixed[3] == 1 else {
+            throw Self.refused("message", "it is not of D-Bus 1, little-endian")
+        }
         var reader = BusReader(fixed)
         _ = reader.number()
         let bodyLength = Int(reader.number() ?? 0)
@@ -289,6 +291,7 @@ struct SystemdConnection {
 
     private static func refused(_ what: String, _ reason: String) -> CgroupError {
         .controlAbsent(
-            control: "systemd", reason: "\(what): \(reason)", fix: "see systemctl status, or use the cgroup manager cgroupfs")
+            control: "systemd", reason: "\(what): \(reason)",
+            fix: "see systemctl status, or use the cgroup manager cgroupfs")
     }
 }

@@ -276,7 +276,13 @@ public func startTime(of pid: pid_t) -> UInt64? {
 
 /// Gives every signal its default disposition, also those that who started this process had ignored.
 public func resetSignals() {
-    for number: Int32 in 1...64 where number != SIGKILL && number != SIGSTOP { signal(number, SIG_DFL) }
+    // struct kernel_sigaction, all zero; by the bare call, since the C library keeps 32 and 33 to itself.
+    let action: [UInt64] = [0, 0, 0, 0]
+    action.withUnsafeBytes {
+        for number in 1...64 where number != SIGKILL && number != SIGSTOP {
+            _ = carrel_syscall(Int(SYS_rt_sigaction), number, Int(bitPattern: $0.baseAddress), 0, 8, 0, 0)
+        }
+    }
 }
 
 /// Puts this process before all others, as far as it may: for what must not wait behind the processes that it is about.

@@ -5,9 +5,9 @@ import Syscalls
 
 // Reads the command line, calls one function of Container, prints.
 do throws(RuntimeError) {
+    try protectOwnProgram()
     // What the caller ignores, as nohup(1) does, a container shall not: execve(2) would hand it on (signal(7)).
     resetSignals()
-    try protectOwnProgram()
     exit(try perform(CommandLine.unsafeArgv, CommandLine.argc))
 } catch {
     tell(error)

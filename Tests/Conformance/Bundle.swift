@@ -11,32 +11,46 @@ struct Outcome {
 }
 
 /// Runs a command to its end, or kills it after `limit` seconds.
+///
+/// Not by Foundation's `Process`, which waits for the end of everything that has inherited a descriptor of its own: for
+/// conmon, that is, and so for a detached container.
 @discardableResult
 func run(
     _ words: [String], input: String? = nil, environment: [String: String] = [:], in directory: String? = nil,
     limit: Int = 60
 ) throws -> Outcome {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/timeout")
-    process.arguments = ["-k", "5", String(limit)] + words
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-    if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
     // Files and no pipes: a container that lives on would hold those open.
-    let place = FileManager.default.temporaryDirectory.appendingPathComponent("carrel-oci-\(UUID().uuidString)")
-    let (out, err) = (place.appendingPathExtension("out"), place.appendingPathExtension("err"))
-    defer { for file in [out, err] { try? FileManager.default.removeItem(at: file) } }
-    for file in [out, err] { _ = FileManager.default.createFile(atPath: file.path, contents: nil) }
-    process.standardOutput = try FileHandle(forWritingTo: out)
-    process.standardError = try FileHandle(forWritingTo: err)
-    let pipe = Pipe()
-    process.standardInput = pipe
-    try process.run()
-    if let input { try? pipe.fileHandleForWriting.write(contentsOf: Data(input.utf8)) }
-    try? pipe.fileHandleForWriting.close()
-    process.waitUntilExit()
+    let place = FileManager.default.temporaryDirectory.appendingPathComponent("carrel-oci-\(UUID().uuidString)").path
+    let files = ["in", "out", "err"].map { "\(place).\($0)" }
+    defer { for file in files { unlink(file) } }
+    try (input ?? "").write(toFile: files[0], atomically: false, encoding: .utf8)
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    for (number, flags) in [O_RDONLY, O_WRONLY | O_CREAT | O_TRUNC, O_WRONLY | O_CREAT | O_TRUNC].enumerated() {
+        posix_spawn_file_actions_addopen(&actions, Int32(number), files[number], flags, 0o600)
+    }
+    for number: Int32 in 3..<256 { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+    let limited = ["env", "-C", directory ?? ".", "timeout", "-k", "5", String(limit)] + words
+    var arguments = limited.map { strdup($0) } + [nil]
+    let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    var environment = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
+    defer { for string in arguments + environment { free(string) } }
+    var pid: pid_t = 0
+    let failure = posix_spawn(&pid, "/usr/bin/env", &actions, &attributes, &arguments, &environment)
+    guard failure == 0 else { throw POSIXError(POSIXErrorCode(rawValue: failure) ?? .EINVAL) }
+    var word: Int32 = 0
+    while waitpid(pid, &word, 0) < 0 && errno == EINTR {}
+    let text = files.map { (try? String(contentsOfFile: $0, encoding: .utf8)) ?? "" }
     return Outcome(
-        status: process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus,
-        output: try String(contentsOf: out, encoding: .utf8), errors: try String(contentsOf: err, encoding: .utf8))
+        status: word & 0x7f == 0 ? word >> 8 & 0xff : 128 + word & 0x7f, output: text[1], errors: text[2])
 }
 
 /// The runtime under test: beside the program of `CARREL_BIN`, as `make` builds both.
@@ -66,7 +80,10 @@ final class Bundle {
                 atPath: "\(path)/rootfs/\(directory)", withIntermediateDirectories: true)
         }
         try FileManager.default.copyItem(atPath: "/bin/busybox", toPath: "\(path)/rootfs/bin/busybox")
-        for name in ["sh", "cat", "sleep", "true", "ls", "id", "grep", "mount", "touch", "echo", "ps", "stat", "dd"] {
+        for name in [
+            "sh", "cat", "sleep", "true", "ls", "id", "grep", "mount", "touch", "echo", "ps", "stat", "dd", "readlink",
+            "cut", "ip", "mkdir", "rm", "env", "sort", "sed",
+        ] {
             symlink("busybox", "\(path)/rootfs/bin/\(name)")
         }
         try run([runtimePath, "spec", "--bundle", path])
@@ -103,6 +120,12 @@ final class Bundle {
 
     /// Calls the runtime.
     @discardableResult
+    func oci(_ option: String, _ value: String, _ words: [String]) throws -> Outcome {
+        try run([runtimePath, "--root", state, option, value] + words)
+    }
+
+    /// Calls the runtime.
+    @discardableResult
     func oci(_ words: String..., input: String? = nil, limit: Int = 60) throws -> Outcome {
         try run([runtimePath, "--root", state] + words, input: input, limit: limit)
     }
@@ -122,6 +145,11 @@ final class Bundle {
         #expect(started.status == 0, "\(started.errors)")
     }
 
+    /// The number of a container's process.
+    func pid(_ id: String = "c") throws -> Int64? {
+        try Node.parse(Array(try oci("state", id).output.utf8), file: "state")["pid"]?.int
+    }
+
     func status(_ id: String = "c") throws -> String? {
         let outcome = try oci("state", id)
         guard outcome.status == 0 else { return nil }
@@ -139,6 +167,15 @@ final class Bundle {
         }
         return left
     }
+}
+
+/// Waits up to ten seconds for what comes by itself.
+func wait(_ what: Comment = "it did not come to that", _ condition: () throws -> Bool) throws {
+    for _ in 0..<200 {
+        if try condition() { return }
+        usleep(50_000)
+    }
+    Issue.record(what)
 }
 
 /// Everything about the runtime, one test after the other: containers of one name have one cgroup.

@@ -7,121 +7,298 @@ extension Conformance {
     @Suite
     struct EngineTests {
         /// podman with a storage of its own, which a test's directory holds.
-        private struct Podman {
+        private final class Podman {
             let path: String
+            /// For podman's configuration, and whoever it is run as.
             let environment: [String: String]
+            /// What makes its users and ids known, and changes to its user.
+            let prefix: [String]
 
-            init?() throws {
-                guard access("/usr/bin/podman", X_OK) == 0 else { return nil }
+            /// - Parameter user: an ordinary user's number, with ids of its own, whom only this podman knows; `nil` for root.
+            init(user: UInt32? = nil) throws {
                 var template = Array("/tmp/carrel-oci-podman.XXXXXX".utf8CString)
                 path = String(cString: mkdtemp(&template))
-                environment = [
+                chmod(path, 0o755)
+                var environment = [
                     "CONTAINERS_CONF": "\(path)/containers.conf", "CONTAINERS_STORAGE_CONF": "\(path)/storage.conf",
+                    "HOME": path,
                 ]
-                try """
-                [storage]
-                driver = "vfs"
-                runroot = "\(path)/run"
-                graphroot = "\(path)/root"
-                """.write(toFile: "\(path)/storage.conf", atomically: true, encoding: .utf8)
-                // Within what a host without CAP_SYS_RESOURCE can give.
-                try """
-                [containers]
-                default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-                netns = "none"
-                [engine]
-                cgroup_manager = "cgroupfs"
-                events_logger = "file"
-                tmp_dir = "\(path)/tmp"
-                """.write(toFile: "\(path)/containers.conf", atomically: true, encoding: .utf8)
+                if user != nil { environment["XDG_RUNTIME_DIR"] = "\(path)/login" }
+                self.environment = environment
+                let files = [
+                    "storage.conf": """
+                    [storage]
+                    driver = "vfs"
+                    runroot = "\(path)/run"
+                    graphroot = "\(path)/root"
+                    """,
+                    // Within what a host without CAP_SYS_RESOURCE can give.
+                    "containers.conf": """
+                    [containers]
+                    default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+                    netns = "none"
+                    [engine]
+                    cgroup_manager = "cgroupfs"
+                    events_logger = "file"
+                    tmp_dir = "\(path)/tmp"
+                    runtime_supports_nocgroup = ["carrel-oci"]
+                    """,
+                    "ids": "containers:2000000:1000000\ndesk:3000000:65536\n",
+                    "passwd": try String(contentsOfFile: "/etc/passwd", encoding: .utf8)
+                        + "desk:x:\(user ?? 1):\(user ?? 1)::\(path):/bin/sh\n",
+                    "group": try String(contentsOfFile: "/etc/group", encoding: .utf8) + "desk:x:\(user ?? 1):\n",
+                ]
+                for (name, text) in files {
+                    try text.write(toFile: "\(path)/\(name)", atomically: true, encoding: .utf8)
+                }
+                try FileManager.default.createDirectory(atPath: "\(path)/login", withIntermediateDirectories: false)
                 let bundle = try Bundle()
                 try run(["tar", "-C", "\(bundle.path)/rootfs", "-cf", "\(path)/image.tar", "."])
-                let imported = try run(["podman", "import", "\(path)/image.tar", "box"], environment: environment)
+                var script =
+                    "for f in passwd group; do mount --bind '\(path)'/$f /etc/$f; done; "
+                    + "for f in subuid subgid; do mount --bind '\(path)/ids' /etc/$f; done; cd '\(path)'; exec "
+                if let user {
+                    try run(["chown", "-R", "\(user):\(user)", path])
+                    chmod("\(path)/login", 0o700)
+                    script += "setpriv --reuid \(user) --regid \(user) --init-groups "
+                }
+                prefix = ["unshare", "-m", "sh", "-c", script + "\"$@\"", "sh"]
+                let imported = try call("podman", "import", "\(path)/image.tar", "box")
                 #expect(imported.status == 0, "\(imported.errors)")
             }
 
             @discardableResult
-            func callAsFunction(_ words: String...) throws -> Outcome {
-                try run(["podman", "--runtime", runtimePath] + words, environment: environment, limit: 90)
+            func call(_ words: String...) throws -> Outcome {
+                try run(prefix + words, environment: environment, limit: 90)
             }
 
-            func clear() throws {
-                try self("rm", "-af", "-t", "0")
-                try run(["podman", "system", "reset", "-f"], environment: environment)
+            @discardableResult
+            func callAsFunction(_ words: String...) throws -> Outcome {
+                try run(prefix + ["podman", "--runtime", runtimePath] + words, environment: environment, limit: 90)
+            }
+
+            func clear() {
+                _ = try? self("rm", "-af", "-t", "0")
+                _ = try? self("pod", "rm", "-af", "-t", "0")
+                _ = try? call("podman", "system", "reset", "-f")
                 try? FileManager.default.removeItem(atPath: path)
             }
         }
 
-        @Test(
-            "podman runs, inspects, pauses, enters, limits and removes containers",
-            .disabled("a detached container of podman's does not come back from the test's own call: to be mended"))
-        func podman() throws {
-            guard let podman = try Podman() else { return }
-            defer { try? podman.clear() }
-            #expect(try podman("run", "--rm", "box", "echo", "hello").output == "hello\n")
-            #expect(try podman("run", "--rm", "box", "sh", "-c", "exit 7").status == 7)
-            #expect(try podman("run", "--rm", "-t", "box", "ls", "/dev/console").output.contains("/dev/console"))
-            #expect(try podman("run", "--rm", "box", "nosuch").status == 127)
-            #expect(try podman("run", "--rm", "--read-only", "box", "touch", "/x").errors.contains("Read-only"))
+        @Test("podman runs containers, with each of the options that make them narrower", .timeLimit(.minutes(3)))
+        func podmanRun() throws {
+            let podman = try Podman()
+            defer { podman.clear() }
+            func once(_ options: String..., program: String...) throws -> Outcome {
+                try run(
+                    ["podman", "--runtime", runtimePath, "run", "--rm"] + options + ["box"] + program,
+                    environment: podman.environment, limit: 60)
+            }
+            #expect(try once(program: "echo", "hello").output == "hello\n")
+            #expect(try once(program: "sh", "-c", "exit 7").status == 7)
+            #expect(try once(program: "nosuch").status == 127)
+            #expect(try once("--tty", program: "ls", "/dev/console").output.contains("/dev/console"))
+            #expect(try once("--read-only", program: "touch", "/x").errors.contains("Read-only"))
             #expect(
-                try podman("run", "--rm", "--cap-drop", "all", "box", "grep", "CapEff", "/proc/self/status").output
+                try once("--cap-drop", "all", program: "grep", "CapEff", "/proc/self/status").output
                     .hasSuffix("0000000000000000\n"))
+            #expect(try once(program: "grep", "Seccomp:", "/proc/self/status").output == "Seccomp:\t2\n")
             #expect(
-                try podman(
-                    "run", "--rm", "--security-opt", "seccomp=unconfined", "box", "grep", "Seccomp:",
-                    "/proc/self/status"
-                ).output == "Seccomp:\t0\n")
-            #expect(try podman("run", "--rm", "box", "grep", "Seccomp:", "/proc/self/status").output == "Seccomp:\t2\n")
+                try once("--security-opt", "seccomp=unconfined", program: "grep", "Seccomp:", "/proc/self/status")
+                    .output
+                    == "Seccomp:\t0\n")
+            let filter = "\(podman.path)/filter.json"
+            try """
+            {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]}
+            """.write(toFile: filter, atomically: true, encoding: .utf8)
             #expect(
-                try podman(
-                    "run", "--rm", "--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536", "box", "cat",
-                    "/proc/self/uid_map"
-                ).output.contains("100000"))
+                try once("--security-opt", "seccomp=\(filter)", program: "mkdir", "/x").errors.contains("No space left")
+            )
+            #expect(
+                try once("--security-opt", "no-new-privileges", program: "grep", "NoNewPrivs", "/proc/self/status")
+                    .output
+                    == "NoNewPrivs:\t1\n")
+            #expect(try once("--init", program: "ps").output.contains("/run/podman-init -- ps"))
+            let mapped = try podman("run", "--rm", "--userns=auto", "box", "cat", "/proc/self/uid_map")
+            #expect(mapped.output.contains("2000000"), "\(mapped.errors)")
+            // What OCI has no field for, as annotations.
+            let listed = "dev.carrel.exec=/bin/busybox"
+            #expect(try once("--annotation", listed, program: "id").output.hasPrefix("uid=0"))
+            let refused = try once("--annotation", "dev.carrel.exec=/bin/nosuch", program: "id")
+            #expect(refused.status != 0 && refused.errors.contains("Permission denied"), "\(refused.errors)")
+            let unknown = try once("--annotation", "dev.carrel.scopes=everything", program: "id")
+            #expect(unknown.status != 0 && unknown.errors.contains("dev.carrel.scopes"), "\(unknown.errors)")
+        }
+
+        @Test("podman keeps, enters, measures, pauses and removes containers and pods", .timeLimit(.minutes(3)))
+        func podmanLife() throws {
+            let podman = try Podman()
+            defer { podman.clear() }
             let started = try podman(
-                "run", "-d", "--name", "d", "--memory", "64m", "--pids-limit", "50", "box", "sleep", "300")
+                "run", "-d", "--name", "d", "--memory", "64m", "--pids-limit", "50", "--health-cmd", "CMD-SHELL true",
+                "--health-interval", "disable", "box", "sleep", "300")
             #expect(started.status == 0, "\(started.errors)")
             #expect(try podman("exec", "d", "id").output.hasPrefix("uid=0"))
             #expect(try podman("exec", "d", "nosuch").status == 127)
+            #expect(try podman("exec", "--tty", "--user", "5:6", "d", "id").output.hasPrefix("uid=5 gid=6"))
             #expect(try podman("stats", "--no-stream", "d").output.contains("67.11MB"))
+            #expect(try podman("exec", "d", "cat", "/sys/fs/cgroup/pids/pids.max").output.hasPrefix("50") || isUnified)
+            #expect(try podman("healthcheck", "run", "d").status == 0)
+            #expect(try podman("inspect", "-f", "{{.State.Health.Status}}", "d").output == "healthy\n")
             #expect(try podman("pause", "d").status == 0)
             #expect(try podman("inspect", "-f", "{{.State.Status}}", "d").output == "paused\n")
             #expect(try podman("unpause", "d").status == 0)
             #expect(try podman("top", "d").output.contains("sleep 300"))
+            // What this runtime does not say that it can do is not asked of it.
+            #expect(try podman("container", "checkpoint", "d").errors.contains("does not support checkpoint"))
             #expect(try podman("kill", "d").status == 0)
-            #expect(try podman("rm", "-f", "d").status == 0)
-            #expect(try podman("pod", "create", "--infra=false", "--name", "p").status == 0)
-            #expect(try podman("run", "-d", "--pod", "p", "box", "sleep", "300").status == 0)
+            try wait { try podman("inspect", "-f", "{{.State.Status}}", "d").output == "exited\n" }
+            #expect(try podman("inspect", "-f", "{{.State.ExitCode}}", "d").output == "137\n")
+            #expect(try podman("start", "d").status == 0)
+            #expect(try podman("rm", "-f", "-t", "0", "d").status == 0)
+            #expect(try podman("pod", "create", "--name", "p").status == 0)
+            let inPod = try podman("run", "-d", "--pod", "p", "--name", "one", "box", "sleep", "300")
+            #expect(inPod.status == 0, "\(inPod.errors)")
+            #expect(try podman("run", "-d", "--pod", "p", "--name", "two", "box", "sleep", "300").status == 0)
+            let names = try ["one", "two"].map { try podman("exec", $0, "readlink", "/proc/self/ns/ipc").output }
+            #expect(names[0] == names[1] && names[0].hasPrefix("ipc:"))
             #expect(try podman("pod", "rm", "-f", "-t", "0", "p").status == 0)
+            #expect(try podman("ps", "-aq").output.isEmpty)
+        }
+
+        private let isUnified = FileManager.default.fileExists(atPath: "/sys/fs/cgroup/cgroup.controllers")
+
+        @Test("an ordinary user's podman runs, enters and removes containers", .timeLimit(.minutes(3)))
+        func podmanRootless() throws {
+            let podman = try Podman(user: 24_242)
+            defer { podman.clear() }
+            // The runtime of this build may be in a directory that only root can go into.
+            let copy = "\(podman.path)/carrel-oci"
+            try FileManager.default.copyItem(atPath: runtimePath, toPath: copy)
+            func rootless(_ words: String...) throws -> Outcome {
+                try run(
+                    podman.prefix + ["podman", "--runtime", copy] + words, environment: podman.environment, limit: 90)
+            }
+            let map = try rootless("run", "--rm", "box", "cat", "/proc/self/uid_map")
+            #expect(map.output.contains("24242") && map.output.contains("3000000"), "\(map.errors)")
+            #expect(try rootless("run", "--rm", "--cgroups=disabled", "box", "id").output.hasPrefix("uid=0"))
+            #expect(try rootless("run", "-d", "--name", "d", "box", "sleep", "300").status == 0)
+            #expect(try rootless("exec", "d", "id").output.hasPrefix("uid=0"))
+            #expect(try rootless("rm", "-f", "-t", "0", "d").status == 0)
+        }
+
+        @Test("buildah runs commands in a container that it builds", .timeLimit(.minutes(2)))
+        func buildah() throws {
+            let podman = try Podman()
+            defer { podman.clear() }
+            let made = try podman.call("buildah", "from", "--pull-never", "box").output.split(separator: "\n").last
+            let name = String(try #require(made))
+            defer { _ = try? podman.call("buildah", "rm", name) }
+            func buildah(_ words: String...) throws -> Outcome {
+                try run(
+                    ["buildah", "--runtime", runtimePath, "run", "--isolation", "oci", name] + words,
+                    environment: podman.environment)
+            }
+            #expect(try buildah("sh", "-c", "echo built > /made; id").output.hasPrefix("uid=0"))
+            #expect(try buildah("cat", "/made").output == "built\n")
+            #expect(try buildah("sh", "-c", "exit 3").errors.contains("exit status 3"))
+        }
+
+        /// containerd with all that it keeps in a directory of its own.
+        private final class Containerd {
+            let path: String
+            private let daemon = Process()
+
+            init(in place: String) throws {
+                path = place
+                try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: false)
+                let runtimes = "plugins.\"io.containerd.grpc.v1.cri\".containerd"
+                try """
+                version = 2
+                root = "\(place)/root"
+                state = "\(place)/state"
+                [grpc]
+                  address = "\(place)/socket"
+                [plugins."io.containerd.grpc.v1.cri"]
+                  sandbox_image = "docker.io/library/box:latest"
+                  restrict_oom_score_adj = true
+                  [\(runtimes)]
+                    snapshotter = "native"
+                  [\(runtimes).runtimes.carrel]
+                    runtime_type = "io.containerd.runc.v2"
+                    pod_annotations = ["dev.carrel.*"]
+                    container_annotations = ["dev.carrel.*"]
+                  [\(runtimes).runtimes.carrel.options]
+                    BinaryName = "\(runtimePath)"
+                  [plugins."io.containerd.grpc.v1.cri".cni]
+                    bin_dir = "\(place)/cni"
+                    conf_dir = "\(place)/cni"
+                """.write(toFile: "\(place)/config.toml", atomically: true, encoding: .utf8)
+                daemon.executableURL = URL(fileURLWithPath: "/usr/bin/containerd")
+                daemon.arguments = ["-c", "\(place)/config.toml"]
+                daemon.standardOutput = FileHandle.nullDevice
+                daemon.standardError = FileHandle.nullDevice
+                try daemon.run()
+                try wait("containerd does not answer") { try self("version").status == 0 }
+            }
+
+            @discardableResult
+            func callAsFunction(_ words: String...) throws -> Outcome {
+                try run(["ctr", "-a", "\(path)/socket"] + words, limit: 60)
+            }
+
+            func end() {
+                daemon.terminate()
+                // A shim that was started by it may hold Foundation's own descriptor: it is not waited for by that.
+                for _ in 0..<100 where kill(daemon.processIdentifier, 0) == 0 { usleep(50_000) }
+                let mounts = "grep -o '\(path)/[^ ]*' /proc/self/mounts | sort -ru"
+                _ = try? run(["/bin/sh", "-c", "\(mounts) | xargs -r umount -l"])
+            }
+        }
+
+        @Test("a pod by the Kubernetes runtime interface lives its life in carrels", .timeLimit(.minutes(3)))
+        func podByCRI() throws {
+            let bundle = try Bundle()
+            let ctr = try Containerd(in: "\(bundle.path)/ctr")
+            defer { ctr.end() }
+            let library = "\(bundle.path)/python"
+            let installed = try run(
+                ["python3", "-m", "pip", "install", "-q", "--target", library, "grpcio"], limit: 120)
+            #expect(installed.status == 0, "\(installed.errors)")
+            try run(["tar", "-C", "\(bundle.path)/rootfs", "-cf", "\(bundle.path)/layer.tar", "."])
+            let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path + "/Fixtures"
+            let archive = "\(bundle.path)/image.tar"
+            let image = try run(["python3", "\(folder)/image.py", "\(bundle.path)/layer.tar", archive])
+            #expect(image.status == 0, "\(image.errors)")
+            let imported = try ctr(
+                "-n", "k8s.io", "images", "import", "--snapshotter", "native", archive)
+            #expect(imported.status == 0, "\(imported.errors)")
+            let told = try run(
+                ["python3", "\(folder)/cri.py", "\(ctr.path)/socket"], environment: ["PYTHONPATH": library],
+                limit: 100)
+            #expect(
+                told.output == """
+                    version containerd
+                    sandbox 0
+                    created created 0
+                    started running 0
+                    exec green 3
+                    privileges NoNewPrivs:\t1 0
+                    read-only 1
+                    memory \(80 << 20)
+                    stopped exited 137
+                    pods 0
+
+                    """, "\(told.output) \(told.errors)")
         }
 
         @Test("containerd runs, enters, pauses and kills containers", .timeLimit(.minutes(3)))
         func containerd() throws {
-            guard access("/usr/bin/containerd", X_OK) == 0 else { return }
             let bundle = try Bundle()
-            let place = "\(bundle.path)/ctr"
-            try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: false)
-            try """
-            version = 2
-            root = "\(place)/root"
-            state = "\(place)/state"
-            disabled_plugins = ["io.containerd.grpc.v1.cri"]
-            [grpc]
-              address = "\(place)/socket"
-            """.write(toFile: "\(place)/config.toml", atomically: true, encoding: .utf8)
-            let daemon = Process()
-            daemon.executableURL = URL(fileURLWithPath: "/usr/bin/containerd")
-            daemon.arguments = ["-c", "\(place)/config.toml"]
-            daemon.standardOutput = FileHandle.nullDevice
-            daemon.standardError = FileHandle.nullDevice
-            try daemon.run()
-            defer {
-                daemon.terminate()
-                daemon.waitUntilExit()
-            }
-            func ctr(_ words: String...) throws -> Outcome {
-                try run(["ctr", "-a", "\(place)/socket"] + words, limit: 60)
-            }
-            for _ in 0..<100 where try ctr("version").status != 0 { usleep(100_000) }
+            let ctr = try Containerd(in: "\(bundle.path)/ctr")
+            defer { ctr.end() }
+            let place = ctr.path
             let root = "\(bundle.path)/rootfs"
             func once(_ id: String, _ words: String...) throws -> Outcome {
                 try run(
@@ -138,17 +315,19 @@ extension Conformance {
             #expect(try ctr("task", "ls").output.contains("PAUSED"))
             #expect(try ctr("task", "resume", "d").status == 0)
             #expect(try ctr("task", "kill", "-s", "SIGKILL", "d").status == 0)
-            sleep(1)
-            #expect(try ctr("task", "ls").output.contains("STOPPED"))
+            try wait { try ctr("task", "ls").output.contains("STOPPED") }
             _ = try ctr("task", "delete", "d")
             #expect(try ctr("container", "delete", "d").status == 0)
         }
 
-        @Test("every program of the OCI validation suite that runc or crun passes passes here", .timeLimit(.minutes(8)))
+        @Test(
+            "every program of the OCI validation suite that runc or crun passes passes here",
+            .enabled(
+                if: suitePath != nil,
+                "Debian's package has the libraries without the programs: CARREL_OCI_SUITE names them, see Docs/OCI.md"),
+            .timeLimit(.minutes(8)))
         func validationSuite() throws {
-            // Debian's package has the libraries without the programs; CARREL_OCI_SUITE names a tree of
-            // github.com/opencontainers/runtime-tools with its programs built in `out` (Docs/OCI.md).
-            guard let suite = ProcessInfo.processInfo.environment["CARREL_OCI_SUITE"] else { return }
+            let suite = try #require(suitePath)
             let programs = try FileManager.default.contentsOfDirectory(atPath: "\(suite)/out").sorted()
             func passed(_ runtime: String, hidingUnified: Bool = false) throws -> Set<String> {
                 var passed: Set<String> = []
@@ -173,3 +352,6 @@ extension Conformance {
         }
     }
 }
+
+/// A tree of github.com/opencontainers/runtime-tools with its programs built in `out`.
+private let suitePath = ProcessInfo.processInfo.environment["CARREL_OCI_SUITE"]
