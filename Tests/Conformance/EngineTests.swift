@@ -225,6 +225,7 @@ extension Conformance {
                   restrict_oom_score_adj = true
                   [\(runtimes)]
                     snapshotter = "native"
+                    default_runtime_name = "carrel"
                   [\(runtimes).runtimes.carrel]
                     runtime_type = "io.containerd.runc.v2"
                     pod_annotations = ["dev.carrel.*"]
@@ -237,8 +238,9 @@ extension Conformance {
                 """.write(toFile: "\(place)/config.toml", atomically: true, encoding: .utf8)
                 daemon.executableURL = URL(fileURLWithPath: "/usr/bin/containerd")
                 daemon.arguments = ["-c", "\(place)/config.toml"]
+                _ = FileManager.default.createFile(atPath: "\(place)/log", contents: nil)
                 daemon.standardOutput = FileHandle.nullDevice
-                daemon.standardError = FileHandle.nullDevice
+                daemon.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: "\(place)/log"))
                 try daemon.run()
                 try wait("containerd does not answer") { try self("version").status == 0 }
             }
@@ -246,6 +248,12 @@ extension Conformance {
             @discardableResult
             func callAsFunction(_ words: String...) throws -> Outcome {
                 try run(["ctr", "-a", "\(path)/socket"] + words, limit: 60)
+            }
+
+            /// What it has complained of.
+            var complaints: String {
+                let log = (try? String(contentsOfFile: "\(path)/log", encoding: .utf8)) ?? ""
+                return log.split(separator: "\n").filter { !$0.contains("level=info") }.joined(separator: "\n")
             }
 
             func end() {
@@ -290,7 +298,7 @@ extension Conformance {
                     stopped exited 137
                     pods 0
 
-                    """, "\(told.output) \(told.errors)")
+                    """, "\(told.output) \(told.errors) \(ctr.complaints)")
         }
 
         @Test("containerd runs, enters, pauses and kills containers", .timeLimit(.minutes(3)))
