@@ -41,7 +41,7 @@ final class EgressSession: @unchecked Sendable {
     private(set) var isClosed = false
     /// What the session waits for, or why it is over: nothing is let out.
     private(set) var stopped: GatewayDecision?
-    private var tripwires: [String: SecretText] = [:]
+    private var tripwires: [HostName: SecretText] = [:]
     private var requestNumber: UInt64 = 0
 
     // What is under way.
@@ -69,13 +69,20 @@ final class EgressSession: @unchecked Sendable {
         requestNumber = UInt64(getpid()) << 32
     }
 
-    /// Looks for the dummies that stand for other credentials than those of `allowed`.
-    func tripwire(except allowed: String?) -> SecretText {
-        if let known = tripwires[allowed ?? ""] { return known }
-        let made = SecretText(spellingsOf: dummies.filter { $0.key != allowed }.values.sorted())
-        tripwires[allowed ?? ""] = made
+    /// Looks for the dummies whose credentials are for other hosts than this one.
+    func tripwire(at host: HostName) -> SecretText {
+        if let known = tripwires[host] { return known }
+        let elsewhere = dummies.filter { name, _ in
+            gateway.credentials[name].map { !$0.definition.hosts.contains { $0.matches(host) } } ?? true
+        }
+        if tripwires.count >= 256 { tripwires = [:] }
+        let made = SecretText(spellingsOf: elsewhere.values.sorted())
+        tripwires[host] = made
         return made
     }
+
+    /// The credentials were read again: they may be for other hosts now.
+    func forgetTripwires() { tripwires = [:] }
 
     func nextRequestID() -> String {
         requestNumber += 1
@@ -190,6 +197,13 @@ final class EgressSession: @unchecked Sendable {
         usage.tokens += Int64(clamping: outcome.charge.tokens)
         usage.microdollars += Int64(clamping: outcome.charge.microdollars)
         gateway.metrics.charged(tokens: outcome.charge.tokens, nanodollars: outcome.charge.nanodollars)
+    }
+
+    /// Tells that the session's spending has come to its budget's soft mark.
+    func passedSoftMark(_ state: BudgetState) {
+        usage.softMarks += 1
+        gateway.metrics.softMarkPassed()
+        notify(.softMark(detail: "\(state) is used"))
     }
 
     /// Writes a refusal into the log.

@@ -28,19 +28,16 @@ final class Exchange: UpstreamReader, SessionMember {
     let destination: Upstream
     let client: any ExchangeClient
 
-    var allowed: AllowedRequest?
-    var path = ""
-    var query: String?
-    var entry: RequestEntry
-    let began = NIODeadline.now()
+    /// How it goes out; `nil` where it does not.
+    private var admission: RequestAdmission?
+    private var entry: RequestEntry
+    private let began = NIODeadline.now()
     private var firstByteAt: NIODeadline?
     private var lastMoved = NIODeadline.now()
 
     /// The body as far as it waits for being sent.
     private var collected = ByteBuffer()
     private var collectedWhole = false
-    /// Whether the body is needed whole before it is decided.
-    private var needsWhole = false
     private var received = 0
     private var sentUp = 0
     private var sentDown = 0
@@ -59,12 +56,10 @@ final class Exchange: UpstreamReader, SessionMember {
     private var isLogged = false
     private var sendsChunks = false
     private var hasHead = false
-    private var responseFraming = BodyFraming.none
 
-    var credential: Credential?
     private var tripwire = Tripwire(SecretText([]))
     private var scrubber = Scrubber(SecretText([]))
-    var metered: MeteredExchange?
+    private var metered: MeteredExchange?
 
     /// The most of a body that is collected before the upstream is dialled.
     static let firstPart = 64 << 10
@@ -81,110 +76,19 @@ final class Exchange: UpstreamReader, SessionMember {
 
     private var limits: GatewayLimits { session.gateway.limits }
 
-    // MARK: The decision
-
     /// Decides by the head. Body parts come after it, if the exchange is not over by then.
     func begin(path: String, query: String?) {
         session.requests += 1
         session.join(self)
         do throws(HTTPRefusal) {
-            try decide(path, query)
+            let admission = try session.admit(head, to: destination, path: path, query: query, &entry)
+            tripwire = Tripwire(admission.forbidden)
+            self.admission = admission
         } catch {
             refuse(Refusal(error))
             return
         }
         if head.expectsContinue { client.respondContinue() }
-    }
-
-    private func decide(_ raw: String, _ query: String?) throws(HTTPRefusal) {
-        entry.path = raw
-        let path: RequestPath
-        do throws(EgressPolicyError) {
-            path = try RequestPath(raw)
-        } catch {
-            throw HTTPRefusal(error.kind == .malformed ? 400 : 403, error.message)
-        }
-        self.path = path.text
-        self.query = query
-        entry.path = path.text
-        let decision = session.policy.request(
-            RequestFacts(
-                host: destination.host, port: destination.port, scheme: destination.isTLS ? .https : .http,
-                method: head.method, path: raw, query: query, isWebSocket: head.isWebSocket))
-        guard case .allow(let allowed) = decision else {
-            if case .refuse(let reason) = decision { throw HTTPRefusal(403, reason) }
-            return
-        }
-        self.allowed = allowed
-        entry.rule = allowed.rule
-        try checkTripwire(raw, query, allowed)
-        try checkCapacity()
-        credential = try credential(for: allowed, path)
-        entry.credential = credential?.definition.name
-        try checkBody(allowed)
-    }
-
-    /// The dummy where it does not belong is a program that tries out what it found.
-    private func checkTripwire(_ raw: String, _ query: String?, _ allowed: AllowedRequest) throws(HTTPRefusal) {
-        tripwire = Tripwire(session.tripwire(except: allowed.credential))
-        guard !tripwire.secrets.isEmpty else { return }
-        // NUL stands in none of them.
-        var places = Array(raw.utf8) + [0] + Array((query ?? "").utf8)
-        for field in head.fields.list { places += [0] + Array(field.value.utf8) }
-        let decoded = percentDecoded(places)
-        if places.withUnsafeBytes({ tripwire.secrets.isFound(in: $0) })
-            || decoded.withUnsafeBytes({ tripwire.secrets.isFound(in: $0) })
-        {
-            trip()
-            throw HTTPRefusal(403, "a dummy credential where it does not belong")
-        }
-    }
-
-    private func trip() {
-        session.gateway.metrics.tripped()
-        let detail = "the session's dummy credential was in a request to \(destination.host)"
-        session.loop.execute { [session] in session.stop(GatewayDecision(.end, .tripwire, detail: detail)) }
-    }
-
-    private func checkCapacity() throws(HTTPRefusal) {
-        if let stopped = session.stopped {
-            throw HTTPRefusal(stopped.reason == .budget ? 402 : 503, "egress is stopped: \(stopped.detail)")
-        }
-        if session.requests > limits.requests {
-            throw HTTPRefusal(503, "more than \(limits.requests) requests at once")
-        }
-        if let after = session.gateway.rateExceeded(session) {
-            throw HTTPRefusal(429, "more requests than the rate allows; again in \(after / 1_000_000) ms")
-        }
-    }
-
-    private func credential(
-        for allowed: AllowedRequest, _ path: RequestPath
-    ) throws(HTTPRefusal) -> Credential? {
-        guard let name = allowed.credential else { return nil }
-        guard let credential = session.gateway.credentials[name] else {
-            if allowed.credentialIsOptional { return nil }
-            throw HTTPRefusal(503, "the credential \(name) is not in the gateway's configuration")
-        }
-        guard destination.isTLS,
-            credential.definition.isBound(
-                tenant: session.tenant, host: destination.host, method: head.method, path: path)
-        else {
-            if allowed.credentialIsOptional { return nil }
-            throw HTTPRefusal(403, "the credential \(name) is not bound to this request")
-        }
-        return credential
-    }
-
-    private func checkBody(_ allowed: AllowedRequest) throws(HTTPRefusal) {
-        let most = allowed.maxRequestBytes ?? limits.requestBytes
-        if case .length(let count) = head.framing, count > most {
-            throw HTTPRefusal(413, "a body of more than \(most) bytes")
-        }
-        needsWhole = allowed.isMessagesAPI || allowed.pushPolicy != nil
-        if needsWhole, let coding = head.fields["content-encoding"], coding.lowercased() != "identity" {
-            throw HTTPRefusal(415, "a body that has to be read, in the coding \(coding)")
-        }
     }
 
     // MARK: The request's body
@@ -202,15 +106,13 @@ final class Exchange: UpstreamReader, SessionMember {
     var isOver: Bool { if case .over = state { true } else { false } }
 
     func requestBody(_ part: ByteBuffer) {
-        guard !isOver, let allowed else { return }
+        guard !isOver, let admission else { return }
         lastMoved = .now()
         received += part.readableBytes
-        if tripwire.isTouched(by: part) {
-            trip()
-            return refuse(Refusal(403, "a dummy credential where it does not belong"))
+        if tripwire.isTouched(by: part) { return refuse(Refusal(session.trip(destination.host))) }
+        if received > admission.requestBytes {
+            return refuse(Refusal(413, "a body of more than \(admission.requestBytes) bytes"))
         }
-        let most = allowed.maxRequestBytes ?? limits.requestBytes
-        if received > most { return refuse(Refusal(413, "a body of more than \(most) bytes")) }
         if case .sending = state, let connection {
             return send(part, over: connection, isLast: false)
         }
@@ -219,7 +121,7 @@ final class Exchange: UpstreamReader, SessionMember {
         if session.bufferedBytes > limits.bufferedBytes {
             return refuse(Refusal(503, "more than \(limits.bufferedBytes) bytes of requests wait for being sent"))
         }
-        if case .collecting = state, !needsWhole, collected.readableBytes >= Self.firstPart { dispatch() }
+        if case .collecting = state, !admission.needsWhole, collected.readableBytes >= Self.firstPart { dispatch() }
     }
 
     func requestEnd() {
@@ -246,13 +148,16 @@ final class Exchange: UpstreamReader, SessionMember {
     // MARK: Sending
 
     private func dispatch() {
+        guard let admission else { return }
         state = .dispatching
-        if let push = allowed?.pushPolicy, let why = refusalOfPush(Array(collected.readableBytesView), push) {
+        if let push = admission.allowed.pushPolicy,
+            let why = refusalOfPush(Array(collected.readableBytesView), push)
+        {
             return refuse(Refusal(403, why))
         }
-        if allowed?.isMessagesAPI == true {
+        if admission.allowed.isMessagesAPI {
             do throws(MeteredRefusal) {
-                try reserve()
+                try reserve(admission)
             } catch {
                 if let decision = error.decision {
                     session.loop.execute { [session] in session.stop(decision) }
@@ -260,7 +165,7 @@ final class Exchange: UpstreamReader, SessionMember {
                 return refuse(error.refusal)
             }
         }
-        session.countAllowed(rule: allowed?.rule ?? "")
+        session.countAllowed(rule: admission.allowed.rule)
         if session.policy.logBodies, metered != nil { entry.requestBody = Array(collected.readableBytesView) }
         let written = session.loop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenComplete { result in
@@ -294,33 +199,22 @@ final class Exchange: UpstreamReader, SessionMember {
         session.stop(GatewayDecision(.end, .log, detail: detail))
     }
 
-    private func reserve() throws(MeteredRefusal) {
+    private func reserve(_ admission: RequestAdmission) throws(MeteredRefusal) {
         let body = Array(collected.readableBytesView)
         let exchange = try MeteredExchange(
-            session, method: head.method, path: path, body: body, rules: allowed?.bodyRules)
+            session, method: head.method, path: admission.path, body: body, rules: admission.allowed.bodyRules)
         session.bufferedBytes += exchange.upstreamBody.count - collected.readableBytes
         collected = ByteBuffer(bytes: exchange.upstreamBody)
         metered = exchange
     }
 
     private func sendIfReady() {
-        guard case .dispatching = state, isLogged, let connection else { return }
+        guard case .dispatching = state, isLogged, let connection, let admission else { return }
         state = .sending
         session.bufferedBytes -= collected.readableBytes
-        var fields = head.fields.forwarded(dropping: Self.dropped)
-        var query = query
-        if let credential {
-            credential.write(into: &fields, query: &query)
-            scrubber = Scrubber(credential.spellings)
-            // What is compressed cannot be searched for the credential.
-            fields.remove { $0 == "accept-encoding" }
-            fields.append("accept-encoding", "identity")
-        }
+        if let credential = admission.credential { scrubber = Scrubber(credential.spellings) }
         var message = session.gateway.allocator.buffer(capacity: 1024 + collected.readableBytes)
-        let target = query.map { "\(path)?\($0)" } ?? path
-        message.writeString("\(head.method) \(target) HTTP/1.1\r\nhost: \(hostField)\r\n")
-        fields.write(into: &message)
-        if head.isWebSocket { message.writeStaticString("connection: upgrade\r\nupgrade: websocket\r\n") }
+        admission.write(head, to: destination, into: &message)
         sendsChunks = false
         if collectedWhole {
             if head.framing != .none || ["POST", "PUT", "PATCH"].contains(head.method) {
@@ -339,16 +233,6 @@ final class Exchange: UpstreamReader, SessionMember {
         connection.send(
             message, method: head.method, mayUpgrade: head.isWebSocket, isWhole: collectedWhole, to: self)
         if !collectedWhole { client.resumeRequest() }
-    }
-
-    /// What a client says of itself, and what is written anew.
-    private static let dropped: Set<String> = [
-        "host", "content-length", "expect", "authorization", "x-api-key", "cookie", "proxy-authorization",
-    ]
-
-    private var hostField: String {
-        destination.port == (destination.isTLS ? 443 : 80)
-            ? destination.host.text : "\(destination.host):\(destination.port)"
     }
 
     private func send(_ part: ByteBuffer, over connection: UpstreamConnection, isLast: Bool) {
@@ -383,19 +267,23 @@ final class Exchange: UpstreamReader, SessionMember {
         metered?.response(response)
         var answer = response
         answer.fields = response.fields.forwarded(dropping: ["content-length", "alt-svc"])
-        if let credential { answer.fields.mapValues { credential.spellings.covered($0) } }
-        responseFraming = framing
+        coverCredential(in: &answer)
         if case .none = framing, let length = response.fields["content-length"], head.method == "HEAD" {
             answer.fields.append("content-length", length)
         }
         client.respond(answer, framing: framing)
     }
 
+    private func coverCredential(in answer: inout ResponseHead) {
+        guard let credential = admission?.credential else { return }
+        answer.fields.mapValues { credential.spellings.covered($0) }
+    }
+
     func upstreamBody(_ part: ByteBuffer) {
         guard !isOver else { return }
         lastMoved = .now()
         count(down: part.readableBytes)
-        let most = allowed?.maxResponseBytes ?? limits.responseBytes
+        let most = admission?.responseBytes ?? limits.responseBytes
         if sentDown > most { return upstreamFailed(HTTPRefusal(502, "a response of more than \(most) bytes")) }
         if let refusal = metered?.received(part) {
             client.respondBody(ByteBuffer(bytes: BillingError.sseError(refusal)))
@@ -426,7 +314,7 @@ final class Exchange: UpstreamReader, SessionMember {
         guard !isOver else { return connection.close() }
         var answer = response
         answer.fields = response.fields.forwarded()
-        if let credential { answer.fields.mapValues { credential.spellings.covered($0) } }
+        coverCredential(in: &answer)
         answer.fields.append("connection", "upgrade")
         answer.fields.append("upgrade", "websocket")
         entry.status = 101

@@ -55,7 +55,8 @@ final class Gateway: Sendable {
             throw GatewayError("the budgets cannot be opened: \(error)")
         }
         let store = credentials
-        journal = RequestJournal(RequestLog(places.requests, bodies: places.directory + "/bodies")) {
+        let log = RequestLog(places.requests, bodies: places.directory + "/bodies", rotation: config.log)
+        journal = RequestJournal(log) {
             store.all.map { Array($0.secret.utf8) }
         }
         resolver = Resolver(overrides: config.resolve, lookUp: lookUp)
@@ -89,8 +90,9 @@ final class Gateway: Sendable {
         notify: @escaping @Sendable (ControlEvent) -> Void
     ) throws -> EgressSession {
         let policy: EgressPolicy
+        let passed: Bool
         do {
-            policy = try admit(open)
+            (policy, passed) = try admit(open)
         } catch {
             for descriptor in descriptors { Syscalls.close(descriptor) }
             throw error
@@ -104,18 +106,21 @@ final class Gateway: Sendable {
             close(session)
             throw GatewayError("the session's listeners cannot be used: \(error)")
         }
+        if passed, let state = budgets.state(session: session.id) {
+            session.loop.execute { session.passedSoftMark(state) }
+        }
         return session
     }
 
-    private func admit(_ open: OpenSession) throws -> EgressPolicy {
+    /// The session's policy, and whether its soft mark was passed when nobody was there to be told.
+    private func admit(_ open: OpenSession) throws -> (EgressPolicy, passedSoftMark: Bool) {
         let policy = try EgressPolicy(open.policy)
         try checkCredentials(policy)
         do throws(BudgetFailure) {
-            try budgets.open(session: open.session, tenant: open.tenant, budget: policy.budget)
+            return (policy, try budgets.open(session: open.session, tenant: open.tenant, budget: policy.budget))
         } catch {
             throw GatewayError("the budgets cannot be written: \(error)")
         }
-        return policy
     }
 
     /// What a policy needs and the configuration does not have.
@@ -158,7 +163,12 @@ final class Gateway: Sendable {
     // MARK: The whole
 
     /// Reads the credentials again (SIGHUP).
-    func reload() throws { try credentials.reload(GatewayConfig(path: configPath).credentials) }
+    func reload() throws {
+        try credentials.reload(GatewayConfig(path: configPath).credentials)
+        for session in sessions.withLockedValue({ Array($0.values) }) {
+            session.loop.execute { session.forgetTripwires() }
+        }
+    }
 
     var isDraining: Bool { draining.withLockedValue { $0 } }
 

@@ -22,6 +22,7 @@ import Syscalls
 ///   tenants: {acme: {dollars: 50, tokens: 20000000, per: month}, "*": {dollars: 5, per: day}}
 /// rates: {acme: 600/min, "*": 60/s}         # requests of a tenant
 /// limits: {connections: 512, tunnels: 256, tunnelIdle: 300, tunnelLifetime: 14400}
+/// log: {rotate: 256MiB, keep: 8}
 /// metrics: 9464                            # a port on 127.0.0.1, beside the Unix socket
 /// resolve: {api.anthropic.com: "127.0.0.1:8443"}
 /// trust: /etc/carrel/upstreams.pem
@@ -41,6 +42,8 @@ struct GatewayConfig: Sendable {
     var trust: String?
     /// The port on 127.0.0.1 of the metrics.
     var metricsPort: UInt16?
+    /// When the request log is put aside.
+    var log = LogRotation()
 
     init() {}
 
@@ -51,7 +54,8 @@ struct GatewayConfig: Sendable {
     }
 
     private static let members = [
-        "credentials", "prices", "unknownModels", "budgets", "rates", "limits", "metrics", "resolve", "trust",
+        "credentials", "prices", "unknownModels", "budgets", "rates", "limits", "log", "metrics", "resolve",
+        "trust",
     ]
 
     init(_ node: Node, file: String) throws(Problems) {
@@ -72,6 +76,7 @@ struct GatewayConfig: Sendable {
                     rates[entry.key] = reader.rate(entry.value, "\(field).\(entry.key)")
                 }
             case "limits": readLimits(value, field, reader)
+            case "log": log = LogRotation(value, field, reader)
             case "metrics": metricsPort = reader.whole(value, field, 1...65535)
             case "resolve":
                 for entry in value.entries ?? reader.refusedMap(value, field) { readResolve(entry, field, reader) }
@@ -127,11 +132,17 @@ struct GatewayConfig: Sendable {
         guard let name = try? HostName(entry.key) else {
             return reader.note(entry.keyMark, field, "expected a host name")
         }
-        let parts = (entry.value.string ?? "").split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, let port = UInt16(parts[1]), case .v4? = IPAddress(String(parts[0])),
-            let address = try? SocketAddress(ipAddress: String(parts[0]), port: Int(port))
-        else { return reader.refuse(entry.value, field, "an IPv4 address and a port, as \"127.0.0.1:8443\"") }
-        resolve[name] = address
+        let text = entry.value.string ?? ""
+        let colon = text.lastIndex(of: ":") ?? text.startIndex
+        var host = text[..<colon]
+        // The brackets tell an IPv6 address's colons from the port's.
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        if isBracketed { host = host.dropFirst().dropLast() }
+        guard let address = IPAddress(String(host)), isBracketed == (address.bytes.count == 16),
+            let port = UInt16(text[colon...].dropFirst()), port > 0,
+            let made = try? SocketAddress(ipAddress: String(host), port: Int(port))
+        else { return reader.refuse(entry.value, field, "\"127.0.0.1:8443\" or \"[::1]:8443\"") }
+        resolve[name] = made
     }
 }
 

@@ -98,7 +98,8 @@ final class MeteredExchange {
         let outcome = wasSent ? exchange.finish(aborted: aborted) : exchange.unsent()
         guard let reservation else { return outcome }
         do throws(BudgetFailure) {
-            _ = try session.gateway.budgets.settle(reservation, outcome)
+            let settlement = try session.gateway.budgets.settle(reservation, outcome)
+            if settlement.passedSoftMark, let state = settlement.state { session.passedSoftMark(state) }
         } catch {
             session.stop(GatewayDecision(.end, .log, detail: "the budgets cannot be written: \(error)"))
         }

@@ -25,6 +25,7 @@ final class Metrics: Sendable {
         var bytesDown: Int64 = 0
         var tunnels: Int64 = 0
         var tripwires: Int64 = 0
+        var softMarks: Int64 = 0
     }
 
     private let counts = NIOLockedValueBox(Counts())
@@ -56,6 +57,8 @@ final class Metrics: Sendable {
     }
 
     func tunnel() { counts.withLockedValue { $0.tunnels += 1 } }
+
+    func softMarkPassed() { counts.withLockedValue { $0.softMarks += 1 } }
 
     func tripped() { counts.withLockedValue { $0.tripwires += 1 } }
 
@@ -98,6 +101,7 @@ final class Metrics: Sendable {
         counter("sent_bytes", "Bytes of bodies and tunnels sent to upstreams.", "\(counts.bytesUp)")
         counter("received_bytes", "Bytes of bodies and tunnels received from upstreams.", "\(counts.bytesDown)")
         counter("tunnels", "Tunnels opened.", "\(counts.tunnels)")
+        counter("soft_marks", "Sessions whose spending came to their budget's soft mark.", "\(counts.softMarks)")
         counter("tripwires", "Dummy credentials seen where they do not belong.", "\(counts.tripwires)")
         return text + "# EOF\n"
     }

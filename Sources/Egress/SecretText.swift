@@ -45,6 +45,8 @@ struct SecretText: Sendable {
         patterns.contains { Self.find($0, bytes) != nil }
     }
 
+    func isFound(in bytes: [UInt8]) -> Bool { bytes.withUnsafeBytes { isFound(in: $0) } }
+
     func isFound(in text: some StringProtocol) -> Bool {
         guard !isEmpty else { return false }
         return Array(text.utf8).withUnsafeBytes { isFound(in: $0) }

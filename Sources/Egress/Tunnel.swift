@@ -1,7 +1,6 @@
 import EgressPolicy
 import Metering
 import NIOCore
-import NIOPosix
 
 /// Bytes passed on both ways, unseen: spliced TLS, and WebSocket once it is agreed on.
 ///
@@ -41,7 +40,7 @@ final class Tunnel: SessionMember, @unchecked Sendable {
         tunnel.entry.phase = .response
         client.closeFuture.assumeIsolated().whenComplete { _ in tunnel.finish(nil) }
         written.futureResult.flatMap { session.pool.addresses(of: upstream) }
-            .flatMap { tunnel.connect($0[...]) }
+            .flatMap { Dialer.connect(to: $0, on: session.loop, timeout: session.gateway.limits.connectTimeout) }
             .assumeIsolated().whenComplete { result in
                 switch result {
                 case .success(let channel):
@@ -51,22 +50,6 @@ final class Tunnel: SessionMember, @unchecked Sendable {
                     tunnel.finish("\(upstream.host) cannot be reached: \(error)")
                     client.close(promise: nil)
                 }
-            }
-    }
-
-    private func connect(_ addresses: ArraySlice<SocketAddress>) -> EventLoopFuture<any Channel> {
-        guard let address = addresses.first else {
-            return session.loop.makeFailedFuture(ResolveError.unknown("no address"))
-        }
-        return ClientBootstrap(group: session.loop)
-            .connectTimeout(session.gateway.limits.connectTimeout)
-            .channelOption(.autoRead, value: false)
-            .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.writeBufferWaterMark, value: .egress)
-            .connect(to: address)
-            .flatMapError { error in
-                addresses.count > 1 ? self.connect(addresses.dropFirst()) : self.session.loop.makeFailedFuture(error)
             }
     }
 
@@ -85,7 +68,7 @@ final class Tunnel: SessionMember, @unchecked Sendable {
         far.other = near
         ends = [near, far]
         do {
-            _ = client.setOption(.allowRemoteHalfClosure, value: true)
+            for channel in [client, upstream] { _ = channel.setOption(.allowRemoteHalfClosure, value: true) }
             try client.pipeline.syncOperations.addHandler(near)
             try upstream.pipeline.syncOperations.addHandler(far)
             if early.readableBytes > 0 { near.take(early) }

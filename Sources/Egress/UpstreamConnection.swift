@@ -90,18 +90,13 @@ final class UpstreamConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     // MARK: The channel
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    /// The channel is connected by now.
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if upstream.isTLS { context.read() } else { becomeReady() }
+    }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
-
-    func channelActive(context: ChannelHandlerContext) {
-        if upstream.isTLS {
-            context.read()
-        } else {
-            becomeReady()
-        }
-        context.fireChannelActive()
-    }
 
     private func becomeReady() {
         ready?.succeed()

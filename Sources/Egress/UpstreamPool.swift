@@ -1,8 +1,6 @@
 import EgressPolicy
 import NIOCore
-import NIOPosix
 import NIOSSL
-import NIOTLS
 
 /// Whom a connection leads to.
 struct Upstream: Hashable, Sendable {
@@ -46,57 +44,42 @@ final class UpstreamPool {
     }
 
     private func dial(_ upstream: Upstream, _ done: @escaping (Result<UpstreamConnection, any Error>) -> Void) {
-        addresses(of: upstream).assumeIsolated().whenComplete { result in
-            switch result {
-            case .failure(let error): done(.failure(error))
-            case .success(let addresses): self.connect(upstream, addresses[...], done)
+        let (loop, timeout) = (loop, gateway.limits.connectTimeout)
+        addresses(of: upstream).flatMap { Dialer.connect(to: $0, on: loop, timeout: timeout) }
+            .assumeIsolated().whenComplete { result in
+                switch result {
+                case .failure(let error): done(.failure(error))
+                case .success(let channel): self.begin(upstream, channel, done)
+                }
             }
-        }
     }
 
-    private func connect(
-        _ upstream: Upstream, _ addresses: ArraySlice<SocketAddress>,
+    /// Has a connection speak HTTP, within TLS that proves the upstream's name where it is asked for.
+    private func begin(
+        _ upstream: Upstream, _ channel: any Channel,
         _ done: @escaping (Result<UpstreamConnection, any Error>) -> Void
     ) {
-        guard let address = addresses.first else { return done(.failure(ChannelError.connectPending)) }
         let connection = UpstreamConnection(upstream, pool: self)
         let ready = loop.makePromise(of: Void.self)
         connection.ready = ready
         let box = NIOLoopBound(connection, eventLoop: loop)
-        let tls = upstream.isTLS ? gateway.upstreamTLS : nil
-        let connecting = ClientBootstrap(group: loop)
-            .connectTimeout(gateway.limits.connectTimeout)
-            .channelOption(.autoRead, value: false)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.writeBufferWaterMark, value: .egress)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    if let tls {
-                        try pipeline.addHandler(
-                            try NIOSSLClientHandler(context: tls, serverHostname: upstream.host.text))
-                    }
-                    try pipeline.addHandler(box.value)
-                }
-            }
-            .connect(to: address)
         let timeout = loop.scheduleTask(in: gateway.limits.connectTimeout) {
             box.value.fail(ChannelError.connectTimeout(.zero))
         }
-        connecting.whenFailure { ready.fail($0) }
         ready.futureResult.assumeIsolated().whenComplete { result in
             timeout.cancel()
-            switch result {
-            case .success: done(.success(connection))
-            case .failure(let error):
-                connection.close()
-                // The next address, unless this one answered and is not whom it should be.
-                if addresses.count > 1, !(error is NIOSSLError), !(error is NIOSSLExtraError) {
-                    self.connect(upstream, addresses.dropFirst(), done)
-                } else {
-                    done(.failure(error))
-                }
+            if case .failure = result { channel.close(promise: nil) }
+            done(result.map { connection })
+        }
+        do {
+            let pipeline = channel.pipeline.syncOperations
+            if upstream.isTLS {
+                try pipeline.addHandler(
+                    NIOSSLClientHandler(context: gateway.upstreamTLS, serverHostname: upstream.host.text))
             }
+            try pipeline.addHandler(connection)
+        } catch {
+            connection.fail(error)
         }
     }
 

@@ -136,6 +136,7 @@ extension ControlEvent {
                 "reason": text(decision.reason.rawValue), "detail": text(decision.detail),
             ]
         case .resume: ["type": "resume"]
+        case .softMark(let detail): ["type": "soft-mark", "detail": text(detail)]
         case .usage(let usage): Node(.mapping([Node.Entry(key: "type", value: "usage")] + (usage.node.entries ?? [])))
         case .answer(let node): ["type": "answer", "answer": node]
         }
@@ -170,6 +171,7 @@ extension ControlEvent {
                     try need(node["reason"]?.string.flatMap(GatewayDecision.Reason.init(rawValue:)), "reason"),
                     detail: node["detail"]?.string ?? ""))
         case "resume": self = .resume
+        case "soft-mark": self = .softMark(detail: node["detail"]?.string ?? "")
         case "usage": self = .usage(EgressUsage(node))
         case "answer": self = .answer(try need(node["answer"], "answer"))
         default: throw ControlProtocolError("expected an event, found \"\(type)\"")
@@ -183,6 +185,7 @@ extension EgressUsage {
         func figure(_ name: String) -> Int64 { node[name]?.int ?? 0 }
         self.init(
             requests: figure("requests"), denied: figure("denied"), bytesUp: figure("bytesUp"),
-            bytesDown: figure("bytesDown"), microdollars: figure("microdollars"), tokens: figure("tokens"))
+            bytesDown: figure("bytesDown"), microdollars: figure("microdollars"), tokens: figure("tokens"),
+            softMarks: figure("softMarks"))
     }
 }

@@ -94,6 +94,8 @@ public enum ControlEvent: Sendable, Equatable {
     case decision(GatewayDecision)
     /// The session may go on.
     case resume
+    /// The session's spending has come to its budget's soft mark; how much is spent, in words.
+    case softMark(detail: String)
     /// What the session has used so far.
     case usage(EgressUsage)
     /// How much a session has spent, or how the gateway is.

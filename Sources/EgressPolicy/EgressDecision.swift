@@ -97,6 +97,11 @@ extension EgressPolicy {
         } catch {
             return .refuse(reason: error.message)
         }
+        return self.request(request, path)
+    }
+
+    /// Decides one request whose path was taken apart already.
+    package func request(_ request: RequestFacts, _ path: RequestPath) -> RequestDecision {
         guard !HostPattern.isOfTheHost(request.host) else {
             return .refuse(reason: "\(request.host) is a name of the host itself")
         }

@@ -35,7 +35,7 @@ public enum BudgetFailure: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 /// A budget as it stands.
-public struct BudgetState: Sendable, Equatable {
+public struct BudgetState: Sendable, Equatable, CustomStringConvertible {
     /// How much of one unit.
     public struct Account: Sendable, Equatable {
         /// Charged.
@@ -54,6 +54,18 @@ public struct BudgetState: Sendable, Equatable {
     public var isPastSoftMark: Bool
     /// Whether the agent has done what the soft mark's note asks for.
     public var hasAnsweredNote: Bool
+
+    /// What is spent of what is limited, in whole cents: `$3.02 of $5.00, 1200 of 20000 tokens`.
+    public var description: String {
+        /// Rounded up: nobody needs more digits here.
+        func cents(_ nanodollars: UInt64) -> UInt64 { nanodollars.saturatingAdd(9_999_999) / 10_000_000 * 10_000_000 }
+        var used: [String] = []
+        if let limit = nanodollars.limit {
+            used.append("$\(dollars(cents(nanodollars.spent))) of $\(dollars(cents(limit)))")
+        }
+        if let limit = tokens.limit { used.append("\(tokens.spent) of \(limit) tokens") }
+        return used.joined(separator: ", ")
+    }
 }
 
 /// What a settlement changed.
@@ -75,6 +87,8 @@ public final class BudgetBook: Sendable {
         var journal: BudgetJournal
         var accounts: BudgetAccounts
         var nextSize: Int
+        /// Sessions that what was never settled took past their soft marks.
+        var passed: Set<String>
 
         /// Writes entries down, then makes them true.
         mutating func enter(_ entries: BudgetEntry..., day: String) throws(BudgetFailure) {
@@ -103,22 +117,30 @@ public final class BudgetBook: Sendable {
     ) throws(BudgetFailure) {
         var accounts = BudgetAccounts(host: host, tenants: tenants)
         var journal = try BudgetJournal.open(directory: directory) { accounts.apply($0) }
+        var passed: Set<String> = []
         for (id, place) in accounts.places {
+            let wasPast = accounts.isPastSoftMark(place.session)
             accounts.apply(.settle(id: id, place.amount, answersNote: false))
+            if !wasPast, accounts.isPastSoftMark(place.session) { passed.insert(place.session) }
         }
         try journal.replace(with: accounts.entries(on: time.day))
-        state = Mutex(State(journal: journal, accounts: accounts, nextSize: State.leastSize))
+        state = Mutex(State(journal: journal, accounts: accounts, nextSize: State.leastSize, passed: passed))
     }
 
     /// Takes a session in; one that is in the book already (the gateway was started anew) keeps what it spent and what it
     /// was raised by.
-    public func open(session: String, tenant: String, budget: EgressBudget?) throws(BudgetFailure) {
+    ///
+    /// - Returns: whether what was reserved when the book's last owner died took the session past its soft mark: an event
+    ///   is due.
+    @discardableResult
+    public func open(session: String, tenant: String, budget: EgressBudget?) throws(BudgetFailure) -> Bool {
         try change { state throws(BudgetFailure) in
             try state.enter(
                 .open(
                     session: session, tenant: tenant, limits: BudgetLimits(budget),
                     soft: UInt64(clamping: budget?.softPercent ?? 100), atLimit: budget?.atLimit ?? .end),
                 day: Timestamp.now.day)
+            return state.passed.remove(session) != nil
         }
     }
 

@@ -1,4 +1,5 @@
 import Documents
+import EgressPolicy
 import Records
 import Syscalls
 
@@ -67,6 +68,29 @@ public struct RequestEntry: Sendable {
     }
 }
 
+/// When the request log is put aside as an archive, and how many archives are kept.
+public struct LogRotation: Sendable, Equatable {
+    /// Bytes of the log.
+    public var bytes = 256 << 20
+    /// Archives; the oldest are removed. `nil`: all are kept.
+    public var keep: Int?
+
+    /// At 256 MiB; all are kept.
+    public init() {}
+
+    /// Reads it: `{rotate: 256MiB, keep: 8}`.
+    package init(_ node: Node, _ field: String, _ reader: PolicyReader) {
+        reader.members(node, field, ["rotate", "keep"]) { entry, field in
+            switch entry.key {
+            case "rotate": bytes = reader.size(entry.value, field) ?? bytes
+            case "keep": keep = reader.whole(entry.value, field, 1...1_000_000)
+            default: return false
+            }
+            return true
+        }
+    }
+}
+
 /// The log of all requests, one JSON line each, on a hash chain (`AuditLog`).
 ///
 /// What `append` throws means that a request would stay untold: the caller stops egress.
@@ -75,11 +99,13 @@ public final class RequestLog: Sendable {
     public var path: String { log.path }
     private let log: AuditLog
     private let bodies: String
+    private let rotation: LogRotation
 
     /// The log at `path`, bodies in the directory `bodies` (made when it is needed), each named by its SHA-256.
-    public init(_ path: String, bodies: String) {
+    public init(_ path: String, bodies: String, rotation: LogRotation = LogRotation()) {
         log = AuditLog(path)
         self.bodies = bodies
+        self.rotation = rotation
     }
 
     /// Writes entries, all or none, in one write.
@@ -101,6 +127,8 @@ public final class RequestLog: Sendable {
             events.append((entry.phase == .request ? .request : .response, Node(.mapping(members))))
         }
         try log.append(events)
+        // What was appended stands, whether or not the log can be put aside: that is tried again with the next entries.
+        if let size = try? status(path).st_size, size >= rotation.bytes { _ = try? log.rotate(keeping: rotation.keep) }
     }
 
     private func store(_ body: [UInt8], redactions: Int) throws(SystemError) -> Node {

@@ -20,6 +20,10 @@ import SystemPackage
 /// Any number of processes append at the same time. What a killed writer or a full disk left unfinished is cut off by
 /// the next writer and told of by a record, `repair`. An append reads the end of the log alone, however long it is.
 /// A record survives the death of any process, not the loss of power, unless it is written with `synchronise`.
+///
+/// A log that has become long is put aside by ``rotate(keeping:)``: it becomes the archive `<log>.N`, N the number of its
+/// last record, and the chain goes on in a new file, whose first record, `rotate`, names the archive. Archives and log are
+/// one chain.
 public struct AuditLog: Sendable {
     /// Where the log is; its head is at the same path with `.head` behind.
     public let path: String
@@ -53,6 +57,10 @@ public struct AuditLog: Sendable {
         case resume
         /// Someone gave a session more to spend.
         case budget
+        /// A session's spending came to its budget's soft mark.
+        case softMark = "soft-mark"
+        /// Someone closed what sessions had open on the network.
+        case close
         /// Carrel removed what a dead supervisor had left.
         case sweep
         /// A session's filter refused a call of a kind that it had not refused before.
@@ -61,6 +69,8 @@ public struct AuditLog: Sendable {
         case request
         /// A request that was let out is over. In the gateway's log of requests.
         case response
+        /// The records before this one are in the archive that it names.
+        case rotate
         /// The log itself was not as its last writer should have left it.
         case repair
     }
@@ -91,6 +101,11 @@ public struct AuditLog: Sendable {
                 if known == nil && log.end == 0 { try HeadFile.write(.start, head, named: path) }
                 var (place, repairs) = try self.place(log, known)
                 var lines: [UInt8] = []
+                if log.end == 0, let known, let archive = try archive(endingWith: known) {
+                    repairs.removeAll { $0 == Self.missing(1...known.sequence) }
+                    let fields: Node = ["archive": Node(.string(archive))]
+                    place = AuditRecord.write(Event.rotate.rawValue, fields, at: time, after: place, to: &lines)
+                }
                 if !repairs.isEmpty {
                     let fields: Node = ["found": Node(.sequence(repairs.map { Node(.string($0)) }))]
                     place = AuditRecord.write(Event.repair.rawValue, fields, at: time, after: place, to: &lines)
@@ -125,26 +140,103 @@ public struct AuditLog: Sendable {
         guard let head, head.sequence >= place.sequence else { return (place, repairs) }
         // The head is ahead: the chain goes on from it, so that what is missing stays missing for every verification.
         if head.sequence > place.sequence && (line == nil || last != nil) {
-            repairs.append("records \(place.sequence + 1) to \(head.sequence) missing")
+            repairs.append(Self.missing(place.sequence + 1...head.sequence))
         } else if head.sequence == place.sequence && head.hash != place.hash {
             repairs.append("another record \(head.sequence) than the head tells of")
         }
         return (head, repairs)
     }
 
-    /// Hands over each line's number and record as a document (or what is wrong with it), without holding up writers.
+    private static func missing(_ numbers: ClosedRange<Int64>) -> String {
+        "records \(numbers.lowerBound) to \(numbers.upperBound) missing"
+    }
+
+    /// Hands over each line's number and record as a document (or what is wrong with it), without holding up writers: those
+    /// of the archives first. Lines are counted over all of them.
     ///
     /// Whether the chain holds is for `verify(noted:)` to say.
     public func forEach(_ body: (Int, Result<Node, Problems>) -> Void) throws(SystemError) {
+        try whole { () throws(SystemError) in } each: { number, line throws(SystemError) in
+            do throws(Problems) {
+                body(number, .success(try Node.parse(Array(line), file: path)))
+            } catch {
+                body(number, .failure(error))
+            }
+        }
+    }
+
+    // MARK: Archives
+
+    /// The archives, the oldest first.
+    public func archives() throws(SystemError) -> [String] {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        let directory = parts.count > 1 ? parts.dropLast().joined(separator: "/") + "/" : ""
+        let prefix = "\(parts.last ?? "")."
+        let numbers = try list(directory.isEmpty ? "." : directory).compactMap { name in
+            name.hasPrefix(prefix) ? Int64(name.dropFirst(prefix.utf8.count)) : nil
+        }
+        return numbers.filter { $0 > 0 }.sorted().map { "\(directory)\(prefix)\($0)" }
+    }
+
+    /// Puts the log aside as an archive; the next append begins another.
+    ///
+    /// - Parameter most: how many archives are kept, the oldest being removed; `nil` for all.
+    /// - Returns: the archive; `nil` for a log whose end is not what its head says: the next append mends that first.
+    @discardableResult
+    public func rotate(keeping most: Int? = nil) throws(SystemError) -> String? {
+        try LineFile.with(path, for: .appending) { log throws(SystemError) in
+            guard log.torn == 0, let head = try headNow(), head.sequence > 0,
+                let line = try log.lastLine(), let last = AuditRecord(line[...]), last.isGenuine, last.place == head
+            else { return nil }
+            let archive = "\(path).\(head.sequence)"
+            // RENAME_NOREPLACE: an archive is never written over.
+            try rename(path, to: archive, flags: 1)
+            close(try open(path, O_WRONLY | O_CREAT | O_NOFOLLOW))
+            if let most {
+                for old in try archives().dropLast(most) { try remove(old) }
+            }
+            return archive
+        }
+    }
+
+    /// The name of the archive whose last record is this one.
+    private func archive(endingWith head: AuditHead) throws(SystemError) -> String? {
+        let archive = "\(path).\(head.sequence)"
+        guard head.sequence > 0, exists(archive) else { return nil }
+        return try LineFile.with(archive, for: .reading) { file throws(SystemError) in
+            guard let line = try file.lastLine(), AuditRecord(line[...])?.place == head else { return nil }
+            return archive.split(separator: "/").last.map(String.init)
+        }
+    }
+
+    /// Reads the archives and the log, line by line, numbered over all of them.
+    ///
+    /// - Parameter begin: what is done while no writer can be between the log and its head.
+    /// - Returns: the size of the unfinished record at the log's end.
+    @discardableResult
+    func whole(
+        _ begin: () throws(SystemError) -> Void, each body: (Int, ArraySlice<UInt8>) throws(SystemError) -> Void
+    ) throws(SystemError) -> Int {
         try LineFile.with(path, for: .reading) { log throws(SystemError) in
+            let archives = try archives()
+            try begin()
             try log.unlock()
-            try log.forEachLine { number, line throws(SystemError) in
-                do throws(Problems) {
-                    body(number, .success(try Node.parse(Array(line), file: path)))
-                } catch {
-                    body(number, .failure(error))
+            var lines = 0
+            func read(_ file: LineFile) throws(SystemError) {
+                let before = lines
+                try file.forEachLine { number, line throws(SystemError) in
+                    lines = before + number
+                    try body(before + number, line)
                 }
             }
+            for archive in archives {
+                try LineFile.with(archive, for: .reading) { file throws(SystemError) in
+                    try file.unlock()
+                    try read(file)
+                }
+            }
+            try read(log)
+            return log.torn
         }
     }
 }

@@ -5,8 +5,10 @@ import SystemPackage
 
 /// What a verification of an audit log came to.
 public struct AuditVerification: Sendable, Equatable {
-    /// How many whole records the log has.
+    /// How many whole records the log and its archives have.
     public var records: Int
+    /// How many records stand in archives that are not there any more: all before the first that is.
+    public var archivedElsewhere: Int64 = 0
     /// The end of the chain: worth noting down elsewhere, to be given to a later verification.
     public var head: AuditHead
     /// All that is wrong; empty for a log that holds.
@@ -47,22 +49,25 @@ public struct AuditVerification: Sendable, Equatable {
 }
 
 extension AuditLog {
-    /// Reads the whole log and finds every record that is not what and where it was when it was written.
+    /// Reads the whole log, its archives first, and finds every record that is not what and where it was when it was
+    /// written. That the oldest archives were taken away is no finding, and told.
     ///
     /// - Parameter noted: a head from an earlier verification, kept where nobody who can write the log could change it.
     /// - Throws: the call that failed; a log that is not there is an error too.
     public func verify(noted: AuditHead? = nil) throws(SystemError) -> AuditVerification {
-        try LineFile.with(path, for: .reading) { log throws(SystemError) in
-            // Head and end of the log belong together only while no writer is between them.
-            let head = try headNow()
-            try log.unlock()
-            var verifier = Verifier(marks: [head, noted == head ? nil : noted].compactMap { $0 })
-            try log.forEachLine { number, line throws(SystemError) in verifier.take(number, line) }
-            return verifier.finish(head: head, torn: log.torn)
+        var head: AuditHead?
+        var verifier = Verifier()
+        // Head and end of the log belong together only while no writer is between them.
+        let torn = try whole { () throws(SystemError) in
+            head = try headNow()
+            verifier.marks = [head, noted == head ? nil : noted].compactMap { $0 }
+        } each: { number, line throws(SystemError) in
+            verifier.take(number, line)
         }
+        return verifier.finish(head: head, torn: torn)
     }
 
-    private func headNow() throws(SystemError) -> AuditHead? {
+    func headNow() throws(SystemError) -> AuditHead? {
         do throws(SystemError) {
             return try withOpen(path + ".head", O_RDONLY | O_NOFOLLOW | O_NONBLOCK) { head throws(SystemError) in
                 try HeadFile.read(head, named: path)
@@ -79,11 +84,9 @@ private struct Verifier {
     private var result = AuditVerification(records: 0, head: .start, findings: [])
     private var lines = 0
     /// Places in the chain that are known from elsewhere.
-    private let marks: [AuditHead]
+    var marks: [AuditHead] = []
     /// Numbers that were passed over, with the line before which they belong; they may still turn up out of order.
     private var gaps: [(numbers: ClosedRange<Int64>, line: Int)] = []
-
-    init(marks: [AuditHead]) { self.marks = marks }
 
     private mutating func report(_ kind: AuditVerification.Finding.Kind, _ line: Int, _ message: String) {
         result.findings.append(.init(kind: kind, line: line, message: message))
@@ -96,6 +99,7 @@ private struct Verifier {
             return
         }
         result.records += 1
+        if result.records == 1 { begin(record, bytes, line) }
         let expected = result.head.sequence + 1
         // A record that was changed may lie about its number too.
         let number = record.isGenuine ? record.place.sequence : expected
@@ -113,6 +117,22 @@ private struct Verifier {
             report(.replaced, line, "record \(number) was not written after the record before it")
         }
         result.head = AuditHead(sequence: number, hash: record.place.hash)
+    }
+
+    /// The chain begins with its first record, or with one that says which archive holds the records before it.
+    private mutating func begin(_ record: AuditRecord, _ bytes: ArraySlice<UInt8>, _ line: Int) {
+        guard record.isGenuine, record.place.sequence > 1,
+            let node = try? Node.parse(Array(bytes), file: ""), node["event"]?.string == AuditLog.Event.rotate.rawValue
+        else { return }
+        result.head = AuditHead(sequence: record.place.sequence - 1, hash: record.previous)
+        result.archivedElsewhere = result.head.sequence
+        for mark in marks where mark.sequence <= result.head.sequence && mark != result.head {
+            if mark.sequence == result.head.sequence {
+                report(.replaced, line, "record \(mark.sequence) is not the one that was noted")
+            } else {
+                report(.dropped, line, "record \(mark.sequence), which was noted, is in an archive that is not there")
+            }
+        }
     }
 
     /// A number that should have come before: it fills a gap, or it is there twice.

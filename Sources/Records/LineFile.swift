@@ -7,6 +7,7 @@ import SystemPackage
 /// Writers take turns by flock(2) and hold the lock for one append. The last writer may have been killed, or have met
 /// a full disk, in the middle of a line; then the file does not end in a newline. The next writer cuts the file back
 /// to its last newline before it appends: what is cut was never a record, and everything before it is as it was.
+/// Whoever has waited for the lock while the file was renamed goes on with the file that is now in its place.
 /// Nothing is synchronised with the disk unless asked: a record survives the death of any process, since the kernel
 /// has it, but not the loss of power before the kernel has written it out.
 struct LineFile {
@@ -29,11 +30,25 @@ struct LineFile {
     ) throws(SystemError) -> Result {
         // O_NONBLOCK: a FIFO in the file's place must not hang the opener. It means nothing to a regular file.
         let flags = purpose == .reading ? O_RDONLY : O_RDWR | O_APPEND | O_CREAT
-        let descriptor = try open(path, flags | O_NOFOLLOW | O_NONBLOCK)
-        defer { close(descriptor) }
-        try lock(descriptor, purpose == .reading ? LOCK_SH : LOCK_EX, named: path)
-        var file = try LineFile(path, descriptor)
-        return try body(&file)
+        while true {
+            let descriptor = try open(path, flags | O_NOFOLLOW | O_NONBLOCK)
+            defer { close(descriptor) }
+            try lock(descriptor, purpose == .reading ? LOCK_SH : LOCK_EX, named: path)
+            var file = try LineFile(path, descriptor)
+            if try file.isInPlace() { return try body(&file) }
+        }
+    }
+
+    /// Whether the path still leads to this file.
+    private func isInPlace() throws(SystemError) -> Bool {
+        let held = try status(descriptor)
+        do throws(SystemError) {
+            let found = try status(path, followingLinks: false)
+            return found.st_ino == held.st_ino && found.st_dev == held.st_dev
+        } catch {
+            if error.errno == .noSuchFileOrDirectory { return false }
+            throw error
+        }
     }
 
     private init(_ path: String, _ descriptor: FileDescriptor) throws(SystemError) {

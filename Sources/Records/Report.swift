@@ -387,11 +387,13 @@ extension Report {
         public var microdollars: Int64
         /// Tokens of all kinds.
         public var tokens: Int64
+        /// How often its spending came to its budget's soft mark: once, and again where the budget was raised.
+        public var softMarks: Int64
 
         /// What a session used.
         public init(
             requests: Int64 = 0, denied: Int64 = 0, bytesUp: Int64 = 0, bytesDown: Int64 = 0, microdollars: Int64 = 0,
-            tokens: Int64 = 0
+            tokens: Int64 = 0, softMarks: Int64 = 0
         ) {
             self.requests = requests
             self.denied = denied
@@ -399,6 +401,7 @@ extension Report {
             self.bytesDown = bytesDown
             self.microdollars = microdollars
             self.tokens = tokens
+            self.softMarks = softMarks
         }
     }
 

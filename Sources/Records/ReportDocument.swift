@@ -178,6 +178,7 @@ extension Report.Egress {
         [
             "requests": integer(requests), "denied": integer(denied), "bytesUp": integer(bytesUp),
             "bytesDown": integer(bytesDown), "microdollars": integer(microdollars), "tokens": integer(tokens),
+            "softMarks": integer(softMarks),
         ]
     }
 
@@ -185,7 +186,8 @@ extension Report.Egress {
         self.init(
             requests: members.integer("requests"), denied: members.integer("denied"),
             bytesUp: members.integer("bytesUp"), bytesDown: members.integer("bytesDown"),
-            microdollars: members.integer("microdollars"), tokens: members.integer("tokens"))
+            microdollars: members.integer("microdollars"), tokens: members.integer("tokens"),
+            softMarks: members.integer(optional: "softMarks") ?? 0)
     }
 }
 

@@ -1,6 +1,7 @@
 import Documents
 import EgressPolicy
 import Glibc
+import Records
 import Syscalls
 import SystemPackage
 
@@ -99,6 +100,20 @@ extension Carrel {
         return try answer(.raise(session: session, microdollars: microdollars, tokens: tokens))
     }
 
+    /// Closes what live sessions have open on the network, now: of one session, of a tenant, or of all where both are
+    /// `nil`. What they ask for next is decided as ever.
+    ///
+    /// - Returns: how many sessions there were.
+    public func closeEgress(session: String?, tenant: String?) throws(SessionError) -> Int64 {
+        try Recorder(state).decided(
+            .close,
+            [
+                "session": session.map { Node(.string($0)) } ?? nil, "tenant": tenant.map { Node(.string($0)) } ?? nil,
+                "by": caller().node,
+            ])
+        return try answer(.closeMatching(session: session, tenant: tenant))["closed"]?.int ?? 0
+    }
+
     private func answer(_ request: ControlRequest) throws(SessionError) -> Node {
         let event = try Gateway(state).ask(request, starting: false)
         guard case .answer(let node) = event else { throw Gateway.surprised(event) }
@@ -107,7 +122,7 @@ extension Carrel {
 
     // MARK: The request log
 
-    /// Hands over the records of the request log, oldest first, as lines and as documents.
+    /// Hands over the records of the request log, oldest first, as lines and as documents: those of its archives too.
     ///
     /// - Parameters:
     ///   - session: of this session alone; `nil`: of all.
@@ -117,32 +132,60 @@ extension Carrel {
     ) throws(SessionError) {
         let path = GatewayPlaces(state: state.path).requests
         do {
-            var file: FileDescriptor?
+            var reader = LogReader(session: session)
+            // Before the archives are listed: what is put aside meanwhile is read from here.
+            var file = exists(path) ? try open(path, O_RDONLY | O_NOFOLLOW) : nil
             defer { if let file { close(file) } }
-            var rest: [UInt8] = []
-            while true {
-                if file == nil, exists(path) { file = try open(path, O_RDONLY | O_NOFOLLOW) }
-                while let file {
-                    var buffer = [UInt8](repeating: 0, count: 64 << 10)
-                    let count = try retrying("read", path) { read(file.rawValue, &buffer, buffer.count) }
-                    if count == 0 { break }
-                    rest += buffer[..<count]
-                    var start = rest.startIndex
-                    while let end = rest[start...].firstIndex(of: UInt8(ascii: "\n")) {
-                        let line = Array(rest[start..<end])
-                        start = end + 1
-                        guard let node = try? Node.parse(line, file: path) else { continue }
-                        if session == nil || node["session"]?.string == session {
-                            try body(String(decoding: line, as: UTF8.self), node)
-                        }
-                    }
-                    rest.removeFirst(start)
+            if exists(GatewayPlaces(state: state.path).directory) {
+                for archive in try AuditLog(path).archives() {
+                    let old = try open(archive, O_RDONLY | O_NOFOLLOW)
+                    defer { close(old) }
+                    if let file, try status(file).st_ino == status(old).st_ino { continue }
+                    try reader.read(old, body)
                 }
+            }
+            while true {
+                if let file { try reader.read(file, body) }
                 if !following { return }
                 usleep(200_000)
+                guard let now = try? status(path), try file.map({ try status($0).st_ino }) != now.st_ino else { continue }
+                // It was put aside: its end first.
+                if let old = file {
+                    try reader.read(old, body)
+                    close(old)
+                    file = nil
+                }
+                file = try open(path, O_RDONLY | O_NOFOLLOW)
             }
         } catch {
             throw error as? SessionError ?? SessionError("request log: \(error)")
+        }
+    }
+}
+
+/// Takes whole lines out of files that may still grow.
+private struct LogReader {
+    let session: String?
+    private var rest: [UInt8] = []
+
+    init(session: String?) { self.session = session }
+
+    mutating func read(_ file: FileDescriptor, _ body: (String, Node) throws -> Void) throws {
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = try retrying("read", "request log") { Glibc.read(file.rawValue, &buffer, buffer.count) }
+            if count == 0 { return }
+            rest += buffer[..<count]
+            var start = rest.startIndex
+            while let end = rest[start...].firstIndex(of: UInt8(ascii: "\n")) {
+                let line = Array(rest[start..<end])
+                start = end + 1
+                guard let node = try? Node.parse(line, file: "request log") else { continue }
+                if session == nil || node["session"]?.string == session {
+                    try body(String(decoding: line, as: UTF8.self), node)
+                }
+            }
+            rest.removeFirst(start)
         }
     }
 }

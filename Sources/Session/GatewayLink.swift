@@ -41,7 +41,8 @@ final class GatewayLink {
         EgressUsage(
             requests: past.requests + current.requests, denied: past.denied + current.denied,
             bytesUp: past.bytesUp + current.bytesUp, bytesDown: past.bytesDown + current.bytesDown,
-            microdollars: past.microdollars + current.microdollars, tokens: past.tokens + current.tokens)
+            microdollars: past.microdollars + current.microdollars, tokens: past.tokens + current.tokens,
+            softMarks: past.softMarks + current.softMarks)
     }
 
     /// What the gateway has told since the last look. An end of the connection is noticed: ``retry`` is set then.
@@ -120,7 +121,7 @@ final class GatewayLink {
     ///   - text: what ``text`` said.
     init?(_ session: Node, _ text: Substring, in state: StateDirectory) {
         let numbers = text.split(separator: ",").compactMap { Int64($0) }
-        guard numbers.count >= 15, case .open(let open) = try? ControlRequest(line: session.json().utf8) else {
+        guard numbers.count >= 17, case .open(let open) = try? ControlRequest(line: session.json().utf8) else {
             return nil
         }
         self.state = state
@@ -130,19 +131,19 @@ final class GatewayLink {
             ? nil : GatewayConnection(descriptor: FileDescriptor(rawValue: Int32(truncatingIfNeeded: numbers[0])))
         retry = numbers[1] == 0 ? nil : UInt64(clamping: numbers[1])
         failures = Int(clamping: numbers[2])
-        past = EgressUsage(figures: numbers[3..<9])
-        current = EgressUsage(figures: numbers[9..<15])
-        listeners = numbers[15...].map { FileDescriptor(rawValue: Int32(truncatingIfNeeded: $0)) }
+        past = EgressUsage(figures: numbers[3..<10])
+        current = EgressUsage(figures: numbers[10..<17])
+        listeners = numbers[17...].map { FileDescriptor(rawValue: Int32(truncatingIfNeeded: $0)) }
     }
 }
 
 extension EgressUsage {
-    fileprivate var figures: [Int64] { [requests, denied, bytesUp, bytesDown, microdollars, tokens] }
+    fileprivate var figures: [Int64] { [requests, denied, bytesUp, bytesDown, microdollars, tokens, softMarks] }
 
     fileprivate init(figures: ArraySlice<Int64>) {
         let figures = Array(figures)
         self.init(
             requests: figures[0], denied: figures[1], bytesUp: figures[2], bytesDown: figures[3],
-            microdollars: figures[4], tokens: figures[5])
+            microdollars: figures[4], tokens: figures[5], softMarks: figures[6])
     }
 }

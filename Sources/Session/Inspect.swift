@@ -1,5 +1,6 @@
 import Cgroups
 import Documents
+import EgressPolicy
 import Glibc
 import Records
 import Syscalls
@@ -220,6 +221,20 @@ extension Carrel {
     /// - Parameter noted: a place in the chain that was written down elsewhere.
     public func verifyAudit(noted: AuditHead? = nil) throws(SessionError) -> AuditVerification {
         try telling("audit log") { () throws(SystemError) in try Recorder(state).audit.verify(noted: noted) }
+    }
+
+    /// Checks the gateway's request log, as ``verifyAudit(noted:)`` does the audit log.
+    public func verifyRequests(noted: AuditHead? = nil) throws(SessionError) -> AuditVerification {
+        let log = AuditLog(GatewayPlaces(state: state.path).requests)
+        return try telling("request log") { () throws(SystemError) in try log.verify(noted: noted) }
+    }
+
+    /// Puts the audit log aside as an archive.
+    ///
+    /// - Parameter most: how many archives are kept, the oldest being removed; `nil` for all.
+    /// - Returns: the archive; `nil` where the log is empty, or its end is not what was written.
+    public func rotateAudit(keeping most: Int?) throws(SessionError) -> String? {
+        try telling("audit log") { () throws(SystemError) in try Recorder(state).audit.rotate(keeping: most) }
     }
 
     /// The OCI specification that a session would run from. Nothing is made in the workdir, so protected files that do

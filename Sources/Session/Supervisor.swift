@@ -198,6 +198,7 @@ final class Supervisor {
             case .usage: LiveSessions(state: state).note(link.usage, of: record.id)
             case .decision(let decision): obey(decision)
             case .resume: thaw()
+            case .softMark(let detail): audit(.softMark, ["detail": Node(.string(detail))])
             default: break
             }
         }

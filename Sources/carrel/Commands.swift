@@ -156,6 +156,16 @@ extension Command {
         "audit log", in: host, options: [.json], "Print the audit log: who decided what, and when",
         details: ["One decision a line, the oldest first. `carrel audit verify` says whether it can be believed."])
 
+    static let auditRotate = Command(
+        "audit rotate", in: host, options: [.keep], "Put the audit log aside, and go on in a new file",
+        details: [
+            """
+            The log becomes the archive `audit.jsonl.N`, N the number of its last record. The chain of hashes goes on in \
+            the new file, and `audit verify` checks both, with what is left of earlier archives. For cron, or a timer.
+            """
+        ],
+        examples: [Example("Each month, for a year", "carrel audit rotate --keep 12")])
+
     static let completions = Command(
         "completions", in: shell, operands: [Operand("SHELL", completing: .words("bash zsh fish"))],
         "Print completions for bash, zsh or fish",

@@ -32,6 +32,23 @@ extension Command {
             """
         ])
 
+    static let egressVerify = Command(
+        "egress verify", in: doors, options: [.noted, .json], "Check the request log's chain of hashes",
+        details: ["As `carrel audit verify` does for the audit log: the log and its archives are one chain."])
+
+    static let egressClose = Command(
+        "egress close", in: doors, operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
+        options: [.allTenant, .all], synopsis: "SESSION | --tenant TENANT | --all",
+        "Close what live sessions have open on the network",
+        details: [
+            """
+            Requests under way, connections and tunnels end at once; what the sessions ask for next is decided as ever. \
+            After a change of rules or credentials nothing lives on from before it. Who did it is in the audit log. \
+            Ends with 1 where there was no such session.
+            """
+        ],
+        examples: [Example("Every tunnel of a tenant", "carrel egress close --tenant acme")])
+
     static let budgetShow = Command(
         "budget show", in: doors, operands: [aSession], options: [.json],
         "Show what a live session may spend, and what it has spent")
@@ -79,6 +96,22 @@ extension Verb {
             try put(isJSON ? line + "\n" : requestLine(record, style))
         }
         return 0
+    }
+
+    func verifyRequests(_ words: Words) throws(SessionError) -> Int32 {
+        try printVerification(try Carrel().verifyRequests(noted: noted(words)), words)
+    }
+
+    func closeEgress(_ words: Words) throws(SessionError) -> Int32 {
+        let tenant = words[.allTenant]
+        guard [words.operands.first != nil, tenant != nil, words.has(.all)].count(where: { $0 }) == 1 else {
+            throw SessionError(
+                "egress close: expected one of SESSION, --tenant and --all",
+                fix: "write it: carrel \(definition.usage)")
+        }
+        let count = try Carrel().closeEgress(session: words.operands.first, tenant: tenant)
+        try put("closed what \(count) session\(count == 1 ? "" : "s") had open\n")
+        return count == 0 ? 1 : 0
     }
 
     func showBudget(_ words: Words) throws(SessionError) -> Int32 {

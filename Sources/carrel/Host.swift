@@ -66,24 +66,46 @@ extension Verb {
     }
 
     func verifyAudit(_ words: Words) throws(SessionError) -> Int32 {
-        var noted: AuditHead?
-        if let text = words[.noted] {
-            noted = AuditHead(text)
-            if noted == nil {
-                throw SessionError("--head \(text): expected NUMBER:HASH, as carrel audit verify prints it")
-            }
+        try printVerification(try Carrel().verifyAudit(noted: noted(words)), words)
+    }
+
+    /// The place that `--head` names.
+    func noted(_ words: Words) throws(SessionError) -> AuditHead? {
+        guard let text = words[.noted] else { return nil }
+        guard let head = AuditHead(text) else {
+            throw SessionError("--head \(text): expected NUMBER:HASH, as carrel \(name) prints it")
         }
-        let result = try Carrel().verifyAudit(noted: noted)
+        return head
+    }
+
+    func printVerification(_ result: AuditVerification, _ words: Words) throws(SessionError) -> Int32 {
         if words.has(.json) {
             try put(result.node)
         } else {
             let style = Style(for: 1)
             var text = result.findings.map { style.red(printable($0.description)) + "\n" }.joined()
             text += result.findings.isEmpty ? style.green("the chain holds") : "\(result.findings.count) found wanting"
-            text += ": \(result.records) records\nhead \(result.head)\n"
-            try put(text)
+            text += ": \(result.records) records\n"
+            if result.archivedElsewhere > 0 {
+                text += "records 1 to \(result.archivedElsewhere) are in archives that are not here\n"
+            }
+            try put(text + "head \(result.head)\n")
         }
         return result.findings.isEmpty ? 0 : 1
+    }
+
+    func rotateAudit(_ words: Words) throws(SessionError) -> Int32 {
+        let keep = try words[.keep].map { (text) throws(SessionError) in
+            guard let number = Int(text), number > 0 else {
+                throw SessionError("--keep \(text): expected a whole number, 1 or more")
+            }
+            return number
+        }
+        guard let archive = try Carrel().rotateAudit(keeping: keep) else {
+            throw SessionError("there is nothing to put aside", fix: "carrel audit verify tells whether the log is sound")
+        }
+        try put(archive + "\n")
+        return 0
     }
 
     /// Prints record by record: a log can be longer than memory.
@@ -174,7 +196,7 @@ extension AuditVerification {
     fileprivate var node: Node {
         [
             "holds": Node(.bool(findings.isEmpty)), "records": Node(.integer(Int64(records))),
-            "head": Node(.string(head.description)),
+            "archivedElsewhere": Node(.integer(archivedElsewhere)), "head": Node(.string(head.description)),
             "findings": Node(
                 .sequence(
                     findings.map {

@@ -93,6 +93,8 @@ extension Option {
     static let noted = Option(
         "head", takes: "NUMBER:HASH",
         "A place in the chain that was noted down elsewhere: proves that all before it is as it was")
+    static let keep = Option(
+        "keep", takes: "NUMBER", "How many archives are kept, the oldest being removed. Without it: all")
     static let markdown = Option("markdown", isHidden: true, "Prints the reference of all commands as Markdown")
     static let into = Option(
         "into", takes: "DIRECTORY", completing: .directory, "Writes all pages into a directory instead")

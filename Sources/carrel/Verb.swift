@@ -7,11 +7,11 @@ enum Verb: CaseIterable {
     case ps, stats, logs, report, wait
     case exec, pause, resume, kill, release
     case profileCheck, profileShow, profileList
-    case egressCheck, egressLog, budgetShow, budgetRaise
+    case egressCheck, egressLog, egressVerify, egressClose, budgetShow, budgetRaise
     case measure, capacity, capacityValidate, top, pin, metrics
     case tenantCheck, tenantShow, watch
     case doctor
-    case auditVerify, auditLog
+    case auditVerify, auditLog, auditRotate
     case seccompRecord, seccompExplain
     case seccompMerge, seccompSynthesize, seccompDiff, seccompLint, seccompTest, seccompAllow, seccompShow
     case completions, man, supervise
@@ -50,6 +50,8 @@ enum Verb: CaseIterable {
         case .tenantShow: .tenantShow
         case .egressCheck: .egressCheck
         case .egressLog: .egressLog
+        case .egressVerify: .egressVerify
+        case .egressClose: .egressClose
         case .budgetShow: .budgetShow
         case .budgetRaise: .budgetRaise
         case .measure: .measure
@@ -62,6 +64,7 @@ enum Verb: CaseIterable {
         case .doctor: .doctor
         case .auditVerify: .auditVerify
         case .auditLog: .auditLog
+        case .auditRotate: .auditRotate
         case .seccompRecord: .seccompRecord
         case .seccompExplain: .seccompExplain
         case .seccompMerge: .seccompMerge
@@ -99,6 +102,8 @@ enum Verb: CaseIterable {
         case .tenantShow: try showTenant(words)
         case .egressCheck: try checkEgress(words)
         case .egressLog: try printRequests(words)
+        case .egressVerify: try verifyRequests(words)
+        case .egressClose: try closeEgress(words)
         case .budgetShow: try showBudget(words)
         case .budgetRaise: try raiseBudget(words)
         case .measure: try measure(words)
@@ -111,6 +116,7 @@ enum Verb: CaseIterable {
         case .doctor: try examineHost(words)
         case .auditVerify: try verifyAudit(words)
         case .auditLog: try printAudit(words)
+        case .auditRotate: try rotateAudit(words)
         case .seccompRecord: try recordCalls(words)
         case .seccompExplain: try explainDenials(words)
         case .seccompMerge: try mergeRecordings(words)
