@@ -151,8 +151,9 @@ struct AttackNameTests {
             let client = Client(SocketStream(try desk.network.connect("127.0.0.1", 53)))
             let message = query("example.com")
             client.send([0, UInt8(message.count)] + message)
-            let reply = client.rest(timeout: 500)
-            #expect(answer(Array(reply.dropFirst(2))).address != nil)
+            let size = client.take(2)
+            let reply = client.take(Int(size[0]) << 8 | Int(size[1]))
+            #expect(answer(reply).address != nil)
             client.send([0, 3, 1, 2, 3])
             #expect(client.isClosed())
         }

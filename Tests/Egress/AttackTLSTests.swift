@@ -17,7 +17,7 @@ struct AttackTLSTests {
             spliced.send("CONNECT spliced.example.net:443 HTTP/1.1\r\nHost: spliced.example.net\r\n\r\n")
             #expect(spliced.answer(method: "CONNECT")?.status == 200)
             spliced.send(clientHello(name: "www.example.org"))
-            #expect(spliced.rest() == ClientHello.unrecognizedName)
+            #expect(spliced.take(7) == ClientHello.unrecognizedName)
             #expect(spliced.isClosed())
             #expect(desk.nothingLeft)
             #expect(desk.log(atLeast: 2).contains { $0["status"]?.int == 421 })
@@ -120,7 +120,7 @@ struct AttackTLSTests {
                 records += [22, 3, 1, 0, UInt8(part.count)] + part
             }
             for byte in records { client.send([byte]) }
-            #expect(client.rest(timeout: 500) == records)
+            #expect(client.take(records.count) == records)
         }
     }
 
@@ -130,14 +130,15 @@ struct AttackTLSTests {
             let client = try desk.proxy()
             client.send("CONNECT spliced.example.net:443 HTTP/1.1\r\nHost: spliced.example.net\r\n\r\n")
             #expect(client.answer(method: "CONNECT")?.status == 200)
-            client.send(clientHello(name: "spliced.example.net"))
-            #expect(client.rest(timeout: 300).count > 40)
+            let hello = clientHello(name: "spliced.example.net")
+            client.send(hello)
+            #expect(client.take(hello.count) == hello)
             return client
         }
         try atDesk(change: { $0.tunnelLifetime = .seconds(2) }) { desk throws in
             let client = try open(desk)
             var isOpen = true
-            for _ in 0..<8 where isOpen {
+            for _ in 0..<30 where isOpen {
                 client.send([1])
                 isOpen = !client.isClosed(within: 500)
             }
@@ -145,7 +146,7 @@ struct AttackTLSTests {
         }
         try atDesk(change: { $0.tunnelIdle = .seconds(1) }) { desk throws in
             let client = try open(desk)
-            #expect(client.isClosed(within: 4000))
+            #expect(client.isClosed())
         }
         try atDesk(change: { $0.tunnelBytes = 4096 }) { desk throws in
             let client = try open(desk)

@@ -15,34 +15,37 @@ struct BoundsTests {
             $0.connections = 100
             $0.headTimeout = .seconds(2)
         }) { desk throws in
-            let before = try desk.proxy()
-            before.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
-            #expect(before.answer()?.status == 200)
+            let other = try desk.secondSession()
             var slow: [Client] = []
             for _ in 0..<1000 {
                 guard let client = try? desk.proxy() else { break }
                 client.send("GET http://example.com/ HTTP/1.1\r\nHos")
                 slow.append(client)
             }
-            let other = try desk.secondSession()
-            var times: [UInt64] = []
-            for _ in 0..<50 {
-                let start = monotonicNanoseconds()
-                let client = try other.proxy()
-                client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
-                #expect(client.answer()?.status == 200)
-                times.append(monotonicNanoseconds() - start)
-            }
-            #expect(times.sorted()[49] < 1_000_000_000)
+            // Measured against itself: how long it takes is the machine's affair.
+            let during = try worst(of: other)
             #expect(slow.count { $0.isClosed(within: 1) } >= 900)
-            #expect(slow.allSatisfy { $0.isClosed(within: 5000) })
+            #expect(slow.allSatisfy { $0.isClosed() })
+            let after = try worst(of: other)
+            #expect(during < 10 * after + 50_000_000, "\(during) ns beside the heads, \(after) ns without them")
             other.end()
         }
     }
 
+    /// The longest but one of 50 requests, nanoseconds.
+    private func worst(of session: Desk.Other) throws -> UInt64 {
+        try (0..<50).map { _ in
+            let start = monotonicNanoseconds()
+            let client = try session.proxy()
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(client.answer()?.status == 200)
+            return monotonicNanoseconds() - start
+        }.sorted()[48]
+    }
+
     @Test("a head of too many bytes or fields, or one that does not come, is answered and closed")
     func heads() throws {
-        try atDesk(change: { $0.headTimeout = .seconds(1) }) { desk throws in
+        try atDesk { desk throws in
             let long = try desk.proxy()
             long.send(
                 "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nX: \(String(repeating: "a", count: 70000))")
@@ -52,6 +55,9 @@ struct BoundsTests {
                 "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n"
                     + (0..<200).map { "x\($0): 1\r\n" }.joined() + "\r\n")
             #expect(many.answer()?.status == 431)
+            #expect(desk.nothingLeft)
+        }
+        try atDesk(change: { $0.headTimeout = .seconds(1) }) { desk throws in
             let late = try desk.proxy()
             late.send("GET http")
             #expect(late.answer()?.status == 408)
@@ -69,14 +75,11 @@ struct BoundsTests {
                     parts: [Array("HTTP/1.1 200 OK\r\ncontent-length: \(200 << 20)\r\n\r\n".utf8)]
                         + [[UInt8]](repeating: megabyte, count: 200))
             }
-            let before = residentBytes()
             let client = try desk.proxy()
             client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
             _ = client.stream.receive(timeout: 2000)
             usleep(500_000)
-            // The upstream of this test has its 200 MiB in this process too: shared, since one array is sent 200 times.
             #expect(desk.gateway.session("s-1")?.usage.bytesDown ?? .max < 16 << 20)
-            _ = before
             client.close()
         }
     }
@@ -97,7 +100,7 @@ struct BoundsTests {
 
     @Test("more requests than the rate allows are refused")
     func rate() throws {
-        try atDesk(extra: "rates: {acme: 5/min}") { desk throws in
+        try atDesk(extra: "rates: {acme: 5/h}") { desk throws in
             let client = try desk.proxy()
             var statuses: [Int] = []
             for _ in 0..<8 {
@@ -152,9 +155,4 @@ struct BoundsTests {
             #expect(text.contains("carrel_egress_denials_total{rule=\"403\"} 1\n"))
         }
     }
-}
-
-private func residentBytes() -> Int {
-    let words = ((try? readText("/proc/self/statm")) ?? "").split(separator: " ")
-    return words.count > 1 ? (Int(words[1]) ?? 0) * 4096 : 0
 }

@@ -131,7 +131,7 @@ final class TLSStream: ByteStream, @unchecked Sendable {
 
     /// Whether the handshake comes to its end.
     func handshake() -> Bool {
-        for _ in 0..<3000 {
+        for _ in 0..<15_000 {
             let state = inbox.withLockedValue { ($0.isReady, $0.isClosed) }
             if state.0 || state.1 { return state.0 }
             usleep(1000)
@@ -181,7 +181,7 @@ final class Client {
     }
 
     /// The next answer; `nil` where the connection ends, or nothing comes within the time.
-    func answer(method: String = "GET", timeout: Int = 5000) -> Answer? {
+    func answer(method: String = "GET", timeout: Int = 15_000) -> Answer? {
         let mark = Array("\r\n\r\n".utf8)
         var end: Int?
         repeat {
@@ -224,15 +224,15 @@ final class Client {
         }
     }
 
-    /// Everything that comes until the end or a silence.
-    func rest(timeout: Int = 1000) -> [UInt8] {
-        while fill(timeout: timeout) {}
-        defer { buffer = [] }
-        return buffer
+    /// So many bytes, or what comes until the end.
+    func take(_ count: Int, timeout: Int = 10_000) -> [UInt8] {
+        while buffer.count < count, fill(timeout: timeout) {}
+        defer { buffer.removeFirst(min(count, buffer.count)) }
+        return Array(buffer.prefix(count))
     }
 
     /// Whether the other side closes within the time.
-    func isClosed(within timeout: Int = 3000) -> Bool {
+    func isClosed(within timeout: Int = 15_000) -> Bool {
         let end = monotonicNanoseconds() + UInt64(timeout) * 1_000_000
         while !isAtEnd, monotonicNanoseconds() < end { _ = fill(timeout: 50) }
         return isAtEnd

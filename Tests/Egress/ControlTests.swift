@@ -25,7 +25,7 @@ struct ControlTests {
         try atDesk { desk throws in
             var operatorSide = try GatewayConnection(to: desk.gateway.places.control)
             try operatorSide.send(.hello(session: "s-1", policy: desk.policy))
-            guard case .hello(let hello)? = try operatorSide.next(timeout: 3000) else {
+            guard case .hello(let hello)? = try operatorSide.next(timeout: 15_000) else {
                 Issue.record("no hello")
                 return
             }
@@ -44,7 +44,7 @@ struct ControlTests {
                 file: "policy")
             var asking = try GatewayConnection(to: desk.gateway.places.control)
             try asking.send(.hello(session: "s-9", policy: policy))
-            guard case .refused(let why, let fix)? = try asking.next(timeout: 3000) else {
+            guard case .refused(let why, let fix)? = try asking.next(timeout: 15_000) else {
                 Issue.record("not refused")
                 return
             }
@@ -76,7 +76,7 @@ struct ControlTests {
             var asking = try GatewayConnection(to: desk.gateway.places.control)
             for line in ["{}", "nonsense", "{\"type\":\"open\"}", "[1]", "{\"type\":\"hello\",\"version\":9}"] {
                 try writeAll(Array("\(line)\n".utf8), to: asking.descriptor)
-                guard case .refused? = try asking.next(timeout: 3000) else {
+                guard case .refused? = try asking.next(timeout: 15_000) else {
                     Issue.record("not refused: \(line)")
                     return
                 }
@@ -84,7 +84,7 @@ struct ControlTests {
             let pipe = try makePipe()
             for _ in 0..<10 { try send([0x20], descriptors: [pipe.reading, pipe.writing], over: asking.descriptor) }
             try writeAll(Array("{\"type\":\"status\"}\n".utf8), to: asking.descriptor)
-            guard case .answer(let status)? = try asking.next(timeout: 3000) else {
+            guard case .answer(let status)? = try asking.next(timeout: 15_000) else {
                 Issue.record("no status")
                 return
             }
@@ -112,7 +112,7 @@ struct ControlTests {
             #expect(denied.answer()?.status == 403)
             var last: EgressUsage?
             try desk.sendClose()
-            while let event = desk.event(timeout: 1000, { _ in true }) {
+            while let event = desk.event(timeout: 10_000, { _ in true }) {
                 if case .usage(let usage) = event { last = usage }
             }
             #expect(last?.denied == 1)

@@ -204,7 +204,7 @@ final class Desk: @unchecked Sendable {
     }
 
     /// The events that the supervisor has got, waiting for one of a kind.
-    func event(timeout: Int = 3000, _ isWanted: (ControlEvent) -> Bool) -> ControlEvent? {
+    func event(timeout: Int = 15_000, _ isWanted: (ControlEvent) -> Bool) -> ControlEvent? {
         let end = monotonicNanoseconds() + UInt64(timeout) * 1_000_000
         while monotonicNanoseconds() < end {
             guard let event = try? supervisor.next(timeout: timeout) else { return nil }
@@ -215,7 +215,7 @@ final class Desk: @unchecked Sendable {
 
     /// The request log, a document a line, when it holds at least so many.
     func log(atLeast count: Int = 1) -> [Node] {
-        for _ in 0..<200 {
+        for _ in 0..<1500 {
             let text = (try? readFile(gateway.places.requests)) ?? []
             let lines = text.split(separator: 10).compactMap { try? Node.parse(Array($0), file: "log") }
             if lines.count >= count { return lines }

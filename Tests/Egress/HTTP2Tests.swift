@@ -52,7 +52,7 @@ private final class FrameClient {
         send(type: 1, flags: 5, stream: stream, block(fields))
     }
 
-    func next(timeout: Int = 3000) -> Frame? {
+    func next(timeout: Int = 15_000) -> Frame? {
         while true {
             if buffer.count >= 9 {
                 let length = Int(buffer[0]) << 16 | Int(buffer[1]) << 8 | Int(buffer[2])
@@ -95,7 +95,7 @@ private final class FrameClient {
     /// Whether the connection ends.
     func isClosed() -> Bool {
         for _ in 0..<1000 {
-            guard let bytes = client.stream.receive(timeout: 3000) else { return true }
+            guard let bytes = client.stream.receive(timeout: 15_000) else { return true }
             if bytes.isEmpty { return false }
         }
         return false

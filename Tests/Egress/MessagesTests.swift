@@ -97,7 +97,7 @@ struct MessagesTests {
             #expect(decision.action == .pause && decision.reason == .budget)
             var asking = try GatewayConnection(to: desk.gateway.places.control)
             try asking.send(.raise(session: "s-1", microdollars: 1_000_000, tokens: 0))
-            guard case .answer? = try asking.next(timeout: 3000) else {
+            guard case .answer? = try asking.next(timeout: 15_000) else {
                 Issue.record("not raised")
                 return
             }
