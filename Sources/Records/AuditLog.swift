@@ -156,7 +156,8 @@ public struct AuditLog: Sendable {
     ///
     /// Whether the chain holds is for `verify(noted:)` to say.
     public func forEach(_ body: (Int, Result<Node, Problems>) -> Void) throws(SystemError) {
-        try whole { () throws(SystemError) in } each: { number, line throws(SystemError) in
+        try whole { () throws(SystemError) in
+        } each: { number, line throws(SystemError) in
             do throws(Problems) {
                 body(number, .success(try Node.parse(Array(line), file: path)))
             } catch {

@@ -148,7 +148,9 @@ extension Carrel {
                 if let file { try reader.read(file, body) }
                 if !following { return }
                 usleep(200_000)
-                guard let now = try? status(path), try file.map({ try status($0).st_ino }) != now.st_ino else { continue }
+                guard let now = try? status(path), try file.map({ try status($0).st_ino }) != now.st_ino else {
+                    continue
+                }
                 // It was put aside: its end first.
                 if let old = file {
                     try reader.read(old, body)

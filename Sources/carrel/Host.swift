@@ -102,7 +102,8 @@ extension Verb {
             return number
         }
         guard let archive = try Carrel().rotateAudit(keeping: keep) else {
-            throw SessionError("there is nothing to put aside", fix: "carrel audit verify tells whether the log is sound")
+            throw SessionError(
+                "there is nothing to put aside", fix: "carrel audit verify tells whether the log is sound")
         }
         try put(archive + "\n")
         return 0

@@ -1,3 +1,6 @@
+import Documents
+import NIOPosix
+import Syscalls
 import Testing
 
 @testable import Egress
@@ -101,23 +104,82 @@ struct AttackNameTests {
         }
     }
 
-    @Test("the address that was checked is the one that is dialled: a name is looked up once")
+    @Test("rebinding: the address that was checked is dialled, once, though the name leads elsewhere by now")
     func rebinding() throws {
-        // The address is of TEST-NET-3, where nobody answers: what matters is what is asked and how often.
-        try atDesk(names: ["rebind.example.org": ["203.0.113.7"]], change: { $0.connectTimeout = .seconds(1) }) {
-            desk throws in
-            let status = try connect(desk, "rebind.example.org:443")
-            #expect(status == 403, "TEST-NET is no address of the internet")
-            #expect(desk.queries == ["rebind.example.org"])
-        }
         let answers = Answers([["93.184.216.34"], ["127.0.0.1"]])
-        let resolver = Resolver(overrides: [:]) { _, loop in loop.makeSucceededFuture(answers.next()) }
-        try atDesk { desk throws in
-            let loop = desk.gateway.group.next()
-            let host = try hostName("rebind.example.org")
-            let first = try resolver.resolve(host, port: 443, on: loop).wait()
-            #expect(first.map { $0.ipAddress } == ["93.184.216.34"])
-            #expect(throws: ResolveError.self) { try resolver.resolve(host, port: 443, on: loop).wait() }
+        try atDesk(answers: answers, internet: true) { desk throws in
+            let upstream = try desk.farUpstream(at: "0.0.0.0")
+            let client = try desk.tunnel("far.example.org")
+            for _ in 0..<2 {
+                client.send("GET / HTTP/1.1\r\nHost: far.example.org\r\n\r\n")
+                #expect(client.answer()?.status == 200)
+            }
+            #expect(desk.queries == ["far.example.org"] && upstream.connections == 1)
+            #expect(upstream.addresses == ["93.184.216.34"])
+            upstream.close()
+        }
+    }
+
+    @Test("rebinding: what was resolved does not outlive its time, and a later answer is checked as the first was")
+    func rebindingLater() throws {
+        let answers = Answers([["93.184.216.34"], ["127.0.0.1"]])
+        try atDesk(answers: answers, internet: true, change: { $0.resolvedFor = .zero }) { desk throws in
+            let upstream = try desk.farUpstream(at: "0.0.0.0")
+            let client = try desk.tunnel("far.example.org")
+            client.send("GET / HTTP/1.1\r\nHost: far.example.org\r\n\r\n")
+            #expect(client.answer()?.status == 403)
+            #expect(desk.queries.count == 2 && upstream.connections == 0)
+            upstream.close()
+        }
+    }
+
+    @Test("an upstream at an IPv6 address is dialled there, its address checked as any")
+    func addressesOfSix() throws {
+        let names = ["far.example.org": ["2606:4700::1111"], "near.example.org": ["2606:4700::1111", "fd00::1"]]
+        try atDesk(names: names, internet: true) { desk throws in
+            let upstream = try desk.farUpstream(at: "::")
+            let client = try desk.tunnel("far.example.org")
+            client.send("GET / HTTP/1.1\r\nHost: far.example.org\r\n\r\n")
+            #expect(client.answer()?.status == 200)
+            #expect(upstream.addresses == ["2606:4700::1111"])
+            #expect(try connect(desk, "near.example.org:443") == 403)
+            #expect(upstream.connections == 1)
+            upstream.close()
+        }
+    }
+
+    @Test("an address that does not answer, or refuses, does not keep the next one waiting", arguments: [true, false])
+    func nextAddress(_ isSilent: Bool) throws {
+        let names = ["far.example.org": ["2606:4700::1111", "93.184.216.34"]]
+        try atDesk(names: names, internet: true, change: { $0.connectTimeout = .seconds(120) }) { desk throws in
+            // A listener whose queue is full drops what comes (listen(2)).
+            let internet = try #require(desk.internet)
+            let full = isSilent ? try internet.run { try listenTCP(.everyV6, port: 443, backlog: 0) } : nil
+            let filler = try full.map { _ in
+                try ClientBootstrap(group: desk.outside!).connect(host: "2606:4700::1111", port: 443).wait()
+            }
+            let upstream = try desk.farUpstream(at: "0.0.0.0")
+            let client = try desk.tunnel("far.example.org")
+            client.send("GET / HTTP/1.1\r\nHost: far.example.org\r\n\r\n")
+            #expect(client.answer(timeout: 60_000)?.status == 200)
+            #expect(upstream.connections == 1)
+            try filler?.close().wait()
+            full.map { close($0) }
+            upstream.close()
+        }
+    }
+
+    @Test("addresses that may be private are those that gateway.yaml gives, of both families")
+    func overrides() throws {
+        let text = "resolve: {a.example.com: \"127.0.0.1:1\", b.example.com: \"[::1]:8443\"}"
+        let config = try GatewayConfig(Node.parse(Array(text.utf8), file: "gateway.yaml"), file: "gateway.yaml")
+        #expect(config.resolve[try hostName("b.example.com")]?.port == 8443)
+        #expect(config.resolve[try hostName("b.example.com")]?.ipAddress == "::1")
+        for wrong in ["::1:8443", "[::1]", "[127.0.0.1]:1", "127.0.0.1:0", "127.0.0.1", "[::1%lo]:1", ":1"] {
+            let text = "resolve: {a.example.com: \"\(wrong)\"}"
+            #expect(throws: Problems.self, "\(wrong)") {
+                try GatewayConfig(Node.parse(Array(text.utf8), file: "gateway.yaml"), file: "gateway.yaml")
+            }
         }
     }
 

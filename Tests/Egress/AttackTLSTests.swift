@@ -155,6 +155,9 @@ struct AttackTLSTests {
         }
         try atDesk { desk throws in
             let client = try open(desk)
+            #expect(desk.gateway.closeMatching(session: "s-9", tenant: nil) == 0)
+            #expect(desk.gateway.closeMatching(session: nil, tenant: "other") == 0)
+            #expect(!client.isClosed(within: 200))
             #expect(desk.gateway.closeMatching(session: nil, tenant: "acme") == 1)
             #expect(client.isClosed())
         }

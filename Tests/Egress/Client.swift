@@ -180,16 +180,21 @@ final class Client {
         return !bytes.isEmpty
     }
 
-    /// The next answer; `nil` where the connection ends, or nothing comes within the time.
-    func answer(method: String = "GET", timeout: Int = 15_000) -> Answer? {
+    /// The next answer's head, without the empty line behind it.
+    func head(timeout: Int = 15_000) -> String? {
         let mark = Array("\r\n\r\n".utf8)
         var end: Int?
         repeat {
             end = buffer.indices.first { buffer[$0...].starts(with: mark) }
         } while end == nil && fill(timeout: timeout)
         guard let end else { return nil }
-        let head = String(decoding: buffer[..<end], as: UTF8.self)
-        buffer.removeFirst(end + 4)
+        defer { buffer.removeFirst(end + 4) }
+        return String(decoding: buffer[..<end], as: UTF8.self)
+    }
+
+    /// The next answer; `nil` where the connection ends, or nothing comes within the time.
+    func answer(method: String = "GET", timeout: Int = 15_000) -> Answer? {
+        guard let head = head(timeout: timeout) else { return nil }
         let words = head.split(separator: " ", maxSplits: 2)
         var answer = Answer(status: words.count > 1 ? Int(words[1]) ?? 0 : 0, head: head, body: "")
         if answer.status < 200 || method == "HEAD" || method == "CONNECT" && answer.status == 200 { return answer }

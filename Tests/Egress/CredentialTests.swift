@@ -1,5 +1,6 @@
 import Documents
 import EgressPolicy
+import Glibc
 import NIOCore
 import Syscalls
 import Testing
@@ -151,6 +152,54 @@ struct CredentialTests {
             #expect(later.answer()?.status == 503)
             #expect(desk.upstreamBytes == 0)
         }
+    }
+
+    @Test("the dummy in a request that no rule allows ends the session too, unless it is to the credential's own host")
+    func tripwireOfTheRefused() throws {
+        try atDesk { desk throws in
+            let dummy = try #require(desk.dummies["anthropic"])
+            let own = try desk.tunnel("api.anthropic.com")
+            own.send("GET /v1/files HTTP/1.1\r\nHost: api.anthropic.com\r\nx-api-key: \(dummy)\r\n\r\n")
+            #expect(own.answer()?.status == 403)
+            #expect(desk.gateway.session("s-1")?.stopped == nil)
+            let other = try desk.tunnel("www.example.org")
+            other.send("DELETE / HTTP/1.1\r\nHost: www.example.org\r\nX-Note: \(dummy)\r\n\r\n")
+            #expect(other.answer()?.status == 403)
+            let event = desk.event { if case .decision = $0 { true } else { false } }
+            guard case .decision(let decision)? = event else {
+                Issue.record("no decision")
+                return
+            }
+            #expect(decision.reason == .tripwire)
+            #expect(desk.nothingLeft)
+        }
+    }
+
+    @Test("a credential's secret is a file's, a variable's, a program's first line, or systemd's")
+    func sources() throws {
+        let directory = "/tmp/carrel-credentials-\(getpid())"
+        try makeDirectories(directory, mode: 0o700)
+        defer { try? removeTree(directory) }
+        try replaceFile(directory + "/file", with: Array("secret-of-a-file\n".utf8))
+        try replaceFile(directory + "/unit", with: Array("secret-of-a-unit\n".utf8))
+        setenv("CARREL_TEST_SECRET", "secret-of-a-variable", 1)
+        setenv("CREDENTIALS_DIRECTORY", directory, 1)
+        defer { for name in ["CARREL_TEST_SECRET", "CREDENTIALS_DIRECTORY"] { unsetenv(name) } }
+        func secret(_ source: String) throws -> String? {
+            let text = "credentials: {c: {\(source), hosts: [example.com]}}"
+            let config = try GatewayConfig(Node.parse(Array(text.utf8), file: "gateway.yaml"), file: "gateway.yaml")
+            return try CredentialStore(config.credentials, directory: directory)["c"]?.secret
+        }
+        #expect(try secret("file: \(directory)/file") == "secret-of-a-file")
+        #expect(try secret("environment: CARREL_TEST_SECRET") == "secret-of-a-variable")
+        #expect(try secret("command: [/bin/sh, -c, \"echo secret-of-a-program; echo more\"]") == "secret-of-a-program")
+        #expect(try secret("systemd: unit") == "secret-of-a-unit")
+        for wrong in [
+            "file: \(directory)/none", "environment: CARREL_TEST_NONE", "command: [/bin/false]", "systemd: none",
+            "command: [/bin/echo, short]", "command: [/bin/none]",
+        ] { #expect(throws: (any Error).self, "\(wrong)") { try secret(wrong) } }
+        #expect(chmod(directory + "/file", 0o640) == 0)
+        #expect(throws: GatewayError.self) { try secret("file: \(directory)/file") }
     }
 
     @Test("SIGHUP: the next request has the new secret; a secret that cannot be read changes nothing")

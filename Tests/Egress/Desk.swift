@@ -17,6 +17,10 @@ final class Desk: @unchecked Sendable {
     let gateway: Gateway
     let network: SessionNetwork
     let control: ControlServer
+    /// The gateway's own network, where one was asked for: every address leads to whoever listens there.
+    let internet: SessionNetwork?
+    /// Threads in that network.
+    let outside: MultiThreadedEventLoopGroup?
     private(set) var supervisor: GatewayConnection
     private(set) var dummies: [String: String] = [:]
     let plain: RecordingUpstream
@@ -46,10 +50,12 @@ final class Desk: @unchecked Sendable {
 
     /// - Parameters:
     ///   - names: what the host's resolver says of names; those of the upstreams are set by gateway.yaml.
+    ///   - answers: what it says instead, one answer after the other.
+    ///   - internet: whether the gateway gets a network of its own, in which every address is there.
     ///   - change: changes the limits.
     init(
-        policy text: String = Desk.policy, names: [String: [String]] = [:], extra: String = "",
-        change: (inout GatewayLimits) -> Void = { _ in }
+        policy text: String = Desk.policy, names: [String: [String]] = [:], answers: Answers? = nil,
+        internet wantsInternet: Bool = false, extra: String = "", change: (inout GatewayLimits) -> Void = { _ in }
     ) throws {
         directory = NSTemporaryDirectory() + "carrel-egress-" + UUID().uuidString
         try makeDirectories(directory, mode: 0o700)
@@ -81,11 +87,20 @@ final class Desk: @unchecked Sendable {
         var config = try GatewayConfig(path: directory + "/gateway.yaml")
         change(&config.limits)
         let asked = asked
-        gateway = try Gateway(state: directory, config: config, configPath: directory + "/gateway.yaml", threads: 1) {
-            name, loop in
-            asked.withLockedValue { $0.append(name.text) }
-            return loop.makeSucceededFuture((names[name.text] ?? []).compactMap { IPAddress($0) })
+        let (place, settings) = (directory, config)
+        // Threads are in the network of the one that makes them.
+        func make() throws -> (Gateway, MultiThreadedEventLoopGroup?) {
+            let gateway = try Gateway(
+                state: place, config: settings, configPath: place + "/gateway.yaml", threads: 1
+            ) { name, loop in
+                asked.withLockedValue { $0.append(name.text) }
+                return loop.makeSucceededFuture(
+                    answers?.next() ?? (names[name.text] ?? []).compactMap { IPAddress($0) })
+            }
+            return (gateway, wantsInternet ? MultiThreadedEventLoopGroup(numberOfThreads: 1) : nil)
         }
+        internet = wantsInternet ? try SessionNetwork() : nil
+        (gateway, outside) = try internet?.run { try make() } ?? make()
         control = try ControlServer(gateway)
         let control = control
         Thread { try? control.run(idleExit: nil) }.start()
@@ -163,7 +178,15 @@ final class Desk: @unchecked Sendable {
 
     static let upstreamNames = [
         "api.anthropic.com", "socket.example.com", "www.example.org", "secure.example.org", "example.com",
+        "far.example.org",
     ]
+
+    /// An upstream for these names at an address of the gateway's own network.
+    func farUpstream(at host: String) throws -> RecordingUpstream {
+        let authority = try CertificateAuthority(directory: directory + "/upstreams")
+        return try RecordingUpstream(
+            tls: authority.context(for: "*.test", names: Desk.upstreamNames), at: host, port: 443, on: outside!)
+    }
 
     func end() {
         supervisor.close()
@@ -174,6 +197,8 @@ final class Desk: @unchecked Sendable {
         plain.close()
         secure.close()
         echo.close()
+        try? outside?.syncShutdownGracefully()
+        internet?.end()
         try? removeTree(directory)
     }
 
@@ -227,10 +252,11 @@ final class Desk: @unchecked Sendable {
 
 /// Runs a test at a desk of its own.
 func atDesk(
-    policy: String = Desk.policy, names: [String: [String]] = [:], extra: String = "",
-    change: (inout GatewayLimits) -> Void = { _ in }, _ body: (Desk) throws -> Void
+    policy: String = Desk.policy, names: [String: [String]] = [:], answers: Answers? = nil, internet: Bool = false,
+    extra: String = "", change: (inout GatewayLimits) -> Void = { _ in }, _ body: (Desk) throws -> Void
 ) throws {
-    let desk = try Desk(policy: policy, names: names, extra: extra, change: change)
+    let desk = try Desk(
+        policy: policy, names: names, answers: answers, internet: internet, extra: extra, change: change)
     defer { desk.end() }
     try body(desk)
 }
@@ -244,6 +270,15 @@ final class Answers: Sendable {
     func next() -> [IPAddress] {
         left.withLockedValue { $0.isEmpty ? [] : $0.removeFirst() }.compactMap { IPAddress($0) }
     }
+}
+
+/// Whether a condition comes true within a time that is long for any machine.
+func eventually(_ condition: () -> Bool) -> Bool {
+    for _ in 0..<1500 {
+        if condition() { return true }
+        usleep(10_000)
+    }
+    return condition()
 }
 
 func hostName(_ text: String) throws -> HostName { try HostName(text) }

@@ -23,22 +23,34 @@ final class RecordingUpstream: Sendable {
         var connections = 0
         var bytes = 0
         var requests: [String] = []
-        var names: [String] = []
+        /// The addresses of its own that were dialled.
+        var addresses: [String] = []
     }
 
     private let record = NIOLockedValueBox(Record())
     private let answer: NIOLockedValueBox<@Sendable (String) -> Script>
     private let channel: any Channel
+    private let last = NIOLockedValueBox<(any Channel)?>(nil)
 
-    /// - Parameter tls: the server's certificate; without one it speaks in the clear.
-    init(tls: NIOSSLContext? = nil, isEcho: Bool = false) throws {
+    /// - Parameters:
+    ///   - tls: the server's certificate; without one it speaks in the clear.
+    ///   - group: whose threads it runs on, and in whose network it listens.
+    init(
+        tls: NIOSSLContext? = nil, isEcho: Bool = false, at host: String = "127.0.0.1", port: Int = 0,
+        on group: MultiThreadedEventLoopGroup = .singleton
+    ) throws {
+        let last = last
         let record = record
         let answer = NIOLockedValueBox<@Sendable (String) -> Script>({ _ in .ok("hello") })
         self.answer = answer
-        channel = try ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        channel = try ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
-                record.withLockedValue { $0.connections += 1 }
+                record.withLockedValue {
+                    $0.connections += 1
+                    $0.addresses.append(channel.localAddress?.ipAddress ?? "")
+                }
+                last.withLockedValue { $0 = channel }
                 return channel.eventLoop.makeCompletedFuture {
                     if let tls {
                         try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
@@ -46,15 +58,18 @@ final class RecordingUpstream: Sendable {
                     try channel.pipeline.syncOperations.addHandler(Handler(record, answer, isEcho))
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).wait()
+            .bind(host: host, port: port).wait()
     }
 
     var port: Int { channel.localAddress!.port! }
     var connections: Int { record.withLockedValue { $0.connections } }
+    var addresses: [String] { record.withLockedValue { $0.addresses } }
     var bytes: Int { record.withLockedValue { $0.bytes } }
     var requests: [String] { record.withLockedValue { $0.requests } }
 
     func answers(_ script: @escaping @Sendable (String) -> Script) { answer.withLockedValue { $0 = script } }
+    /// Sends more over the newest connection.
+    func push(_ text: String) throws { try last.withLockedValue { $0 }?.writeAndFlush(ByteBuffer(string: text)).wait() }
     func forget() { record.withLockedValue { $0 = Record() } }
     func close() { try? channel.close().wait() }
 
