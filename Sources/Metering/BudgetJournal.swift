@@ -34,7 +34,7 @@ struct BudgetJournal: ~Copyable {
             do throws(SystemError) {
                 try makeDirectories(directory, mode: 0o700)
                 opened.append(try Syscalls.open(directory + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW))
-                try Syscalls.lock(opened[0], LOCK_EX | LOCK_NB, named: directory + "/lock")
+                try takeLock(opened[0], named: directory + "/lock")
                 opened.append(try Syscalls.open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW))
             } catch {
                 throw .notWritten(error)
@@ -45,6 +45,15 @@ struct BudgetJournal: ~Copyable {
             for descriptor in opened { close(descriptor) }
             throw error
         }
+    }
+
+    /// Whoever has the lock for a moment longer than its owner lived, as a child between fork and exec, is waited for.
+    private static func takeLock(_ lock: FileDescriptor, named path: String) throws(SystemError) {
+        for _ in 0..<20 {
+            if (try? Syscalls.lock(lock, LOCK_EX | LOCK_NB, named: path)) != nil { return }
+            usleep(50_000)
+        }
+        try Syscalls.lock(lock, LOCK_EX | LOCK_NB, named: path)
     }
 
     private static func replay(

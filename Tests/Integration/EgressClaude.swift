@@ -18,7 +18,7 @@ extension Integration {
         func aWholeTurnWithATool(setting: String) throws {
             try withDesk { desk in
                 let script =
-                    #"[[{"type": "tool_use", "name": "Bash", "input": {"command": "env > seen; echo fixed > fixed.txt; sleep 5"}}], [{"type": "text", "text": "Done."}]]"#
+                    #"[[{"type": "tool_use", "name": "Bash", "input": {"command": "env > seen; echo fixed > fixed.txt; while [ ! -e go ]; do sleep 0.1; done"}}], [{"type": "text", "text": "Done."}]]"#
                 let upstreams = try Upstreams(desk, script: try desk.write(script, to: "script.json"))
                 let work = try desk.directory("work")
                 let running = desk.start(
@@ -27,7 +27,7 @@ extension Integration {
                         setting + "exec /opt/claude/claude -p 'fix it' --allowedTools Bash --output-format json",
                     ])
                 try #require(
-                    eventually(within: 90) { desk.read("work/fixed.txt") == "fixed\n" },
+                    eventually(within: 240) { desk.read("work/fixed.txt") == "fixed\n" },
                     "\(running.output) \(running.errors)")
                 // In the middle of the turn the key is nowhere in the session: not in the agent's memory either.
                 let pid = try #require(try desk.json("state/sessions/turn.json")["pid"]?.int)
@@ -35,6 +35,7 @@ extension Integration {
                     [Host.python, Host.fixtures + "/search_session.py", String(pid), Upstreams.anthropicKey],
                     timeout: 120)
                 #expect(found.status == 0 && found.lines.count == 1, "\(found)")
+                try desk.write("", to: "work/go")
                 let ended = running.finish(within: 240)
                 let result = try desk.parse(ended.output)
                 #expect(ended.status == 0 && result["result"]?.string == "Done.", "\(ended)")

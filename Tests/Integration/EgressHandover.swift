@@ -68,7 +68,7 @@ extension Integration {
             import sys
             def ask(address, port, family=socket.AF_INET):
                 with socket.socket(family, socket.SOCK_STREAM) as made:
-                    made.settimeout(5)
+                    made.settimeout(30)
                     made.connect((address, port))
                     return made.recv(100).decode().strip()
 
@@ -89,7 +89,7 @@ extension Integration {
                         print(attempt(ask, '1.2.3.4', 22), attempt(ask, '1.2.3.4', 853))
                         for address in ('127.0.0.1', '8.8.8.8'):
                             made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                            made.settimeout(5)
+                            made.settimeout(30)
                             made.connect((address, 53))
                             made.send(b'query')
                             print(made.recv(100).decode())
@@ -154,7 +154,7 @@ extension Integration {
                             """,
                     ])
                 for round in 1...3 {
-                    #expect(eventually(within: 20) { running.output.split(separator: "\n").count == round })
+                    #expect(eventually(within: 90) { running.output.split(separator: "\n").count == round })
                     if round < 3 { try standIn.dieAndComeBack() }
                     try desk.write("", to: "work/go")
                 }
@@ -180,18 +180,18 @@ extension Integration {
                     let bytes = FileManager.default.contents(atPath: "/proc/\(supervisor)/cmdline") ?? Data()
                     return String(decoding: bytes, as: UTF8.self)
                 }
-                try #require(eventually(within: 20) { command().contains("park") }, "\(command())")
+                try #require(eventually(within: 90) { command().contains("park") }, "\(command())")
                 try standIn.dieAndComeBack()
                 try #require(
-                    try eventually(within: 20) { try standIn.heard("open").count == 2 }, "not handed over again")
+                    try eventually(within: 90) { try standIn.heard("open").count == 2 }, "not handed over again")
                 try desk.write("", to: "work/go")
                 #expect(
                     eventually { desk.read("work/answer") == "transparent 1.2.3.4 443\n\n" },
                     "\(desk.read("work/answer"))")
-                #expect(eventually(within: 20) { command().contains("park") }, "\(command())")
+                #expect(eventually(within: 90) { command().contains("park") }, "\(command())")
                 // Once more, from the second sleep.
                 try standIn.dieAndComeBack()
-                #expect(try eventually(within: 20) { try standIn.heard("open").count == 3 })
+                #expect(try eventually(within: 90) { try standIn.heard("open").count == 3 })
                 #expect(desk.carrel(["kill", session]).status == 0)
                 #expect(try desk.lastReport()["egress"]?["requests"]?.int == 3)
             }
@@ -226,7 +226,7 @@ extension Integration {
                         "CARREL_STATE": desk.state, "CARREL_PROFILES": Host.repository + "/Profiles",
                         "PATH": "/usr/bin:/bin",
                     ])
-                try #require(eventually(within: 20) { running.output.hasPrefix("transparent") }, "\(running.errors)")
+                try #require(eventually(within: 90) { running.output.hasPrefix("transparent") }, "\(running.errors)")
                 standIn.die()
                 try desk.write("", to: "work/go")
                 let ended = running.finish(within: 30)
@@ -281,12 +281,12 @@ extension Integration {
             try withDesk { desk in
                 let standIn = try StandIn(desk)
                 let running = desk.start(
-                    carrel: ["run"] + (try Self.profile(desk)) + [
+                    carrel: ["run", "--grace", "60s"] + (try Self.profile(desk)) + [
                         "--", "/bin/sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done",
                     ])
-                try #require(eventually(within: 20) { running.output == "up" }, "\(running.errors)")
+                try #require(eventually(within: 90) { running.output == "up" }, "\(running.errors)")
                 try standIn.tell(#"{"type":"decision","action":"end","reason":"tripwire","detail":"evil.test"}"#)
-                let ended = running.finish(within: 5)
+                let ended = running.finish(within: 45)
                 #expect(ended.status == 137 && ended.errors.contains("evil.test"), "\(ended)")
                 #expect(try desk.lastReport().at("exit.how")?.string == "tripwire")
                 #expect(try desk.auditEvents().contains { $0["event"]?.string == "tripwire" })
@@ -297,13 +297,13 @@ extension Integration {
             try withDesk { desk in
                 let standIn = try StandIn(desk)
                 let running = desk.start(
-                    carrel: ["run", "--idle", "2s"] + (try Self.profile(desk)) + ["--", "/bin/sleep", "60"])
+                    carrel: ["run", "--idle", "6s"] + (try Self.profile(desk)) + ["--", "/bin/sleep", "60"])
                 for _ in 0..<5 {
-                    usleep(900_000)
+                    usleep(1_800_000)
                     try standIn.tell(#"{"type":"activity"}"#)
                 }
                 #expect(running.isRunning, "\(running.errors)")
-                #expect(running.finish(within: 15).status == 124)
+                #expect(running.finish(within: 60).status == 124)
                 #expect(try desk.lastReport().at("exit.how")?.string == "idle")
             }
         }

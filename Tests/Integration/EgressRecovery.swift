@@ -34,7 +34,7 @@ extension Integration {
                     sessions[index].output.split(separator: "\n").count { !$0.hasPrefix("-") }
                 }
                 try #require(
-                    eventually(within: 60) { sessions.indices.allSatisfy { answered($0) > 2 } },
+                    eventually(within: 240) { sessions.indices.allSatisfy { answered($0) > 2 } },
                     "\(sessions.map { $0.output.suffix(80) + $0.errors })")
                 for round in 1...2 {
                     let before = upstreams.gateways
@@ -42,7 +42,7 @@ extension Integration {
                     let counts = sessions.indices.map(answered)
                     for pid in before { kill(pid, SIGKILL) }
                     let start = DispatchTime.now()
-                    let recovered = eventually(within: 60) {
+                    let recovered = eventually(within: 240) {
                         sessions.indices.allSatisfy { answered($0) > counts[$0] + 2 }
                     }
                     let seconds = Double(DispatchTime.now().uptimeNanoseconds - start.uptimeNanoseconds) / 1e9

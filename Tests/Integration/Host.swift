@@ -35,6 +35,13 @@ enum Host {
             ])
             .output) ?? 0
 
+    /// What a process holds of memory, kB; 0 for one that is gone.
+    static func residentKilobytes(_ pid: Int32) -> Int {
+        let status = (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? ""
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
+        return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+    }
+
     /// Whether a program is on this machine, for tests that show it at work in a session.
     static func has(_ program: String) -> Bool { access("/usr/bin/" + program, X_OK) == 0 }
 
@@ -175,7 +182,7 @@ final class Command {
 /// Waits until `condition` holds, looking a hundred times a second.
 ///
 /// - Returns: whether it did in time.
-func eventually(within seconds: Double = 10, _ condition: () throws -> Bool) rethrows -> Bool {
+func eventually(within seconds: Double = 30, _ condition: () throws -> Bool) rethrows -> Bool {
     for _ in 0..<Int(seconds * 100) {
         if try condition() { return true }
         usleep(10_000)

@@ -14,13 +14,16 @@ extension Integration {
         let place: String
         private let server: Command
 
-        init(_ desk: Desk, script: String? = nil) throws {
+        /// - Parameters:
+        ///   - script: what the Messages API answers.
+        ///   - more: further lines of gateway.yaml.
+        init(_ desk: Desk, script: String? = nil, more: String = "") throws {
             self.desk = desk
             place = try desk.directory("upstreams")
             server = Command(
                 [Host.python, Host.fixtures + "/upstreams.py", place] + (script.map { ["--script", $0] } ?? []))
             let server = server
-            let isUp = eventually { FileManager.default.fileExists(atPath: desk.path + "/upstreams/port") }
+            let isUp = eventually(within: 60) { FileManager.default.fileExists(atPath: desk.path + "/upstreams/port") }
             try #require(isUp, "\(server.errors)")
             let port = desk.read("upstreams/port")
             let names = [
@@ -49,7 +52,7 @@ extension Integration {
                 """
             let resolve = names.map { "\n  \($0): \"127.0.0.1:\(port)\"" }.joined()
             desk.environment["CARREL_GATEWAY_CONFIG"] = try desk.write(
-                configuration + resolve + "\n", to: "gateway.yaml")
+                configuration + resolve + "\n" + more + "\n", to: "gateway.yaml")
         }
 
         deinit {
@@ -58,7 +61,9 @@ extension Integration {
         }
 
         /// A profile that reaches all of them.
-        func profile(extends parent: String = "default", _ more: String = "") throws -> [String] {
+        ///
+        /// - Parameter more: further members of `egress:`.
+        func profile(_ more: String = "", extends parent: String = "default") throws -> [String] {
             let lines = """
                 network: gateway
                 egress:
