@@ -3,7 +3,6 @@ import EgressPolicy
 import Glibc
 import NIOConcurrencyHelpers
 import Syscalls
-import SystemPackage
 
 /// One credential of the operator's, as gateway.yaml describes it: where its secret is, how it is written into requests,
 /// and who may have it written into which.
@@ -140,7 +139,7 @@ final class CredentialStore: Sendable {
                     fix: "set it for carrel-gateway, or use file")
             }
             text = String(cString: value)
-        case .command(let arguments): text = try output(of: arguments, for: name)
+        case .command(let arguments): text = try Egress.output(of: arguments, for: name)
         case .systemd(let file):
             guard let directory = getenv("CREDENTIALS_DIRECTORY") else {
                 throw GatewayError(
@@ -162,29 +161,5 @@ final class CredentialStore: Sendable {
         guard found.st_mode & 0o077 == 0 else {
             throw GatewayError("credential \(name): \(path) can be read by others", fix: "chmod 600 \(path)")
         }
-    }
-
-    private static func output(of arguments: [String], for name: String) throws -> String {
-        let pipe = try makePipe()
-        defer { close(pipe.reading) }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, pipe.writing.rawValue, 1)
-        let words = CStringVector(arguments)
-        defer { words.free() }
-        var pid: pid_t = 0
-        let failure = posix_spawnp(&pid, arguments[0], &actions, nil, words.pointer, environ)
-        close(pipe.writing)
-        guard failure == 0 else {
-            throw GatewayError(
-                "credential \(name): \(SystemError("posix_spawn", arguments[0], errno: Errno(rawValue: failure)))")
-        }
-        let text = String(decoding: try readAll(pipe.reading), as: UTF8.self)
-        let status = try wait(for: pid)
-        guard status == .exited(0) else {
-            throw GatewayError("credential \(name): \(arguments[0]) ended with \(status)")
-        }
-        return text
     }
 }

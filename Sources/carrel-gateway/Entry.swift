@@ -29,13 +29,11 @@ enum GatewayCommand {
     static func perform(
         _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>, _ count: Int32
     ) throws {
-        guard count > 1, let word = arguments[1], String(cString: word) == "serve" else {
-            throw UsageError("expected the command serve", fix: usage)
-        }
+        let word = count > 1 ? arguments[1].map { String(cString: $0) } : nil
+        if word == "--help" || word == "-h" { return print(help) }
+        guard word == "serve" else { throw UsageError("expected the command serve", fix: usage) }
         let words = try serve.parse(arguments + 1, count: count - 1, of: "carrel-gateway")
-        if words.has(.help) {
-            return print("usage: \(usage)\n\nSIGHUP: read the credentials again. SIGTERM: drain, end.")
-        }
+        if words.has(.help) { return print(help) }
         guard let directory = words[state], directory.hasPrefix("/") else {
             throw UsageError("expected --state with an absolute path", fix: usage)
         }
@@ -49,6 +47,7 @@ enum GatewayCommand {
         try serveGateway(state: directory, config: words[config], idleExit: idle)
     }
 
+    private static let help = "usage: \(usage)\n\nSIGHUP: read the credentials again. SIGTERM: drain, end."
     private static let usage = "carrel-gateway serve --state DIR [--config FILE] [--idle-exit TIME]"
 
     private static func nanoseconds(_ text: String) -> UInt64? {

@@ -182,24 +182,26 @@ func dollars(_ microdollars: Int64) -> String {
     return "$\(microdollars / 1_000_000).\(digits)"
 }
 
-/// A budget for people: each figure of the gateway's answer on a line of its own.
+/// A budget for people: `tokens: 1200 of 4000, 300 reserved`, money in dollars.
 func budgetText(_ state: Node, _ style: Style) -> String {
     var text = ""
-    func add(_ node: Node, _ indent: String) {
-        for entry in node.entries ?? [] {
-            if entry.value.entries != nil {
-                text += indent + style.bold(printable(entry.key)) + "\n"
-                add(entry.value, indent + "  ")
-            } else {
-                let isMoney = entry.key.lowercased().hasSuffix("microdollars")
-                let value =
-                    isMoney ? entry.value.int.map(dollars) ?? "none" : entry.value.string ?? entry.value.json()
-                let name = isMoney ? String(entry.key.dropLast(12)) : entry.key
-                text +=
-                    "\(indent)\(printable(name.isEmpty ? "dollars" : name)): \(printable(value == "null" ? "none" : value))\n"
-            }
+    for entry in state.entries ?? [] {
+        let isMoney = entry.key == "nanodollars"
+        func figure(_ name: String) -> String? {
+            // A charge is rounded up, as on a bill.
+            entry.value[name]?.int.map { isMoney ? dollars(($0 + 999) / 1000) : "\($0)" }
         }
+        var value = entry.value.string ?? entry.value.json()
+        if let spent = figure("spent") {
+            value = "\(spent) of \(figure("limit") ?? "any number")"
+            if let reserved = figure("reserved"), entry.value["reserved"]?.int != 0 {
+                value += ", \(reserved) reserved"
+            }
+        } else if let flag = entry.value.bool {
+            value = flag ? "passed" : "not passed"
+        }
+        let names = ["nanodollars": "dollars", "softMark": "soft mark"]
+        text += "\(style.bold(printable(names[entry.key] ?? entry.key))): \(printable(value))\n"
     }
-    add(state, "")
     return text
 }

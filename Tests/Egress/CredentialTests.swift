@@ -198,6 +198,12 @@ struct CredentialTests {
             "file: \(directory)/none", "environment: CARREL_TEST_NONE", "command: [/bin/false]", "systemd: none",
             "command: [/bin/echo, short]", "command: [/bin/none]",
         ] { #expect(throws: (any Error).self, "\(wrong)") { try secret(wrong) } }
+        // A program that hangs, or whose child does, is not waited for.
+        for script in ["sleep 60", "echo secret-of-a-program; sleep 60", "exec >/dev/null; sleep 60"] {
+            #expect(throws: GatewayError.self) {
+                try output(of: ["/bin/sh", "-c", script], for: "c", within: 300_000_000)
+            }
+        }
         #expect(chmod(directory + "/file", 0o640) == 0)
         #expect(throws: GatewayError.self) { try secret("file: \(directory)/file") }
     }

@@ -2,6 +2,7 @@ import Documents
 import EgressPolicy
 import Foundation
 import NIOConcurrencyHelpers
+import Syscalls
 import Testing
 
 @testable import Egress
@@ -215,6 +216,25 @@ struct MessagesTests {
             #expect(client.answer()?.body == events)
             _ = desk.log(atLeast: 2)
             #expect(desk.gateway.budgets.state(session: "s-1")?.nanodollars.spent == 10 * 5000 + 200 * 25000)
+        }
+    }
+
+    @Test("bodies are kept where a policy asks for them, without the credentials in them")
+    func bodies() throws {
+        let policy = Desk.policy.replacing("{\"allow\"", with: "{\"logBodies\": true, \"allow\"")
+        try atDesk(policy: policy) { desk throws in
+            let token = "ghp_" + String(repeating: "a", count: 36)
+            desk.secure.answers { _ in Self.reply(output: 3) }
+            let client = try desk.relay()
+            client.send(Self.message(",\"metadata\":{\"user_id\":\"\(Desk.secret) \(token)\"}"))
+            #expect(client.answer()?.status == 200)
+            let entries = desk.log(atLeast: 2)
+            for (entry, name) in zip(entries, ["requestBody", "responseBody"]) {
+                let digest = try #require(entry[name]?["sha256"]?.string)
+                let body = try readText(desk.gateway.places.directory + "/bodies/" + digest)
+                #expect(!body.contains(Desk.secret) && !body.contains(token))
+                #expect(body.contains(name == "requestBody" ? "[redacted] [redacted]" : "\"output_tokens\":3"))
+            }
         }
     }
 

@@ -27,8 +27,10 @@ import Testing
         for event: ControlEvent in [
             .hello(GatewayHello(ca: "/a", bundle: "/b", dummies: ["x": "y\nz"])), .ready(dummies: [:]),
             .refused(why: "w", fix: nil), .refused(why: "w", fix: "f"), .activity,
-            .decision(GatewayDecision(.end, .tripwire, detail: "d")), .resume,
-            .usage(EgressUsage(requests: 1, denied: 2, bytesUp: 3, bytesDown: 4, microdollars: 5, tokens: 6)),
+            .decision(GatewayDecision(.end, .tripwire, detail: "d")), .resume, .softMark(detail: "$3.00 of $5.00"),
+            .usage(
+                EgressUsage(
+                    requests: 1, denied: 2, bytesUp: 3, bytesDown: 4, microdollars: 5, tokens: 6, softMarks: 7)),
             .answer(["a": 1]),
         ] { #expect(try ControlEvent(line: event.line.dropLast()) == event) }
     }

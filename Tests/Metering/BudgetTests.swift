@@ -158,6 +158,20 @@ private func refusal(_ body: () throws -> Void) -> BudgetRefusal? {
         }
     }
 
+    @Test("a soft mark that was passed as the gateway died is told of when the session comes again, once")
+    func softMarkOfTheDead() throws {
+        do {
+            let book = try BudgetBook(directory: directory)
+            #expect(try !book.open(session: "s", tenant: "t", budget: budget(1)))
+            try book.settle(book.reserve(session: "s", charge(0.5)), outcome(0.5))
+            _ = try book.reserve(session: "s", charge(0.2))
+        }
+        let book = try BudgetBook(directory: directory)
+        #expect(try book.open(session: "s", tenant: "t", budget: budget(1)))
+        #expect(book.state(session: "s")?.description == "$0.70 of $1.00")
+        #expect(try !book.open(session: "s", tenant: "t", budget: budget(1)))
+    }
+
     @Test("a line that was never finished is cut off; one that was changed is not passed over")
     func torn() throws {
         do {

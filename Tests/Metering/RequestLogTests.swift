@@ -52,6 +52,25 @@ import Testing
         #expect(try AuditLog(log.path).verify().records == 3)
     }
 
+    @Test("a log that is long is put aside, and what is kept is one chain")
+    func rotation() throws {
+        var rotation = LogRotation()
+        rotation.bytes = 4096
+        rotation.keep = 3
+        let log = RequestLog(
+            scratch.file("requests.jsonl"), bodies: scratch.file("bodies"), rotation: rotation)
+        for number in 0..<100 { try log.append([entry(.request, "r-\(number)"), entry(.response, "r-\(number)")]) }
+        let chain = AuditLog(log.path)
+        #expect(try chain.archives().count == 3)
+        for archive in try chain.archives() {
+            #expect(try 4096..<6000 ~= Data(contentsOf: URL(fileURLWithPath: archive)).count)
+        }
+        let result = try chain.verify()
+        #expect(result.findings == [] && result.archivedElsewhere > 0)
+        #expect(Int64(result.records) + result.archivedElsewhere == result.head.sequence)
+        #expect(try records().last?["id"]?.string == "r-99")
+    }
+
     @Test("bodies are kept without credentials, and the chain names them by digest")
     func bodies() throws {
         var over = entry(.response, "r-1")
