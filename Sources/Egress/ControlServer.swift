@@ -151,8 +151,20 @@ final class ControlServer: @unchecked Sendable {
             throw GatewayError(
                 "expected \(open.listeners.count) listeners for one session, found \(descriptors.count) descriptors")
         }
-        peer.session = try gateway.open(open, descriptors) { [weak peer] event in peer?.send(event) }
+        // Clients that have waited are served at once: what becomes of that is told after the answer.
+        let held = NIOLockedValueBox<[ControlEvent]?>([])
+        peer.session = try gateway.open(open, descriptors) { [weak peer] event in
+            let isHeld = held.withLockedValue { held in
+                held?.append(event)
+                return held != nil
+            }
+            if !isHeld { peer?.send(event) }
+        }
         peer.send(.ready(dummies: gateway.credentials.dummies(session: open.session)))
+        held.withLockedValue { held in
+            for event in held ?? [] { peer.send(event) }
+            held = nil
+        }
     }
 
     private func state(of id: String) throws -> Node {

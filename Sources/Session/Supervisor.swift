@@ -72,6 +72,8 @@ final class Supervisor {
 
     /// Waits until the session is over and gives what `carrel` exits with.
     func supervise() throws(SystemError) -> Int32 {
+        // What the gateway told together with its first word is read already: the descriptor does not tell of it.
+        hearGateway()
         try arm()
         while true {
             // A detached session that is quiet needs no Swift runtime to wait.
@@ -189,6 +191,11 @@ final class Supervisor {
 
     /// Takes what the gateway tells: traffic counts as progress, and what it decides is done.
     private func hearGateway() {
+        takeEvents()
+        if link?.retry != nil && ending == nil { reconnect() }
+    }
+
+    private func takeEvents() {
         guard let link else { return }
         // The kernel forgets the descriptor when it is closed; every copy of it is this process's.
         for event in link.take() {
@@ -202,7 +209,6 @@ final class Supervisor {
             default: break
             }
         }
-        if link.retry != nil && ending == nil { reconnect() }
     }
 
     private func obey(_ decision: GatewayDecision) {
@@ -236,7 +242,9 @@ final class Supervisor {
     private func reconnect() {
         guard let link else { return }
         switch link.reconnect() {
-        case .success: if let connection = link.connection { try? descriptors.watch(.gateway, connection.descriptor) }
+        case .success:
+            if let connection = link.connection { try? descriptors.watch(.gateway, connection.descriptor) }
+            takeEvents()
         case .failure(let error):
             let note = "the gateway was gone: \(error.message)"
             if !draft.notes.contains(note), draft.notes.count < 16 { draft.notes.append(note) }

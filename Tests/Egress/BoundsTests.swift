@@ -98,9 +98,11 @@ struct BoundsTests {
         }
     }
 
-    @Test("more requests than the rate allows are refused")
-    func rate() throws {
-        try atDesk(extra: "rates: {acme: 5/h}") { desk throws in
+    @Test("more requests than the tenant's rate, or the session's, allows are refused", arguments: [true, false])
+    func rate(_ isTenants: Bool) throws {
+        let policy = Desk.policy.replacing("{\"allow\"", with: "{\"rate\": {\"requests\": \"5/h\"}, \"allow\"")
+        try atDesk(policy: isTenants ? Desk.policy : policy, extra: isTenants ? "rates: {acme: 5/h}" : "") {
+            desk throws in
             let client = try desk.proxy()
             var statuses: [Int] = []
             for _ in 0..<8 {

@@ -220,6 +220,14 @@ struct CredentialTests {
             models(client)
             #expect(client.answer()?.status == 200)
             #expect(desk.secure.requests.last?.contains("x-api-key: \(new)\r\n") == true)
+            // A stream that is under way goes on.
+            desk.secure.answers { _ in .text("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n") }
+            models(client)
+            #expect(client.head() != nil && client.take(6) == Array("1\r\na\r\n".utf8))
+            try desk.gateway.reload()
+            try desk.secure.push("1\r\nb\r\n0\r\n\r\n")
+            #expect(client.take(11) == Array("1\r\nb\r\n0\r\n\r\n".utf8))
+            desk.secure.answers { _ in .ok("hello") }
             try replaceFile(desk.directory + "/key", with: Array("x".utf8))
             #expect(throws: (any Error).self) { try desk.gateway.reload() }
             models(client)

@@ -277,6 +277,16 @@ extension Integration {
             }
         }
 
+        @Test func whatIsToldWithTheFirstAnswerIsHeard() throws {
+            try withDesk { desk in
+                let standIn = try StandIn(desk)
+                try standIn.tell(#"{"type":"decision","action":"end","reason":"budget","detail":"$5 of $5"}"#)
+                let running = desk.start(carrel: ["run"] + (try Self.profile(desk)) + ["--", "/bin/sleep", "600"])
+                #expect(running.finish(within: 120).status == 124, "\(running.errors)")
+                #expect(try desk.lastReport().at("exit.how")?.string == "budget")
+            }
+        }
+
         @Test func aTripwireEndsTheSessionAtOnce() throws {
             try withDesk { desk in
                 let standIn = try StandIn(desk)

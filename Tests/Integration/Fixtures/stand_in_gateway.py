@@ -4,7 +4,7 @@
     stand_in_gateway.py STATE_DIRECTORY [--send FILE]
 
 Each TCP connection is answered with "KIND LOCAL-ADDRESS PORT", each datagram with the same. What FILE holds, one JSON object a
-line, is sent to the supervisor when it is there, and FILE removed. What comes from supervisors is written to
+line, is sent to the supervisor when it is there, and FILE removed: where it is there by then, together with the first answer. What comes from supervisors is written to
 STATE/gateway/heard.jsonl.
 """
 
@@ -87,6 +87,12 @@ def attend(connection):
                 for listener, made in zip(message["listeners"], live):
                     threading.Thread(target=serve, args=(listener["kind"], made), daemon=True).start()
                 reply = {"type": "ready", "dummies": {}}
+                if script and os.path.exists(script):
+                    with open(script) as file:
+                        told = file.read()
+                    os.unlink(script)
+                    connection.sendall((json.dumps(reply) + "\n" + told).encode())
+                    continue
             elif message["type"] == "close":
                 connection.sendall(b'{"type":"usage","requests":3,"denied":1,"bytesUp":10,"bytesDown":20,"microdollars":30,"tokens":40}\n')
                 break
