@@ -4,8 +4,8 @@
     stand_in_gateway.py STATE_DIRECTORY [--send FILE]
 
 Each TCP connection is answered with "KIND LOCAL-ADDRESS PORT", each datagram with the same. What FILE holds, one JSON object a
-line, is sent to the supervisor when it is there, and FILE removed: where it is there by then, together with the first answer. What comes from supervisors is written to
-STATE/gateway/heard.jsonl.
+line, is sent to the supervisor when it is there (together with the first answer, if it is there by then), and FILE removed. What
+comes from supervisors is written to STATE/gateway/heard.jsonl.
 """
 
 import array
