@@ -6,7 +6,9 @@ import Syscalls
 
 /// Writes the request log on a thread of its own: what was handed in while it wrote goes out with the next write.
 ///
-/// Nothing is sent or answered before its record stands in the log, so the event loops would wait for the disk.
+/// Nothing is sent or answered before its record stands in the log, so the event loops would wait for the disk. A record
+/// that nobody waits for, the end of a request, is written with the next one that somebody does, or in a moment: each
+/// write costs as much as the records in it.
 final class RequestJournal: Sendable {
     private struct Waiting: Sendable {
         let entry: RequestEntry
@@ -15,23 +17,29 @@ final class RequestJournal: Sendable {
 
     private struct State {
         var waiting: [Waiting] = []
+        /// Whether what waits is to be written now.
+        var isDue = false
         var isWriting = false
+        /// Whether a moment is running after which what waits is due.
+        var isTimed = false
         var failure: SystemError?
         var isClosed = false
     }
 
     /// Records that wait at most; above it new ones are refused, and with them their requests.
     private static let most = 65536
+    /// Records nobody waits for that are written without waiting for the moment.
+    private static let many = 256
+    private static let moment = TimeAmount.milliseconds(20)
 
     private let log: RequestLog
     private let secrets: @Sendable () -> [[UInt8]]
     private let state = NIOLockedValueBox(State())
-    private let thread = NIOThreadPool(numberOfThreads: 1)
+    private let thread = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
     init(_ log: RequestLog, secrets: @escaping @Sendable () -> [[UInt8]]) {
         self.log = log
         self.secrets = secrets
-        thread.start()
     }
 
     /// Why the last write failed; `nil` while the log can be written.
@@ -39,42 +47,60 @@ final class RequestJournal: Sendable {
 
     /// Writes a record; the promise succeeds when it stands in the log.
     func append(_ entry: RequestEntry, _ written: EventLoopPromise<Void>? = nil) {
-        let start = state.withLockedValue { state -> Bool? in
-            if state.isClosed || state.waiting.count >= Self.most { return nil }
+        let isTaken = state.withLockedValue { state in
+            if state.isClosed || state.waiting.count >= Self.most { return false }
             state.waiting.append(Waiting(entry: entry, written: written))
-            defer { state.isWriting = true }
-            return !state.isWriting
+            if written != nil || state.waiting.count >= Self.many { state.isDue = true }
+            return true
         }
-        switch start {
-        case nil: written?.fail(SystemError("write", log.path, errno: .noBufferSpace))
-        case true?: thread.submit { _ in self.drain() }
-        case false?: break
+        if isTaken { look() } else { written?.fail(SystemError("write", log.path, errno: .noBufferSpace)) }
+    }
+
+    /// Has what is due written, and what is not yet in a moment.
+    private func look() {
+        let (writes, waits) = state.withLockedValue { state in
+            if state.isWriting || state.waiting.isEmpty { return (false, false) }
+            let waits = !state.isDue && !state.isTimed
+            state.isWriting = state.isDue
+            if waits { state.isTimed = true }
+            return (state.isDue, waits)
+        }
+        if writes { thread.next().execute { self.write() } }
+        if waits {
+            thread.next().scheduleTask(in: Self.moment) {
+                self.state.withLockedValue {
+                    $0.isTimed = false
+                    $0.isDue = true
+                }
+                self.look()
+            }
         }
     }
 
-    private func drain() {
-        while true {
-            let batch = state.withLockedValue { state -> [Waiting] in
-                defer { state.waiting = [] }
-                if state.waiting.isEmpty { state.isWriting = false }
-                return state.waiting
-            }
-            if batch.isEmpty { return }
-            do throws(SystemError) {
-                try log.append(batch.map(\.entry), secrets: secrets())
-                state.withLockedValue { $0.failure = nil }
-                for waiting in batch { waiting.written?.succeed() }
-            } catch {
-                state.withLockedValue { $0.failure = error }
-                for waiting in batch { waiting.written?.fail(error) }
-            }
+    private func write() {
+        let batch = state.withLockedValue { state in
+            defer { (state.waiting, state.isDue) = ([], false) }
+            return state.waiting
         }
+        do throws(SystemError) {
+            try log.append(batch.map(\.entry), secrets: secrets())
+            for waiting in batch { waiting.written?.succeed() }
+            state.withLockedValue { (state) in (state.failure, state.isWriting) = (nil, false) }
+        } catch {
+            for waiting in batch { waiting.written?.fail(error) }
+            state.withLockedValue { (state) in (state.failure, state.isWriting) = (error, false) }
+        }
+        look()
     }
 
     /// Writes what waits and takes no more.
     func close() {
-        state.withLockedValue { $0.isClosed = true }
-        while state.withLockedValue({ $0.isWriting }) { _ = try? poll([], timeout: 1) }
+        state.withLockedValue {
+            $0.isClosed = true
+            $0.isDue = true
+        }
+        look()
+        while state.withLockedValue({ $0.isWriting || !$0.waiting.isEmpty }) { _ = try? poll([], timeout: 1) }
         try? thread.syncShutdownGracefully()
     }
 }
