@@ -94,25 +94,25 @@ final class Desk {
 
     /// Runs `carrel` with these arguments.
     @discardableResult
-    func carrel(_ arguments: [String], stdin: String = "", directory: String? = nil, timeout: Double = 60) -> Outcome {
+    func carrel(_ arguments: [String], stdin: String = "", directory: String? = nil, timeout: Double = 180) -> Outcome {
         start(carrel: arguments, stdin: stdin, directory: directory).finish(within: timeout)
     }
 
     /// Runs a command in a session.
     @discardableResult
-    func run(_ options: [String] = [], _ command: [String], stdin: String = "", timeout: Double = 60) -> Outcome {
+    func run(_ options: [String] = [], _ command: [String], stdin: String = "", timeout: Double = 180) -> Outcome {
         carrel(["run"] + options + ["--"] + command, stdin: stdin, timeout: timeout)
     }
 
     /// Runs a shell script in a session.
     @discardableResult
-    func sh(_ options: [String] = [], _ script: String, timeout: Double = 60) -> Outcome {
+    func sh(_ options: [String] = [], _ script: String, timeout: Double = 180) -> Outcome {
         run(options, ["/bin/sh", "-c", script], timeout: timeout)
     }
 
     /// Runs a Python program in a session, with what Fixtures/prelude.py defines.
     @discardableResult
-    func python(_ options: [String] = [], _ program: String, timeout: Double = 60) -> Outcome {
+    func python(_ options: [String] = [], _ program: String, timeout: Double = 180) -> Outcome {
         run(options, [Host.python, "-c", Self.prelude + program], timeout: timeout)
     }
 
@@ -122,7 +122,7 @@ final class Desk {
     static let prelude = Host.fixture("prelude.py") + "\n"
 
     /// A shell script as a shell command that runs carrel: for redirections, pipes and descriptors of the caller's.
-    func around(_ script: String, adding: [String: String] = [:], timeout: Double = 60) -> Outcome {
+    func around(_ script: String, adding: [String: String] = [:], timeout: Double = 180) -> Outcome {
         let variables = caller.merging(["CARREL": Host.carrel]) { $1 }.merging(adding) { $1 }
         return Command(prefix + ["/bin/bash", "-c", script], environment: variables).finish(within: timeout)
     }

@@ -141,7 +141,7 @@ extension Integration {
                     """, to: "go/main.go")
                 let built = Host.outside(
                     "cd '\(desk.path)/go' && HOME='\(desk.path)' GO111MODULE=off CGO_ENABLED=0 go build -o '\(work)/fetch' main.go",
-                    timeout: 180)
+                    timeout: 600)
                 try #require(built.status == 0, "\(built)")
                 let inside = desk.run(
                     try upstreams.profile() + ["--workdir", work], ["/bin/sh", "-c", "cp fetch /tmp; /workspace/fetch"])

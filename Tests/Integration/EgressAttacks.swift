@@ -32,7 +32,7 @@ extension Integration {
                 let pid = try #require(try desk.json("state/sessions/searched.json")["pid"]?.int)
                 func search(_ needle: String) -> Outcome {
                     Host.outside(
-                        [Host.python, Host.fixtures + "/search_session.py", String(pid), needle], timeout: 120)
+                        [Host.python, Host.fixtures + "/search_session.py", String(pid), needle], timeout: 300)
                 }
                 for key in [Upstreams.anthropicKey, Upstreams.githubToken, "OPERATORS-OWN"] {
                     let found = search(key)

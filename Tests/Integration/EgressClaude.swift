@@ -33,7 +33,7 @@ extension Integration {
                 let pid = try #require(try desk.json("state/sessions/turn.json")["pid"]?.int)
                 let found = Host.outside(
                     [Host.python, Host.fixtures + "/search_session.py", String(pid), Upstreams.anthropicKey],
-                    timeout: 120)
+                    timeout: 300)
                 #expect(found.status == 0 && found.lines.count == 1, "\(found)")
                 try desk.write("", to: "work/go")
                 let ended = running.finish(within: 240)

@@ -47,13 +47,13 @@ enum Host {
 
     /// Runs a command without carrel: the other half of many tests is that the same thing works outside.
     @discardableResult
-    static func outside(_ command: [String], stdin: String = "", timeout: Double = 60) -> Outcome {
+    static func outside(_ command: [String], stdin: String = "", timeout: Double = 180) -> Outcome {
         Command(command, stdin: stdin).finish(within: timeout)
     }
 
     /// Runs a shell script without carrel.
     @discardableResult
-    static func outside(_ script: String, timeout: Double = 60) -> Outcome {
+    static func outside(_ script: String, timeout: Double = 180) -> Outcome {
         outside(["/bin/sh", "-c", script], timeout: timeout)
     }
 
@@ -162,7 +162,7 @@ final class Command {
     }
 
     /// Waits for its end; one that does not come in time is brought about with SIGKILL, and its status is then 137.
-    func finish(within timeout: Double = 60) -> Outcome {
+    func finish(within timeout: Double = 180) -> Outcome {
         if let outcome { return outcome }
         var status: Int32 = 0
         while waitpid(pid, &status, WNOHANG) == 0 {
