@@ -105,17 +105,24 @@ struct GatewayConfig: Sendable {
     private mutating func readLimits(_ node: Node, _ field: String, _ reader: PolicyReader) {
         let counts: [(String, WritableKeyPath<GatewayLimits, Int>)] = [
             ("connections", \.connections), ("requests", \.requests), ("handshakes", \.handshakes),
-            ("tunnels", \.tunnels), ("names", \.names), ("bufferedBytes", \.bufferedBytes),
-            ("requestBytes", \.requestBytes), ("responseBytes", \.responseBytes), ("tunnelBytes", \.tunnelBytes),
+            ("tunnels", \.tunnels), ("names", \.names),
+        ]
+        let sizes: [(String, WritableKeyPath<GatewayLimits, Int>)] = [
+            ("bufferedBytes", \.bufferedBytes), ("requestBytes", \.requestBytes), ("responseBytes", \.responseBytes),
+            ("tunnelBytes", \.tunnelBytes),
         ]
         let seconds: [(String, WritableKeyPath<GatewayLimits, TimeAmount>)] = [
             ("headTimeout", \.headTimeout), ("keepAlive", \.keepAlive), ("bodyTimeout", \.bodyTimeout),
             ("responseTimeout", \.responseTimeout), ("connectTimeout", \.connectTimeout),
             ("tunnelIdle", \.tunnelIdle), ("tunnelLifetime", \.tunnelLifetime),
         ]
-        reader.members(node, field, counts.map(\.0) + seconds.map(\.0)) { entry, field in
+        reader.members(node, field, counts.map(\.0) + sizes.map(\.0) + seconds.map(\.0)) { entry, field in
             if let path = counts.first(where: { $0.0 == entry.key })?.1 {
-                if let value = reader.whole(entry.value, field, 1...Int(1 << 50)) { limits[keyPath: path] = value }
+                // There are twice as many addresses for names.
+                let most = path == \.names ? 65_536 : 1_000_000
+                if let value = reader.whole(entry.value, field, 1...most) { limits[keyPath: path] = value }
+            } else if let path = sizes.first(where: { $0.0 == entry.key })?.1 {
+                if let value = reader.size(entry.value, field) { limits[keyPath: path] = value }
             } else if let path = seconds.first(where: { $0.0 == entry.key })?.1 {
                 if let value = reader.whole(entry.value, field, Int64(1)...(86400 * 30)) {
                     limits[keyPath: path] = .seconds(value)

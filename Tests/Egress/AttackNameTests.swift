@@ -171,8 +171,10 @@ struct AttackNameTests {
 
     @Test("addresses that may be private are those that gateway.yaml gives, of both families")
     func overrides() throws {
-        let text = "resolve: {a.example.com: \"127.0.0.1:1\", b.example.com: \"[::1]:8443\"}"
+        let text =
+            "limits: {tunnelBytes: 2GiB, tunnels: 7}\nresolve: {a.example.com: \"127.0.0.1:1\", b.example.com: \"[::1]:8443\"}"
         let config = try GatewayConfig(Node.parse(Array(text.utf8), file: "gateway.yaml"), file: "gateway.yaml")
+        #expect(config.limits.tunnelBytes == 2 << 30 && config.limits.tunnels == 7)
         #expect(config.resolve[try hostName("b.example.com")]?.port == 8443)
         #expect(config.resolve[try hostName("b.example.com")]?.ipAddress == "::1")
         for wrong in ["::1:8443", "[::1]", "[127.0.0.1]:1", "127.0.0.1:0", "127.0.0.1", "[::1%lo]:1", ":1"] {
