@@ -286,6 +286,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
         if framing == .none { context.flush() }
     }
 
+    func flushResponse() { context?.flush() }
+
     func respondBody(_ part: ByteBuffer) {
         guard let context, part.readableBytes > 0 else { return }
         if case .chunked = responseFraming {

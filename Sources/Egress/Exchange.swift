@@ -5,6 +5,8 @@ import NIOCore
 /// The side of an exchange that a client sees: an HTTP/1.1 connection, or a stream of HTTP/2.
 protocol ExchangeClient: AnyObject {
     func respond(_ head: ResponseHead, framing: BodyFraming)
+    /// Sends what was written: its body will take a while.
+    func flushResponse()
     func respondBody(_ part: ByteBuffer)
     /// - Parameter close: whether nothing more may come on this connection.
     func respondEnd(close: Bool)
@@ -273,6 +275,8 @@ final class Exchange: UpstreamReader, SessionMember {
         }
         client.respond(answer, framing: framing)
     }
+
+    func upstreamWaits() { if !isOver { client.flushResponse() } }
 
     private func coverCredential(in answer: inout ResponseHead) {
         guard let credential = admission?.credential else { return }

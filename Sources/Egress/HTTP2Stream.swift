@@ -231,6 +231,9 @@ final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
         context?.writeAndFlush(wrapOutboundOut(.headers(.init(headers: headers))), promise: nil)
     }
 
+    /// Nothing that was written waits.
+    func flushResponse() {}
+
     func respondBody(_ part: ByteBuffer) {
         guard part.readableBytes > 0 else { return }
         context?.writeAndFlush(wrapOutboundOut(.data(.init(data: .byteBuffer(part)))), promise: nil)

@@ -5,6 +5,8 @@ import NIOTLS
 /// Who is told what an upstream answers. All on the session's event loop.
 protocol UpstreamReader: AnyObject {
     func upstreamHead(_ head: ResponseHead, framing: BodyFraming)
+    /// The head was told, and nothing of its body is there yet.
+    func upstreamWaits()
     func upstreamBody(_ part: ByteBuffer)
     func upstreamEnd()
     /// The upstream agreed to another protocol; the channel is the reader's from here on, and what was read already.
@@ -143,13 +145,16 @@ final class UpstreamConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func process() {
+        var isHeadLast = false
         do throws(HTTPRefusal) {
             while let reader {
                 if body == nil {
                     guard let head = try parser.next(&buffer) else { break }
-                    if try !take(head, reader) { break }
+                    if try !take(head, reader) { return }
+                    isHeadLast = true
                 } else {
                     guard let part = try body?.next(&buffer) else { break }
+                    isHeadLast = false
                     switch part {
                     case .bytes(let bytes): reader.upstreamBody(bytes)
                     case .end:
@@ -159,6 +164,7 @@ final class UpstreamConnection: ChannelInboundHandler, RemovableChannelHandler {
                 }
             }
             if buffer.readableBytes == 0 { buffer.clear() }
+            if isHeadLast { reader?.upstreamWaits() }
         } catch {
             fail(error)
         }

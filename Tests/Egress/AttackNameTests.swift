@@ -155,8 +155,11 @@ struct AttackNameTests {
             // A listener whose queue is full drops what comes (listen(2)).
             let internet = try #require(desk.internet)
             let full = isSilent ? try internet.run { try listenTCP(.everyV6, port: 443, backlog: 0) } : nil
+            let group = try #require(desk.outside)
             let filler = try full.map { _ in
-                try ClientBootstrap(group: desk.outside!).connect(host: "2606:4700::1111", port: 443).wait()
+                try internet.run {
+                    try ClientBootstrap(group: group).connect(host: "2606:4700::1111", port: 443).wait()
+                }
             }
             let upstream = try desk.farUpstream(at: "0.0.0.0")
             let client = try desk.tunnel("far.example.org")

@@ -184,8 +184,10 @@ final class Desk: @unchecked Sendable {
     /// An upstream for these names at an address of the gateway's own network.
     func farUpstream(at host: String) throws -> RecordingUpstream {
         let authority = try CertificateAuthority(directory: directory + "/upstreams")
-        return try RecordingUpstream(
-            tls: authority.context(for: "*.test", names: Desk.upstreamNames), at: host, port: 443, on: outside!)
+        let tls = try authority.context(for: "*.test", names: Desk.upstreamNames)
+        // A socket is in the network of the thread that makes it.
+        let (internet, outside) = (internet!, outside!)
+        return try internet.run { try RecordingUpstream(tls: tls, at: host, port: 443, on: outside) }
     }
 
     func end() {
