@@ -5,7 +5,7 @@ import Testing
 
 @testable import Egress
 
-/// Rows of the attack table about names and addresses (Docs/Gateway.md, "Attacks").
+/// Rows of the attack table about names and addresses.
 @Suite("Attacks on names", .serialized)
 struct AttackNameTests {
     /// The status that CONNECT to a target is answered with.
