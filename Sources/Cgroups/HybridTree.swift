@@ -39,7 +39,9 @@ struct HybridTree: ControllerTree {
             var mounts: [String: String] = [:]
             for controller in controllers {
                 if isInV2(controller) {
-                    made.merge(try unifiedTree()?.provide([controller], for: path) ?? [:]) { $1 }
+                    made.merge(try unifiedTree()?.provide([controller], for: path, orExisting: orExisting) ?? [:]) {
+                        $1
+                    }
                     continue
                 }
                 let place = try host.place(v1: controller)

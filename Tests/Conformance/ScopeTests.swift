@@ -3,7 +3,7 @@ import Glibc
 import Testing
 
 extension Conformance {
-    /// Cgroups that systemd makes. A real one is asked in the VM (Tests/VM/systemd); here, on whatever the host has, one that
+    /// Cgroups that systemd makes. A real one is asked in the VM (Tests/VM/scopes); here, on whatever the host has, one that
     /// answers as it does.
     @Suite
     struct ScopeTests {
