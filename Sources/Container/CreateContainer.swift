@@ -46,6 +46,7 @@ extension RuntimeRoot {
         let bundle = try Bundle(request.bundle)
         let spec = bundle.spec
         try Self.check(request, spec.process?.terminal ?? false)
+        try Self.check(spec.annotations)
         let filter = try spec.linux?.seccomp.map { seccomp throws(RuntimeError) in try bundle.filter(seccomp) }
         let directory = try claim(request.id)
         var container = RuntimeContainer(
@@ -69,6 +70,14 @@ extension RuntimeRoot {
         } catch {
             container.abandon(spec)
             throw error
+        }
+    }
+
+    /// Refuses what begins as Carrel's own annotations do and is none of them: a control that is misspelt would hold nothing.
+    private static func check(_ annotations: [String: String]) throws(RuntimeError) {
+        let known = Extensions.runtimeControls + Extensions.labels
+        for key in annotations.keys.sorted() where key.hasPrefix("dev.carrel.") && !known.contains(key) {
+            throw RuntimeError("annotations: \(key): expected one of \(known.joined(separator: ", "))")
         }
     }
 

@@ -80,6 +80,11 @@ public struct Extensions: Sendable, Equatable {
         return result
     }
 
+    /// The annotations that a container of the OCI runtime takes as controls; a session's has more.
+    static let runtimeControls = ["dev.carrel.exec", "dev.carrel.pinnedPaths", "dev.carrel.scopes"]
+    /// Those that only name something.
+    static let labels = ["dev.carrel.profile", "dev.carrel.session", "dev.carrel.tenant"]
+
     /// Reads what ``annotations`` wrote.
     public init(annotations: [String: String]) {
         func lines(_ key: String) -> [String]? {

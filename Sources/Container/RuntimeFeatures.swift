@@ -36,7 +36,7 @@ public enum RuntimeFeatures {
                 "mountExtensions": ["idmap": ["enabled": true]],
                 "netDevices": ["enabled": true],
             ],
-            "annotations": ["dev.carrel.exec": "", "dev.carrel.scopes": "", "dev.carrel.pinnedPaths": ""],
+            "annotations": Node(.mapping(Extensions.runtimeControls.map { .init(key: $0, value: "") })),
             "potentiallyUnsafeConfigAnnotations": ["dev.carrel."],
         ]
     }

@@ -254,6 +254,20 @@ extension Conformance {
             #expect(try bundle.oci("--cgroup-manager", "other", "run", "c").errors.contains("expected one of"))
         }
 
+        @Test("an annotation that begins as a control of Carrel's and is none is refused")
+        func annotations() throws {
+            let bundle = try Bundle()
+            bundle.payload("true")
+            for (key, status) in [
+                ("dev.carrel.exce", 1), ("dev.carrel.listeners", 1), ("org.other.exec", 0), ("dev.carrel.tenant", 0),
+            ] {
+                bundle.spec["annotations"] = [key: "x"]
+                let outcome = try bundle.runToEnd()
+                #expect(outcome.status == Int32(status) && outcome.errors.contains(key) == (status == 1), "\(key)")
+            }
+            #expect(bundle.leftovers(["c"]).isEmpty)
+        }
+
         @Test("features names what there is, and nothing that is not")
         func features() throws {
             let outcome = try run([runtimePath, "features"])
