@@ -29,14 +29,14 @@ extension RuntimeContainer {
         try telling("container \(id)") { () throws(SystemError) in
             try remove(ContainerDirectory.gate, at: directory.descriptor)
         }
-        hasStarted(spec)
+        hasStarted(spec.hooks)
     }
 
     /// Runs the hooks that follow a start.
-    func hasStarted(_ spec: Spec) {
+    func hasStarted(_ hooks: Hooks?) {
         warnOfHooks { () throws(LaunchError) in
             try runHooks(
-                spec.hooks?.poststart ?? [], "poststart", state: hookState(.running, pid: record.pid))
+                hooks?.poststart ?? [], "poststart", state: hookState(.running, pid: record.pid))
         }
     }
 
@@ -100,8 +100,10 @@ extension RuntimeContainer {
 
     /// Takes a container away that has stopped, or was never started: its cgroup, its directory; then its hooks run.
     ///
-    /// - Parameter force: ends it first, whatever it does.
-    public func delete(force: Bool) throws(RuntimeError) {
+    /// - Parameters:
+    ///   - force: ends it first, whatever it does.
+    ///   - poststop: its hooks, where the caller knows them; otherwise its configuration is read.
+    public func delete(force: Bool, poststop: [Hook]? = nil) throws(RuntimeError) {
         let (state, isPaused) = status()
         switch state {
         case .running where !force, .creating where !force:
@@ -110,12 +112,12 @@ extension RuntimeContainer {
         case .running, .creating, .created: try end()
         case .stopped: break
         }
-        let spec = try? spec()
+        let hooks = poststop ?? (try? spec())?.hooks?.poststop ?? []
         try telling("container \(id)") { () throws(CgroupError) in try removeCgroup() }
         removeMounts()
         try directory.remove()
         warnOfHooks { () throws(LaunchError) in
-            try runHooks(spec?.hooks?.poststop ?? [], "poststop", state: hookState(.stopped, pid: nil))
+            try runHooks(hooks, "poststop", state: hookState(.stopped, pid: nil))
         }
     }
 

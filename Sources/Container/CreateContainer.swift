@@ -39,10 +39,13 @@ extension RuntimeRoot {
     /// When it throws, nothing is left. When its process is killed, the container's process ends itself, and what is left
     /// is a directory that `delete` takes away with all that the record names.
     ///
-    /// - Returns: the container, with its terminal where `takesTerminal` asks for it.
+    /// - Returns: the container, with its terminal where `takesTerminal` asks for it, and its hooks.
+    @discardableResult
     public func create(
         _ request: CreateRequest
-    ) throws(RuntimeError) -> (container: RuntimeContainer, process: FileDescriptor, terminal: FileDescriptor?) {
+    ) throws(RuntimeError) -> (
+        container: RuntimeContainer, process: FileDescriptor, terminal: FileDescriptor?, hooks: Hooks?
+    ) {
         let bundle = try Bundle(request.bundle)
         let spec = bundle.spec
         try Self.check(request, spec.process?.terminal ?? false)
@@ -66,7 +69,7 @@ extension RuntimeRoot {
             // It keeps a scope of systemd's, until the container's own process is in there.
             defer { sleeper?.end() }
             let running = try container.launch(request, bundle, filter, cgroup)
-            return (container, running.process, running.terminal)
+            return (container, running.process, running.terminal, spec.hooks)
         } catch {
             container.abandon(spec)
             throw error

@@ -69,8 +69,8 @@ extension RuntimeRoot {
         request.waits = false
         request.takesTerminal = !detached
         let foreground = detached ? nil : try telling("run") { () throws(SystemError) in try ForegroundProcess() }
-        let (container, process, terminal) = try create(request)
-        container.hasStarted(try container.spec())
+        let (container, process, terminal, hooks) = try create(request)
+        container.hasStarted(hooks)
         guard let foreground else {
             container.close()
             return 0
@@ -85,7 +85,7 @@ extension RuntimeRoot {
             container.close()
             guard let directory = try find(request.id, locking: true) else { return status }
             let left = RuntimeContainer(directory: directory, record: try ContainerRecord.read(directory))
-            try left.delete(force: true)
+            try left.delete(force: true, poststop: hooks?.poststop ?? [])
             left.close()
         }
         return status

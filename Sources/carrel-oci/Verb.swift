@@ -31,7 +31,7 @@ enum Verb: String, CaseIterable {
     /// Does it, and gives the exit status.
     func perform(_ call: Call) throws(RuntimeError) -> Int32 {
         switch self {
-        case .create: _ = try call.root.create(try createRequest(call))
+        case .create: try call.root.create(try createRequest(call))
         case .run:
             return try call.root.run(
                 try createRequest(call), detached: call.words.has(.detach), keepsRecord: call.words.has(.keep))
