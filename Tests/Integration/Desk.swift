@@ -27,7 +27,7 @@ final class Desk {
     init(ordinary: Bool = false) throws {
         self.ordinary = ordinary
         // In a kernel of our own /tmp is an overlay, which has no id-mapped mounts.
-        var template = Array("\(Host.isOwnKernel ? "/dev/shm" : "/tmp")/carrel-test.XXXXXX".utf8CString)
+        var template = Array("\(Host.isOwnKernel ? "/run" : "/tmp")/carrel-test.XXXXXX".utf8CString)
         path = String(cString: mkdtemp(&template))
         state = path + "/state"
         let owner = ordinary ? Host.ordinaryID : geteuid()

@@ -112,11 +112,12 @@ extension Integration {
                     i=0
                     while [ $i -lt \(count) ]; do
                         "$CARREL" run --detach --tenant \(tenant) --profile '\(profile)' --memory 1GiB --session b-$i \
-                            -- sh -c '\(bomb)' >/dev/null
+                            -- sh -c '\(bomb)' >/dev/null || exit
                         i=$((i + 1))
                     done
                     printf '%.0s\\n' $(seq \(count)) >&9
-                    until [ $(cat /sys/fs/cgroup/{,pids/}carrel/\(tenant)/pids.current 2>/dev/null) -ge \(6 * count) ]; do
+                    for i in $(seq 2000); do
+                        [ $(cat /sys/fs/cgroup/{,pids/}carrel/\(tenant)/pids.current 2>/dev/null) -lt \(6 * count) ] || break
                         sleep 0.05
                     done
                     # One after the other, until the hold: none of these may live after the kill.
