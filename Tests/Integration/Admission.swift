@@ -137,6 +137,8 @@ extension Integration {
 
         @Test func aBerthCostsLittle() throws {
             try withDesk { desk in
+                // Under pressure it has a look at what memory there is, whoever makes it.
+                try desk.write("version: 1\npressure: 100\n", to: "state/host.yaml", mode: 0o600)
                 #expect(desk.run([], ["true"]).status == 0)
                 guard Host.has("strace") else { return }
                 let trace = desk.around(
