@@ -13,9 +13,9 @@ extension Integration {
             time.sleep(random.random() * 0.5)
             while time.time() < end:
                 block = bytearray(\(megabytes) * 1000 * 1000)
-                time.sleep(0.25)
+                time.sleep(0.4)
                 del block
-                time.sleep(0.1 + random.random() * 0.6)
+                time.sleep(0.15 + random.random() * 0.8)
             """
         }
 
@@ -198,8 +198,9 @@ extension Integration {
                 var error = 1.0
                 for _ in 0..<3 where abs(error) > 0.1 {
                     let validated = desk.carrel(
-                        ["capacity", "validate", "--sessions", "10", "--runs", "6", "--parallel", "2", "--json", "--"]
-                            + [Host.python, "-c", Self.bursts(60, seconds: 4)], timeout: 120)
+                        ["capacity", "validate", "--sessions", "10", "--runs", "6", "--parallel", "3", "--json", "--"]
+                            // Little work to fill them: on a busy machine larger ones would come one after the other.
+                            + [Host.python, "-c", Self.bursts(24, seconds: 6)], timeout: 120)
                     try #require(validated.status == 0, "\(validated)")
                     let document = try desk.parse(validated.output)
                     error = document["error"]?.number ?? 1
