@@ -84,7 +84,8 @@ extension Integration {
 
         static let mistakes: [(command: [String], file: String, told: String)] = [
             (["lint"], "{ \"defaultAction\": \"SCMP_ACT_NO\" }", "bad.json:1:20: defaultAction"),
-            (["lint"], "{\n  \"syscalls\": 7\n}", "bad.json:2:15: syscalls"), (["show"], "{", "bad.json:1:"),
+            (["lint"], "{\n  \"syscalls\": 7\n}", "bad.json:2:15: syscalls"),
+            (["show"], "{", "bad.json:2:1: while parsing"),
             (["diff", "agent-default"], "[]", "bad.json:1:1"),
             (["test", "agent-default"], "{\n \"version\": 9 }", "bad.json:2:13: version: expected 1"),
             (["merge"], "close(3) = 0\nhello\n", "bad.json:2:1: expected a line of strace"),
@@ -114,12 +115,12 @@ extension Integration {
                 let file = "/usr/share/containers/seccomp.json"
                 let plain = desk.carrel(["seccomp", "show", file, "--json"])
                 let admin = desk.carrel(["seccomp", "show", file, "--json", "--cap", "CAP_SYS_ADMIN"])
-                func mount(_ shown: Outcome) throws -> [String] {
+                func bpf(_ shown: Outcome) throws -> [String] {
                     (try desk.parse(shown.output).elements ?? [])
-                        .filter { $0["call"]?.string == "mount" && $0["architecture"]?.string == "x86_64" }
+                        .filter { $0["call"]?.string == "bpf" && $0["architecture"]?.string == "x86_64" }
                         .compactMap { $0["answer"]?.string }
                 }
-                #expect(try mount(plain) == ["EPERM"] && mount(admin) == ["allowed"])
+                #expect(try bpf(plain) == ["EPERM"] && bpf(admin) == ["allowed"])
                 let filter = try String(
                     contentsOfFile: Host.repository + "/Profiles/seccomp/node.json", encoding: .utf8)
                 try desk.write(
