@@ -61,6 +61,7 @@ test: build test-packages
 
 bench: build gateway test-packages
 	@Tests/Benchmarks/bench
+	@Tests/Benchmarks/seccomp
 
 install: build gateway
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/carrel $(DESTDIR)$(PREFIX)/share/man/man1
