@@ -3,10 +3,9 @@ enum SiblingArguments {
     /// For calls with one enumerable argument: values that come together.
     private static let values: [String: [Set<UInt64>]] = [
         "fcntl": [
-            // F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS
-            [0, 1, 2, 3, 4, 1030, 1032, 1033, 1034],
+            // F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS;
             // F_GETLK, F_SETLK, F_SETLKW, their 64-bit twins, and those of open file descriptions
-            [5, 6, 7, 12, 13, 14, 36, 37, 38],
+            [0, 1, 2, 3, 4, 1030, 1031, 1032, 1033, 1034, 5, 6, 7, 12, 13, 14, 36, 37, 38],
             // F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG, F_SETOWN_EX, F_GETOWN_EX
             [8, 9, 10, 11, 15, 16],
         ],

@@ -23,20 +23,18 @@ public enum SiblingCalls {
     public static let families = [
         Family("open openat openat2 creat", "aarch64 has only *at; openat2 by newer libraries"),
         Family(
-            "stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64",
-            "glibc 2.33 changed fstat to newfstatat; statx by Rust and node"),
+            "stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 getxattr lgetxattr fgetxattr getxattrat "
+                + "listxattr llistxattr flistxattr listxattrat",
+            "glibc 2.33 changed fstat to newfstatat; statx by Rust and node; ls, cp and shutil ask for attributes, too"),
         Family("access faccessat faccessat2", "faccessat2 by glibc 2.33 and musl 1.2.2"),
-        Family("chmod fchmod fchmodat fchmodat2", "*at twins; fchmodat2 by glibc 2.39"),
         Family("chown lchown fchown fchownat chown32 lchown32 fchown32", "*at twins; 32-bit ids"),
-        Family("mkdir mkdirat", "*at twins"),
         Family("mknod mknodat", "*at twins"),
-        Family("rmdir unlink unlinkat", "unlinkat does both"),
-        Family("rename renameat renameat2", "*at twins"),
-        Family("link linkat", "*at twins"),
-        Family("symlink symlinkat", "*at twins"),
+        Family(
+            "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat chmod fchmod "
+                + "fchmodat fchmodat2 utime utimes futimesat utimensat utimensat_time64 truncate ftruncate truncate64 "
+                + "ftruncate64 fsync fdatasync sync_file_range sync_file_range2 msync",
+            "one editor writes in place, another a new file that it renames; where, the mounts decide"),
         Family("readlink readlinkat", "*at twins"),
-        Family("utime utimes futimesat utimensat utimensat_time64", "*at twins; 64-bit times"),
-        Family("truncate ftruncate truncate64 ftruncate64", "by path or descriptor; 64-bit sizes"),
         Family("statfs fstatfs statfs64 fstatfs64", "by path or descriptor; 64-bit sizes"),
         Family("getdents getdents64", "64-bit offsets"),
         Family("chdir fchdir", "by path or descriptor"),
@@ -44,29 +42,28 @@ public enum SiblingCalls {
         Family("pipe pipe2", "flags came later; aarch64 has no pipe"),
         Family("close close_range", "loops of close became close_range"),
         Family("read readv pread64 preadv preadv2", "one buffer or several, with an offset or not"),
-        Family("write writev pwrite64 pwritev pwritev2", "one buffer or several, with an offset or not"),
-        Family("lseek _llseek", "64-bit offsets"),
-        Family("fcntl fcntl64", "64-bit offsets"),
-        Family("fsync fdatasync sync_file_range sync_file_range2 msync", "ways to write back"),
-        Family("fadvise64 fadvise64_64 arm_fadvise64_64 readahead", "advice on reading"),
-        Family("sendfile sendfile64 copy_file_range splice", "cp, Go and Python try one after the other"),
         Family(
-            "getxattr lgetxattr fgetxattr getxattrat listxattr llistxattr flistxattr listxattrat", "reading attributes"),
+            "write writev pwrite64 pwritev pwritev2 sendfile sendfile64 copy_file_range",
+            "one buffer or several, with an offset or not; cp and shutil copy in the kernel where they can"),
+        Family("lseek _llseek", "64-bit offsets"),
+        Family("fcntl fcntl64 flock", "64-bit offsets; both lock files"),
+        Family("fadvise64 fadvise64_64 arm_fadvise64_64 readahead", "advice on reading"),
         Family(
             "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat",
             "changing attributes"),
-        Family("poll ppoll ppoll_time64", "aarch64 has no poll; 64-bit times"),
-        Family("select _newselect pselect6 pselect6_time64", "aarch64 has no select; 64-bit times"),
-        Family("epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2", "one mechanism"),
-        Family("eventfd eventfd2", "flags came later"),
-        Family("signalfd signalfd4", "flags came later"),
-        Family("inotify_init inotify_init1 inotify_add_watch inotify_rm_watch", "one mechanism"),
-        Family("timerfd_create timerfd_settime timerfd_gettime timerfd_settime64 timerfd_gettime64", "one mechanism"),
+        Family(
+            "poll ppoll ppoll_time64 select _newselect pselect6 pselect6_time64 nanosleep clock_nanosleep "
+                + "clock_nanosleep_time64",
+            "ways to wait: time.sleep was select and is clock_nanosleep; aarch64 has no poll; 64-bit times"),
+        Family(
+            "epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2 signalfd signalfd4 "
+                + "inotify_init inotify_init1 inotify_add_watch inotify_rm_watch timerfd_create timerfd_settime "
+                + "timerfd_gettime timerfd_settime64 timerfd_gettime64",
+            "what event loops are made of: libuv, GLib, asyncio and tokio each take others"),
         Family(
             "timer_create timer_settime timer_gettime timer_getoverrun timer_delete timer_settime64 timer_gettime64",
             "one mechanism"),
         Family("alarm setitimer getitimer", "aarch64 has no alarm"),
-        Family("nanosleep clock_nanosleep clock_nanosleep_time64", "glibc 2.31 changed one to the other"),
         Family(
             "clock_gettime clock_gettime64 clock_getres clock_getres_time64 gettimeofday time getcpu",
             "the vDSO's fall-backs"),
@@ -77,8 +74,9 @@ public enum SiblingCalls {
         Family("accept accept4", "flags came later"),
         Family("send sendto sendmsg sendmmsg", "one message or several"),
         Family("recv recvfrom recvmsg recvmmsg recvmmsg_time64", "one message or several"),
-        Family("getsockname getpeername", "the two ends"),
-        Family("getsockopt setsockopt", "what is asked is often set"),
+        Family(
+            "getsockname getpeername getsockopt setsockopt shutdown",
+            "what is asked and set of a socket; libraries that close well shut down first"),
         Family("fork vfork clone", "aarch64 has only clone; posix_spawn uses vfork's way where it can"),
         Family("execve execveat", "fexecve"),
         Family("wait4 waitid waitpid", "asyncio and systemd use waitid"),
@@ -92,27 +90,24 @@ public enum SiblingCalls {
             "signals; restart_syscall comes from a stopped sleep"),
         Family(
             "getuid geteuid getgid getegid getresuid getresgid getgroups getuid32 geteuid32 getgid32 getegid32 "
-                + "getresuid32 getresgid32 getgroups32", "who am I"),
-        Family("getpid getppid gettid getpgrp getpgid getsid", "who am I"),
+                + "getresuid32 getresgid32 getgroups32 getpid getppid gettid getpgrp getpgid getsid getrusage times "
+                + "getpriority ioprio_get get_mempolicy uname sysinfo sched_getaffinity sched_getparam sched_getscheduler "
+                + "sched_getattr sched_get_priority_max sched_get_priority_min sched_rr_get_interval "
+                + "sched_rr_get_interval_time64 sched_yield",
+            "asks about itself and the machine, and changes nothing: any library may"),
         Family(
             "setuid setgid setreuid setregid setresuid setresgid setgroups setfsuid setfsgid setuid32 setgid32 "
                 + "setreuid32 setregid32 setresuid32 setresgid32 setgroups32 setfsuid32 setfsgid32",
             "one of them is made as another by libraries"),
         Family("setpgid setsid", "job control"),
         Family("getrlimit setrlimit prlimit64 ugetrlimit", "glibc makes all of them prlimit64"),
-        Family("getrusage times", "accounting of time"),
         Family(
             "brk mmap mmap2 munmap mremap mprotect madvise mincore",
             "memory of one's own; which of them, the allocator decides"),
         Family("mlock mlock2 munlock mlockall munlockall", "locking memory"),
         Family("pkey_alloc pkey_free pkey_mprotect", "one mechanism"),
-        Family(
-            "sched_getaffinity sched_getparam sched_getscheduler sched_getattr sched_get_priority_max "
-                + "sched_get_priority_min sched_rr_get_interval sched_rr_get_interval_time64 sched_yield",
-            "asking the scheduler"),
         Family("sched_setaffinity sched_setparam sched_setscheduler sched_setattr", "telling the scheduler"),
-        Family("getpriority setpriority", "nice"),
-        Family("ioprio_get ioprio_set", "ionice"),
+        Family("setpriority ioprio_set", "nice and ionice"),
         Family("capget capset", "libcap asks before it sets"),
         Family("shmget shmat shmdt shmctl", "one mechanism"),
         Family("semget semop semctl semtimedop semtimedop_time64", "one mechanism"),
@@ -128,7 +123,6 @@ public enum SiblingCalls {
             "arch_prctl set_thread_area get_thread_area set_tid_address set_tls",
             "the start of a program and of a thread"),
         Family("getrandom", "the vDSO's since glibc 2.41"),
-        Family("uname", "asked by all"),
     ]
 
     /// What every session needs, recorded or not.
@@ -139,7 +133,9 @@ public enum SiblingCalls {
     public static let always: [(name: String, reason: String)] = [
         ("execve", "the launcher's last step"), ("exit_group", "how a program ends"),
         ("rt_sigreturn", "the return from every signal"), ("restart_syscall", "the kernel's way to go on with a sleep"),
-        ("clock_gettime", "fall-back of the vDSO"), ("getrandom", "fall-back of the vDSO"),
+        ("clock_gettime", "fall-back of the vDSO"), ("clock_getres", "fall-back of the vDSO"),
+        ("gettimeofday", "fall-back of the vDSO"), ("time", "fall-back of the vDSO"),
+        ("getcpu", "fall-back of the vDSO"), ("getrandom", "fall-back of the vDSO"),
         ("brk", "the start of every program"), ("arch_prctl", "the start of every program"),
         ("set_tid_address", "the start of every thread"), ("set_robust_list", "the start of every thread"),
         ("rseq", "the start of every thread"),

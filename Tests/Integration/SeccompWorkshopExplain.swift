@@ -105,14 +105,16 @@ extension Integration {
             try withDesk { desk in
                 let work = try desk.directory("work")
                 let script =
-                    "unshare -U true 2>/dev/null; touch /workspace/ready; sleep 1; unshare -U touch /workspace/through"
+                    "unshare -U true 2>/dev/null; touch /workspace/ready; while [ ! -e /workspace/go ]; do sleep 0.05; done; "
+                    + "unshare -U touch /workspace/through"
                 let running = desk.start(carrel: [
                     "run", "--explain", "--session", "stopped", "-w", work, "-P", "claude-code", "--", "sh", "-c",
                     script,
                 ])
                 try #require(eventually { FileManager.default.fileExists(atPath: work + "/ready") })
                 kill(running.pid, SIGSTOP)
-                usleep(2_000_000)
+                try desk.write("", to: "work/go")
+                usleep(1_500_000)
                 #expect(!FileManager.default.fileExists(atPath: work + "/through"))
                 kill(running.pid, SIGKILL)
                 _ = running.finish(within: 20)
