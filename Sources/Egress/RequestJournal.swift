@@ -7,8 +7,8 @@ import Syscalls
 /// Writes the request log on a thread of its own: what was handed in while it wrote goes out with the next write.
 ///
 /// Nothing is sent or answered before its record stands in the log, so the event loops would wait for the disk. A record
-/// that nobody waits for, the end of a request, is written with the next one that somebody does, or in a moment: each
-/// write costs as much as the records in it.
+/// of a request's end, which nobody waits for, is written with the next of a beginning, or in a moment: a write costs
+/// much more than a record in it.
 final class RequestJournal: Sendable {
     private struct Waiting: Sendable {
         let entry: RequestEntry
@@ -28,7 +28,7 @@ final class RequestJournal: Sendable {
 
     /// Records that wait at most; above it new ones are refused, and with them their requests.
     private static let most = 65536
-    /// Records nobody waits for that are written without waiting for the moment.
+    /// Ends of requests that are written without waiting for the moment.
     private static let many = 256
     private static let moment = TimeAmount.milliseconds(20)
 
@@ -50,7 +50,7 @@ final class RequestJournal: Sendable {
         let isTaken = state.withLockedValue { state in
             if state.isClosed || state.waiting.count >= Self.most { return false }
             state.waiting.append(Waiting(entry: entry, written: written))
-            if written != nil || state.waiting.count >= Self.many { state.isDue = true }
+            if entry.phase == .request || state.waiting.count >= Self.many { state.isDue = true }
             return true
         }
         if isTaken { look() } else { written?.fail(SystemError("write", log.path, errno: .noBufferSpace)) }

@@ -187,7 +187,12 @@ extension Integration {
                 desk.sh(
                     profile + ["--session", "logged"],
                     "curl -s https://example.com/seen; curl -s -X DELETE https://example.com/unseen; true")
-                let log = desk.carrel(["egress", "log", "logged", "--json"])
+                // A refusal is told at once, and waited for by nobody.
+                var log = desk.carrel(["egress", "log", "logged", "--json"])
+                _ = eventually {
+                    log = desk.carrel(["egress", "log", "logged", "--json"])
+                    return log.output.contains("/unseen")
+                }
                 let records = try log.lines.map { try desk.parse($0) }
                 let seen = try #require(records.first { $0["path"]?.string == "/seen" }, "\(log)")
                 let unseen = try #require(records.first { $0["path"]?.string == "/unseen" }, "\(log)")
