@@ -58,23 +58,22 @@ final class RequestJournal: Sendable {
 
     /// Has what is due written, and what is not yet in a moment.
     private func look() {
-        let (writes, waits) = state.withLockedValue { state in
-            if state.isWriting || state.waiting.isEmpty { return (false, false) }
-            let waits = !state.isDue && !state.isTimed
+        let writes = state.withLockedValue { state in
+            if state.isWriting || state.waiting.isEmpty { return false }
             state.isWriting = state.isDue
-            if waits { state.isTimed = true }
-            return (state.isDue, waits)
+            // Within the lock: a journal that is closed meanwhile has no thread any more.
+            if !state.isDue, !state.isTimed, !state.isClosed {
+                state.isTimed = true
+                thread.next().scheduleTask(in: Self.moment) { self.momentIsOver() }
+            }
+            return state.isDue
         }
         if writes { thread.next().execute { self.write() } }
-        if waits {
-            thread.next().scheduleTask(in: Self.moment) {
-                self.state.withLockedValue {
-                    $0.isTimed = false
-                    $0.isDue = true
-                }
-                self.look()
-            }
-        }
+    }
+
+    private func momentIsOver() {
+        state.withLockedValue { (state) in (state.isTimed, state.isDue) = (false, true) }
+        look()
     }
 
     private func write() {
