@@ -174,6 +174,8 @@ extension Conformance {
             let bundle = try Bundle()
             try bundle.start()
             let record = "\(bundle.state)/c/state.json"
+            // Processes are told apart by the clock tick of their start, which is ten milliseconds here.
+            usleep(50_000)
             let other = Process()
             other.executableURL = URL(fileURLWithPath: "/bin/sleep")
             other.arguments = ["1000"]
