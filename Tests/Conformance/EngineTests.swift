@@ -74,10 +74,25 @@ extension Conformance {
 
             @discardableResult
             func callAsFunction(_ words: String...) throws -> Outcome {
-                try run(prefix + ["podman", "--runtime", runtimePath] + words, environment: environment, limit: 90)
+                try run(
+                    prefix + ["podman", "--runtime", runtimePath] + Self.placed(words), environment: environment,
+                    limit: 90)
+            }
+
+            /// With the cgroups below ours: those of a pod's containers are where the pod's is.
+            static func placed(_ words: [String]) -> [String] {
+                let place = "--cgroup-parent=/carrel/podman"
+                if words.first == "run" && !words.contains("--pod") { return ["run", place] + words.dropFirst() }
+                if words.prefix(2) == ["pod", "create"] { return ["pod", "create", place] + words.dropFirst(2) }
+                return words
             }
 
             func clear() {
+                defer {
+                    let places = "/sys/fs/cgroup/carrel/podman /sys/fs/cgroup/*/carrel/podman"
+                    _ = try? run(["/bin/sh", "-c", "find \(places) -depth -type d -exec rmdir {} + 2>/dev/null"])
+                }
+
                 _ = try? self("rm", "-af", "-t", "0")
                 _ = try? self("pod", "rm", "-af", "-t", "0")
                 _ = try? call("podman", "system", "reset", "-f")
@@ -91,7 +106,8 @@ extension Conformance {
             defer { podman.clear() }
             func once(_ options: String..., program: String...) throws -> Outcome {
                 try run(
-                    ["podman", "--runtime", runtimePath, "run", "--rm"] + options + ["box"] + program,
+                    ["podman", "--runtime", runtimePath]
+                        + Podman.placed(["run", "--rm"] + options + ["box"] + program),
                     environment: podman.environment, limit: 60)
             }
             #expect(try once(program: "echo", "hello").output == "hello\n")
@@ -310,14 +326,20 @@ extension Conformance {
             let root = "\(bundle.path)/rootfs"
             func once(_ id: String, _ words: String...) throws -> Outcome {
                 try run(
-                    ["ctr", "-a", "\(place)/socket", "run", "--rootfs", "--runc-binary", runtimePath, "--rm", root, id]
+                    [
+                        "ctr", "-a", "\(place)/socket", "run", "--cgroup", "/carrel/ctr", "--rootfs", "--runc-binary",
+                        runtimePath, "--rm", root, id,
+                    ]
                         + words)
             }
             #expect(try once("a", "echo", "hello").output == "hello\n")
             #expect(try once("b", "sh", "-c", "exit 5").status == 5)
             #expect(try once("c", "nosuch").errors.contains("No such file"))
             #expect(
-                try ctr("run", "--rootfs", "--runc-binary", runtimePath, "-d", root, "d", "sleep", "300").status == 0)
+                try ctr(
+                    "run", "--cgroup", "/carrel/ctr", "--rootfs", "--runc-binary", runtimePath, "-d", root, "d",
+                    "sleep", "300"
+                ).status == 0)
             #expect(try ctr("task", "exec", "--exec-id", "e", "d", "id").output.hasPrefix("uid=0"))
             #expect(try ctr("task", "pause", "d").status == 0)
             #expect(try ctr("task", "ls").output.contains("PAUSED"))

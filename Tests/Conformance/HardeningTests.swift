@@ -179,8 +179,11 @@ extension Conformance {
             let other = Process()
             other.executableURL = URL(fileURLWithPath: "/bin/sleep")
             other.arguments = ["1000"]
+            other.standardOutput = FileHandle.nullDevice
+            other.standardError = FileHandle.nullDevice
             try other.run()
-            defer { other.terminate() }
+            // Not SIGTERM, which it may have inherited blocked.
+            defer { kill(other.processIdentifier, SIGKILL) }
             let text = try String(contentsOfFile: record, encoding: .utf8)
             let changed = text.replacingOccurrences(
                 of: "\"pid\":[0-9]+", with: "\"pid\":\(other.processIdentifier)", options: .regularExpression)

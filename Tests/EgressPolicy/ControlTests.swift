@@ -87,7 +87,8 @@ import Testing
         stranger.executableURL = URL(filePath: "/usr/bin/setpriv")
         stranger.arguments = ["--reuid", "65534", "--clear-groups", "--", "/usr/bin/python3", "-c", script]
         try stranger.run()
-        defer { stranger.terminate() }
+        // Not SIGTERM, which it may have inherited blocked.
+        defer { kill(stranger.processIdentifier, SIGKILL) }
         for _ in 0..<500 where !exists(path) { usleep(10_000) }
         #expect { try GatewayConnection(to: path) } throws: { ($0 as? SystemError)?.errno == .notPermitted }
     }
