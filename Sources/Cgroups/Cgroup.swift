@@ -71,7 +71,7 @@ public final class Cgroup {
             made = Cgroup(
                 host, place, path, tree, try tree.provide(controllers, for: path, orExisting: false))
             for (level, settings) in above where !settings.isEmpty {
-                let directories = try tree.find(level)
+                let directories = try tree.find(level, among: settings.map(\.controller))
                 for setting in settings { try tree.apply(setting, in: directories) }
             }
             for setting in settings { try tree.apply(setting, in: made.directories) }
@@ -100,7 +100,7 @@ public final class Cgroup {
         let tree = host.controllerTree(place)
         // systemd of a legacy hierarchy makes nothing in the v2 tree, where the kill and the freezer are.
         _ = try place.make(path, orExisting: true)
-        let controllers = host.mode == .hybrid ? tree.everyController() : Array(try tree.find(path).keys)
+        let controllers = host.mode == .hybrid ? tree.everyController() : Array(try tree.find(path, among: nil).keys)
         let adopted = Cgroup(
             host, place, path, tree, try tree.provide(controllers, for: path, orExisting: true))
         try adopted.update(limits)
@@ -108,11 +108,15 @@ public final class Cgroup {
     }
 
     /// The cgroup that is at `path` already; throws `ENOENT` where there is none.
-    public static func open(_ host: CgroupHost, _ path: CgroupPath) throws(CgroupError) -> Cgroup {
+    ///
+    /// - Parameter controllers: those that it is needed for, each of which costs a look on a hybrid host; `nil` for all.
+    public static func open(
+        _ host: CgroupHost, _ path: CgroupPath, for controllers: [String]? = nil
+    ) throws(CgroupError) -> Cgroup {
         let place = try host.place()
         let tree = host.controllerTree(place)
         _ = try kernel { () throws(SystemError) in try status(place.directory(path), followingLinks: false) }
-        return Cgroup(host, place, path, tree, try tree.find(path))
+        return Cgroup(host, place, path, tree, try tree.find(path, among: controllers))
     }
 
     /// Its directories: that in the v2 tree by the empty name, and on a hybrid host that of each controller.
@@ -134,7 +138,7 @@ public final class Cgroup {
         let tree = host.controllerTree(place)
         var directories = location
         directories[""] = nil
-        return Cgroup(host, place, path, tree, host.mode == .hybrid ? directories : try tree.find(path))
+        return Cgroup(host, place, path, tree, host.mode == .hybrid ? directories : try tree.find(path, among: nil))
     }
 
     /// The names of the cgroups that are directly in `path`: with `carrel` the tenants, with a tenant's its sessions.

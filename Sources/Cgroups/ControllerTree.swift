@@ -20,7 +20,9 @@ protocol ControllerTree: Sendable {
     /// The controllers of this host in which a cgroup can have a directory.
     func everyController() -> [String]
     /// The directories of the controllers that `path`, a cgroup that exists, was made with.
-    func find(_ path: CgroupPath) throws(CgroupError) -> [String: String]
+    ///
+    /// - Parameter controllers: only those are looked for; `nil` for all.
+    func find(_ path: CgroupPath, among controllers: [String]?) throws(CgroupError) -> [String: String]
     /// Writes one setting of a cgroup whose controllers have these directories.
     func apply(_ setting: Setting, in directories: [String: String]) throws(CgroupError)
     /// Decides which devices the cgroup with this v2 directory may use, where that is no file of a controller.

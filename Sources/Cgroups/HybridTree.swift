@@ -78,13 +78,14 @@ struct HybridTree: ControllerTree {
         (Self.controllers + Self.bystanders).filter { (try? fileSystemKind("\(host.mounts)/\($0)")) == .cgroup }
     }
 
-    func find(_ path: CgroupPath) throws(CgroupError) -> [String: String] {
+    func find(_ path: CgroupPath, among controllers: [String]?) throws(CgroupError) -> [String: String] {
         var found: [String: String] = [:]
-        for controller in Self.controllers + Self.bystanders {
+        for controller in controllers ?? Self.controllers + Self.bystanders {
             guard let directory = try? host.place(v1: controller).directory(path), exists(directory) else { continue }
             found[controller] = directory
         }
-        let ofV2 = try unifiedTree()?.find(path) ?? [:]
+        if let controllers, Self.movable.allSatisfy({ !controllers.contains($0) }) { return found }
+        let ofV2 = try unifiedTree()?.find(path, among: nil) ?? [:]
         return found.merging(ofV2.filter { Self.movable.contains($0.key) }) { v1, _ in v1 }
     }
 

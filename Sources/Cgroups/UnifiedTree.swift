@@ -54,7 +54,7 @@ struct UnifiedTree: ControllerTree {
         return text.split(whereSeparator: \.isWhitespace).map(String.init)
     }
 
-    func find(_ path: CgroupPath) throws(CgroupError) -> [String: String] {
+    func find(_ path: CgroupPath, among controllers: [String]?) throws(CgroupError) -> [String: String] {
         let directory = place.directory(path)
         let text = try read("\(directory)/cgroup.controllers")
         return Dictionary(

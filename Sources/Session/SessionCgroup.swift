@@ -14,7 +14,8 @@ struct LevelCounts: Sendable, Equatable {
     /// Counted now.
     init(tenant name: String, _ host: CgroupHost) {
         func counted(_ path: String) -> CgroupEvents {
-            guard let path = try? CgroupPath(path), let cgroup = try? Cgroup.open(host, path) else {
+            guard let path = try? CgroupPath(path), let cgroup = try? Cgroup.open(host, path, for: ["memory"])
+            else {
                 return CgroupEvents()
             }
             return cgroup.ownEvents() ?? CgroupEvents()
@@ -153,7 +154,8 @@ extension Carrel {
         _ path: String, _ limits: CgroupLimits, _ host: CgroupHost
     ) throws(CgroupError) -> Cgroup.Level {
         let path = try CgroupPath(path)
-        return (path, (try? Cgroup.open(host, path))?.lifting(limits) ?? limits)
+        let there = try? Cgroup.open(host, path, for: ["memory", "pids", "cpu"])
+        return (path, there?.lifting(limits) ?? limits)
     }
 
     /// The ways into a session's cgroup.

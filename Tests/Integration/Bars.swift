@@ -16,7 +16,7 @@ extension Integration {
         }
 
         /// The bar is not reached: a session starts in about 1.4 times what bwrap takes, and with a workdir whose protected
-        /// files have to be made in more than twice that (Docs/Architecture.md, "Start-up").
+        /// files are missing in about 1.7 times (Docs/Architecture.md, "Start-up").
         @Test func startIsMeasured() {
             withKnownIssue("start-up is slower than bwrap's", isIntermittent: true) {
                 let outcome = Self.bench(["start", "--runs", "90"])
