@@ -132,7 +132,8 @@ private func guide(
     }
 }
 
-/// Answers the launcher's own last calls, until there is something to read from the child.
+/// Answers the launcher's own last calls, until there is something to read from the child. The payload's first calls can be
+/// among them: PID 1 may be slow to close its copy of the channel.
 private func attend(
     _ listener: FileDescriptor, until child: FileDescriptor, _ answer: (FileDescriptor) -> Void
 ) throws(LaunchError) {
@@ -141,9 +142,6 @@ private func attend(
             try poll([(child, .readable), (listener, .readable)])
         }
         if !ready[0].isEmpty || !ready[1].contains(.readable) { return }
-        // The channel is closed before the payload's first call: what waits now, with the channel still open, is ours.
-        let late = try during(.exec) { () throws(SystemError) in try poll([(child, .readable)], timeout: 0) }
-        if !late[0].isEmpty { return }
         answer(listener)
     }
 }

@@ -14,12 +14,14 @@ public struct NotifiedCalls {
     private var executables: Set<String> = []
     private var isArmed = false
     private var foreign: UInt64 = 0
-    /// The path of the payload's own execve(2), which counts when it has succeeded.
-    private var payload: (outcome: CallOutcome, path: String?)?
+    /// The calls before it is known that the payload runs: its execve(2), which counts when it has succeeded, and what it
+    /// called since.
+    private var early: [(call: Combination, path: String?)] = []
 
     private struct Combination: Hashable {
         let outcome: CallOutcome
         let values: [UInt64]
+        var isExec: Bool { [SYS_execve, SYS_execveat].contains(Int32(bitPattern: outcome.number)) }
     }
 
     /// Counts behind a filter.
@@ -32,9 +34,14 @@ public struct NotifiedCalls {
     /// The payload has executed: its execve(2) counts, and all that follows.
     public mutating func arm() {
         isArmed = true
-        guard let payload else { return }
-        counts[Combination(outcome: payload.outcome, values: []), default: 0] += 1
-        if let path = payload.path { executables.insert(path) }
+        for (call, path) in early { count(call, path) }
+        early = []
+    }
+
+    private mutating func count(_ call: Combination, _ path: String?) {
+        counts[call, default: 0] += 1
+        // Whether an execve(2) succeeds is not known: a listener sees no results.
+        if let path, !path.isEmpty { executables.insert(path) }
     }
 
     /// Counts a call, and says what its answer is.
@@ -47,19 +54,19 @@ public struct NotifiedCalls {
             foreign += 1
             return answer
         }
-        let outcome = CallOutcome(number: number, errno: errno)
+        let values = EnumerableArguments.of(recordedName(number)).map { call.arguments[$0.index] & $0.mask }
+        let combination = Combination(outcome: CallOutcome(number: number, errno: errno), values: values)
         var path: String?
-        if errno == 0, call.number == SYS_execve || call.number == SYS_execveat {
+        if errno == 0, combination.isExec {
             path = string(of: call, argument: call.number == SYS_execve ? 0 : 1, listener)
         }
         guard isArmed else {
-            payload = (outcome, path)
+            // The launcher tries one place of its PATH after the other: all but the last of its calls have failed.
+            if combination.isExec, early.allSatisfy(\.call.isExec) { early = [] }
+            if combination.isExec || !early.isEmpty { early.append((combination, path)) }
             return answer
         }
-        // Whether an execve(2) succeeds is not known: a listener sees no results.
-        if let path, !path.isEmpty { executables.insert(path) }
-        let values = EnumerableArguments.of(recordedName(number)).map { call.arguments[$0.index] & $0.mask }
-        counts[Combination(outcome: outcome, values: values), default: 0] += 1
+        count(combination, path)
         return answer
     }
 
