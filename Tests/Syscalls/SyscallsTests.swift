@@ -8,7 +8,7 @@ import Testing
     @Test func descriptorsTravelOverASocket() throws {
         let (left, right) = try socketPair()
         let (reading, writing) = try makePipe()
-        defer { for descriptor in [left, right, reading] { close(descriptor) } }
+        defer { for descriptor in [right, reading] { close(descriptor) } }
         try send([1, 2, 3], descriptors: [writing], over: left)
         close(writing)
         let message = try receive(from: right)
