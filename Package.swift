@@ -67,7 +67,7 @@ let package = Package(
                 "Session", "Capacity", "EgressPolicy", "Workshop", "Records", "Cgroups", "Privileges", "Options",
             ]),
         .executableTarget(
-            name: "carrel-oci", dependencies: ["Container", "OCISpec", "Documents", "Options", "Syscalls"]),
+            name: "carrel-oci", dependencies: ["Session", "Container", "OCISpec", "Documents", "Options", "Syscalls"]),
         .executableTarget(name: "carrel-gateway", dependencies: ["Egress", "Options"]),
 
         tests("Documents"),

@@ -26,6 +26,12 @@ public struct CreateRequest: Sendable {
     public var cgroupManager = CgroupManager.cgroupfs
     /// Whether the container waits for `start`; otherwise its payload runs when this returns.
     public var waits = true
+    /// Gives the way out of the network that `dev.carrel.egress` asks for, to a container with these annotations.
+    public var openDoor:
+        @Sendable (_ id: String, _ annotations: [String: String]) throws(RuntimeError) -> any ContainerDoor =
+            { (_, _) throws(RuntimeError) in
+                throw RuntimeError("annotations: dev.carrel.egress: there is no gateway here")
+            }
     /// Whether the caller gets the terminal, where there is no `consoleSocket`.
     public var takesTerminal = false
 
@@ -51,6 +57,8 @@ extension RuntimeRoot {
         try Self.check(request, spec.process?.terminal ?? false)
         try Self.check(spec.annotations)
         let filter = try spec.linux?.seccomp.map { seccomp throws(RuntimeError) in try bundle.filter(seccomp) }
+        let door =
+            spec.annotations["dev.carrel.egress"] == nil ? nil : try request.openDoor(request.id, spec.annotations)
         let directory = try claim(request.id)
         var container = RuntimeContainer(
             directory: directory,
@@ -68,7 +76,7 @@ extension RuntimeRoot {
             let (cgroup, sleeper) = try container.makeCgroup(spec)
             // It keeps a scope of systemd's, until the container's own process is in there.
             defer { sleeper?.end() }
-            let running = try container.launch(request, bundle, filter, cgroup)
+            let running = try container.launch(request, bundle, filter, cgroup, door)
             return (container, running.process, running.terminal, spec.hooks)
         } catch {
             container.abandon(spec)
@@ -160,9 +168,11 @@ private var filterCacheDirectory: String { "\(runtimeDirectory)/carrel/seccomp" 
 extension RuntimeContainer {
     /// Starts the container's process, and returns when that waits for its start, or runs.
     fileprivate mutating func launch(
-        _ request: CreateRequest, _ bundle: Bundle, _ filter: FilterProgram?, _ cgroup: Cgroup?
+        _ request: CreateRequest, _ bundle: Bundle, _ filter: FilterProgram?, _ cgroup: Cgroup?,
+        _ door: (any ContainerDoor)?
     ) throws(RuntimeError) -> RunningContainer {
         var spec = bundle.spec
+        if let door { spec.add(door) }
         spec.linux?.cgroupsPath = record.cgroup
         let console = try request.consoleSocket.map { path throws(RuntimeError) in
             try telling("--console-socket") { () throws(SystemError) in try connectLocal(to: path) }
@@ -187,6 +197,7 @@ extension RuntimeContainer {
             spec: spec, extensions: Extensions(annotations: spec.annotations), cgroup: entry, filter: filter,
             initPath: "",
             passedDescriptors: (0..<request.preservedDescriptors).map { FileDescriptor(rawValue: 3 + $0) })
+        launch.extensions.listeners = door?.listeners ?? []
         launch.runtime = options
         var record = record
         let place = directory
@@ -194,6 +205,12 @@ extension RuntimeContainer {
         do {
             running = try Container.launch(
                 launch,
+                serving: { opened in
+                    defer { for listener in opened { Syscalls.close(listener) } }
+                    let process = try pidfdOpen(record.pid)
+                    defer { Syscalls.close(process) }
+                    try door?.serve(opened, process: process)
+                },
                 meanwhile: { pid in
                     record.pid = pid
                     record.pidStarted = startTime(of: pid) ?? 0

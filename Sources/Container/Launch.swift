@@ -190,7 +190,8 @@ private func beInit(
 
         let received = try listen(parent, for: .binds)
         // By the host's /proc, which is still in reach: an image's own has no say in where a sysctl or a label is written.
-        if plan.namespaces.contains(.network) {
+        if plan.namespaces.contains(.network) || !request.extensions.listeners.isEmpty {
+            if request.hasContainerDoor { try requireNoOtherNetwork() }
             try during(.network) { () throws(SystemError) in try bringLoopbackUp() }
             try openListeners(request.extensions.listeners, sendingTo: parent)
         }

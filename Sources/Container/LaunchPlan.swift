@@ -66,8 +66,13 @@ struct LaunchPlan {
         self.namespaces = namespaces
         self.joined = joined
         // Anywhere else they would be the host's own.
-        guard request.extensions.listeners.isEmpty || namespaces.contains(.network) else {
-            throw LaunchError(.prepare, nil, "dev.carrel.listeners: a network namespace is needed")
+        if !request.extensions.listeners.isEmpty {
+            let isHost = try during(.prepare) { () throws(SystemError) in try joined.isOwn(.network) }
+            guard namespaces.union(joined.kinds).contains(.network), !isHost else {
+                throw LaunchError(
+                    .prepare, nil,
+                    "dev.carrel.egress: expected a network namespace, found the host's (podman: --network none)")
+            }
         }
         if runtime != nil {
             try Self.refuseAbsent(spec)

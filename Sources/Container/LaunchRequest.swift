@@ -28,6 +28,9 @@ public struct LaunchRequest {
     /// What makes it a container of the OCI runtime, whose payload is PID 1; `nil` for a session.
     public var runtime: RuntimeOptions?
 
+    /// Whether it is a container whose network leads to a gateway alone.
+    var hasContainerDoor: Bool { runtime != nil && !extensions.listeners.isEmpty }
+
     /// Collects the parts.
     public init(
         spec: Spec, extensions: Extensions = Extensions(), cgroup: CgroupEntry?, filter: FilterProgram?,
@@ -81,7 +84,9 @@ public struct Extensions: Sendable, Equatable {
     }
 
     /// The annotations that a container of the OCI runtime takes as controls; a session's has more.
-    static let runtimeControls = ["dev.carrel.exec", "dev.carrel.pinnedPaths", "dev.carrel.scopes"]
+    static let runtimeControls = [
+        "dev.carrel.egress", "dev.carrel.exec", "dev.carrel.pinnedPaths", "dev.carrel.scopes",
+    ]
     /// Those that only name something.
     static let labels = ["dev.carrel.profile", "dev.carrel.session", "dev.carrel.tenant"]
 

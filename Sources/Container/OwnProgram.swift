@@ -17,6 +17,7 @@ public func protectOwnProgram() throws(RuntimeError) {
     // faccessat(2) with the effective ids: what root of a container without a user namespace would be let do.
     if faccessat(AT_FDCWD, "/proc/self/exe", W_OK, AT_EACCESS) != 0, errno != ETXTBSY { return }
     do throws(SystemError) {
+        setenv(ownProgramVariable, try readLink("/proc/self/exe"), 1)
         let clone = try cloneMount("/proc/self/exe", withSubmounts: false)
         try setMountAttributes(clone, setting: .readOnly, withSubmounts: false, named: "/proc/self/exe")
         _ = "".withCString {
@@ -30,4 +31,16 @@ public func protectOwnProgram() throws(RuntimeError) {
         if geteuid() != 0 { return }
         throw RuntimeError("the runtime's own program cannot be protected (CVE-2019-5736): \(error)")
     }
+}
+
+/// Where the protected program came from: its clone is on a mount that has no path.
+private let ownProgramVariable = "CARREL_OWN_PROGRAM"
+
+/// The directory that the running program is in.
+public func programDirectory() throws(SystemError) -> String {
+    var program = try readLink("/proc/self/exe")
+    // On a mount of its own the program is all that there is.
+    if program == "/", let came = getenv(ownProgramVariable) { program = String(cString: came) }
+    guard let slash = program.lastIndex(of: "/") else { return "/" }
+    return String(program[..<slash])
 }

@@ -31,6 +31,8 @@ func beContained(
             (teller, state) = try during(.exec) { () throws(SystemError) in try waitAtGate(gate) }
         }
         try runHooks(plan.spec.hooks?.startContainer ?? [], "startContainer", state: state)
+        // A hook may have brought a device.
+        if request.hasContainerDoor { try requireNoOtherNetwork() }
         try restrictPrograms(request, plan, timeline)
         try installFilter(request, plan, state)
         if plan.keepsAdminForFilter {

@@ -16,6 +16,8 @@ final class ControlServer: @unchecked Sendable {
     private let wake: FileDescriptor
     /// Only on the control thread.
     private var peers: [Int32: ControlPeer] = [:]
+    /// The sessions that end with a process, by its descriptor. Only on the control thread.
+    private var processes: [Int32: (process: SessionProcess, session: EgressSession)] = [:]
     private let stopping = NIOLockedValueBox(false)
     /// Nanoseconds since the last peer was there.
     private(set) var idleSince = monotonicNanoseconds()
@@ -34,7 +36,7 @@ final class ControlServer: @unchecked Sendable {
     /// Serves until ``stop()``, or until nobody has been there for so long.
     func run(idleExit: UInt64?) throws(SystemError) {
         while !stopping.withLockedValue({ $0 }) {
-            if !peers.isEmpty { idleSince = monotonicNanoseconds() }
+            if !peers.isEmpty || !processes.isEmpty { idleSince = monotonicNanoseconds() }
             if let idleExit, monotonicNanoseconds() - idleSince > idleExit { return }
             for event in try epollWait(epoll, timeout: 1000) {
                 let descriptor = Int32(truncatingIfNeeded: event.token)
@@ -44,6 +46,11 @@ final class ControlServer: @unchecked Sendable {
                     if event.events.contains(.writable) { peer.flush() }
                     if !event.events.subtracting(.writable).isEmpty { read(peer) }
                     if peer.isBroken { drop(peer) }
+                } else if let ended = processes.removeValue(forKey: descriptor) {
+                    try? epollControl(epoll, .delete, FileDescriptor(rawValue: descriptor))
+                    ended.process.end()
+                    gateway.close(ended.session)
+                    try? gateway.budgets.close(session: ended.session.id)
                 }
             }
             for peer in peers.values {
@@ -146,11 +153,13 @@ final class ControlServer: @unchecked Sendable {
     private func open(_ open: OpenSession, _ peer: ControlPeer) throws {
         let descriptors = peer.descriptors
         peer.descriptors = []
-        guard peer.session == nil, descriptors.count == open.listeners.count, !gateway.isDraining else {
+        let expected = open.listeners.count + (open.endsWithProcess ? 1 : 0)
+        guard peer.session == nil, descriptors.count == expected, !gateway.isDraining else {
             for descriptor in descriptors { close(descriptor) }
             throw GatewayError(
-                "expected \(open.listeners.count) listeners for one session, found \(descriptors.count) descriptors")
+                "expected \(expected) descriptors for one session, found \(descriptors.count)")
         }
+        if open.endsWithProcess { return try openForProcess(open, descriptors, peer) }
         // Clients that have waited are served at once: what becomes of that is told after the answer.
         let held = NIOLockedValueBox<[ControlEvent]?>([])
         peer.session = try gateway.open(open, descriptors) { [weak peer] event in
@@ -165,6 +174,36 @@ final class ControlServer: @unchecked Sendable {
             for event in held ?? [] { peer.send(event) }
             held = nil
         }
+    }
+
+    /// A session that outlives its connection: its process ends it, and is what can be ended. One that is to be paused has
+    /// its requests refused, as every session has, until its budget is raised.
+    private func openForProcess(_ open: OpenSession, _ descriptors: [FileDescriptor], _ peer: ControlPeer) throws {
+        let process = SessionProcess(descriptors[descriptors.count - 1])
+        let session: EgressSession
+        do throws(SystemError) {
+            try pidfdSendSignal(process.descriptor, 0)
+        } catch {
+            descriptors.forEach(close)
+            throw GatewayError("expected a descriptor of a living process behind the listeners: \(error)")
+        }
+        do {
+            session = try gateway.open(open, Array(descriptors.dropLast())) { event in
+                if case .decision(let decision) = event, decision.action == .end { process.kill() }
+            }
+        } catch {
+            process.end()
+            throw error
+        }
+        do throws(SystemError) {
+            try epollControl(epoll, .add, process.descriptor)
+        } catch {
+            process.end()
+            gateway.close(session)
+            throw error
+        }
+        processes[process.descriptor.rawValue] = (process, session)
+        peer.send(.ready(dummies: gateway.credentials.dummies(session: open.session)))
     }
 
     private func state(of id: String) throws -> Node {
@@ -241,6 +280,25 @@ final class ControlPeer: @unchecked Sendable {
             output.isEnded = true
             for descriptor in descriptors { close(descriptor) }
             close(descriptor)
+        }
+    }
+}
+
+/// The process that a session ends with. Killed from any thread, closed by the control thread.
+final class SessionProcess: Sendable {
+    let descriptor: FileDescriptor
+    private let isOpen = NIOLockedValueBox(true)
+
+    init(_ descriptor: FileDescriptor) { self.descriptor = descriptor }
+
+    func kill() {
+        isOpen.withLockedValue { if $0 { try? pidfdSendSignal(descriptor, SIGKILL) } }
+    }
+
+    func end() {
+        isOpen.withLockedValue { isOpen in
+            if isOpen { close(descriptor) }
+            isOpen = false
         }
     }
 }

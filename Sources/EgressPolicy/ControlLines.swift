@@ -45,6 +45,7 @@ extension ControlRequest {
                 "type": "open", "version": Node(.integer(Self.version)), "session": text(open.session),
                 "tenant": text(open.tenant), "profile": text(open.profile), "policy": open.policy,
                 "listeners": Node(.sequence(open.listeners.map(\.node))),
+                "endsWithProcess": Node(.bool(open.endsWithProcess)),
             ]
         case .close: ["type": "close"]
         case .budget(let session): ["type": "budget", "session": text(session)]
@@ -100,6 +101,7 @@ extension OpenSession {
             session: try need(node["session"]?.string, "session"), tenant: try need(node["tenant"]?.string, "tenant"),
             profile: try need(node["profile"]?.string, "profile"), policy: try need(node["policy"], "policy"),
             listeners: listeners)
+        endsWithProcess = node["endsWithProcess"]?.bool ?? false
     }
 }
 

@@ -40,7 +40,8 @@ public struct Listener: Sendable, Equatable {
 public enum ControlRequest: Sendable, Equatable {
     /// Are you there? With a session's name and policy: what will its environment be?
     case hello(session: String?, policy: Node?)
-    /// Serve a session: its listeners come beside this message, and its egress ends with this connection.
+    /// Serve a session: its listeners come beside this message, and its egress ends with this connection, or with a
+    /// process.
     case open(OpenSession)
     /// The session is over.
     case close
@@ -69,6 +70,9 @@ public struct OpenSession: Sendable, Equatable {
     public var policy: Node
     /// Its listeners, in the order of their descriptors.
     public var listeners: [Listener]
+    /// Whether a descriptor of a process (pidfd_open(2)) comes behind the listeners, with which the session ends: a
+    /// container has no supervisor that would stay connected. Where the session is to be ended, that is killed.
+    public var endsWithProcess = false
 
     /// A session.
     public init(session: String, tenant: String, profile: String, policy: Node, listeners: [Listener]) {

@@ -1,3 +1,4 @@
+import Container
 import Glibc
 import Syscalls
 
@@ -43,13 +44,6 @@ public struct Carrel: Sendable {
         }
         return ProfileCatalog(directories: directories)
     }
-}
-
-/// The directory that the running program is in.
-func programDirectory() throws(SystemError) -> String {
-    let program = try readLink("/proc/self/exe")
-    guard let slash = program.lastIndex(of: "/") else { return "/" }
-    return String(program[..<slash])
 }
 
 /// The program of PID 1, beside the running one.

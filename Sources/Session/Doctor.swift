@@ -1,4 +1,5 @@
 import Cgroups
+import Container
 import Glibc
 import Privileges
 import Syscalls

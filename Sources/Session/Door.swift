@@ -7,33 +7,40 @@ import Syscalls
 import SystemPackage
 
 /// What a session needs for its door, known before the session is: the gateway's certificates and the session's dummies,
-/// and the Unix socket that is shown inside.
+/// and the Unix socket that is shown inside. A container's door has no such socket.
 struct Door {
     let policy: EgressPolicy
     let hello: GatewayHello
-    /// The Unix socket, listening; it goes to the gateway with the other listeners.
-    let socket: FileDescriptor
-    /// Its place on the host.
-    let socketPath: String
+    /// The Unix socket, listening, and its place on the host; it goes to the gateway with the other listeners.
+    let socket: (descriptor: FileDescriptor, path: String)?
+
+    /// Gives back what the session has by now.
+    func close() {
+        if let socket { Syscalls.close(socket.descriptor) }
+    }
 
     /// Asks the gateway what a session is to be composed with, and starts one where none is.
     ///
+    /// - Parameter withSocket: whether it has the Unix socket.
     /// - Returns: `nil` where the policy gives credentials and nobody has configured a gateway that could have them: the
     ///   session has no door then, nothing leaves it, and its report says so.
     /// - Throws: ``SessionError`` where there is no gateway and none can be started, or it cannot serve this policy: what is
     ///   not guarded does not start.
-    static func open(_ policy: EgressPolicy, session: String, in state: StateDirectory) throws(SessionError) -> Door? {
+    static func open(
+        _ policy: EgressPolicy, session: String, in state: StateDirectory, withSocket: Bool = true
+    ) throws(SessionError) -> Door? {
         let places = GatewayPlaces(state: state.path)
         let gateway = Gateway(state)
         if policy.needsCredential, try !gateway.isConfigured() { return nil }
         let hello = try gateway.greet(session: session, policy: policy.node)
+        guard withSocket else { return Door(policy: policy, hello: hello, socket: nil) }
         return try telling("gateway socket") { () throws(SystemError) in
             try makeDirectory(places.directory + "/sessions", mode: 0o700)
             let path = socketPath(session, in: state)
             try Syscalls.remove(path)
             // Who may connect is decided by where it is mounted: in this session alone.
             let socket = try listenLocal(at: path, mode: 0o666)
-            return Door(policy: policy, hello: hello, socket: socket, socketPath: path)
+            return Door(policy: policy, hello: hello, socket: (socket, path))
         }
     }
 
@@ -65,15 +72,17 @@ struct Door {
     func request(for parts: SessionParts) -> OpenSession {
         OpenSession(
             session: parts.id, tenant: parts.tenant.name, profile: parts.profile.name, policy: policy.node,
-            listeners: listeners.map(\.0) + [Listener(.unix)])
+            listeners: listeners.map(\.0) + (socket == nil ? [] : [Listener(.unix)]))
     }
 
     /// Hands the listeners that were opened in the session's network to the gateway, with the Unix socket.
     func serve(
         _ session: OpenSession, _ opened: [FileDescriptor], in state: StateDirectory
     ) throws(SessionError) -> GatewayLink {
-        let socket = try telling("gateway socket") { () throws(SystemError) in try duplicate(self.socket) }
-        return try GatewayLink(session, opened + [socket], in: state)
+        let socket = try self.socket.map { (socket) throws(SessionError) in
+            try telling("gateway socket") { () throws(SystemError) in try duplicate(socket.descriptor) }
+        }
+        return try GatewayLink(session, opened + [socket].compactMap { $0 }, in: state)
     }
 
     /// Removes what a session's door has left on the host.
@@ -84,9 +93,9 @@ struct Door {
     /// What is mounted for it.
     var mounts: [Mount] {
         let options = ["bind", "ro", "nosuid", "nodev", "noexec"]
-        return [
-            (hello.bundle, Self.bundle), (hello.ca, Self.certificate), (socketPath, GatewayPlaces.sessionSocket),
-        ].map { Mount(destination: $0.1, type: "bind", source: $0.0, options: options) }
+        var places = [(hello.bundle, Self.bundle), (hello.ca, Self.certificate)]
+        if let socket { places.append((socket.path, GatewayPlaces.sessionSocket)) }
+        return places.map { Mount(destination: $0.1, type: "bind", source: $0.0, options: options) }
     }
 
     private static let bundle = "/etc/ssl/certs/ca-certificates.crt"

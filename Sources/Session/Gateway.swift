@@ -1,3 +1,4 @@
+import Container
 import Documents
 import EgressPolicy
 import Glibc

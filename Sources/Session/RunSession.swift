@@ -111,7 +111,7 @@ extension Carrel {
             let door = try profile.door.flatMap { (policy) throws(SessionError) in
                 try Door.open(policy, session: id, in: state)
             }
-            defer { if let door { close(door.socket) } }
+            defer { door?.close() }
             if door != nil { clock.mark("gateway") }
             let parts = SessionParts(
                 id: id, profile: profile, tenant: tenant, workdir: try request.workdir.map(absolute),

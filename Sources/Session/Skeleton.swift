@@ -127,7 +127,7 @@ struct Skeleton {
         patterns.map { $0.hasPrefix("**/") ? $0 + "\n" : "/\($0)\n" }.joined()
     }
 
-    private static let resolver = "# No resolver outside the session: names are the gateway's.\nnameserver 127.0.0.1\n"
+    static let resolver = "# No resolver outside the session: names are the gateway's.\nnameserver 127.0.0.1\n"
 
     /// Finds the skeleton of these contents, or makes it beside its place and renames it there.
     private static func make(

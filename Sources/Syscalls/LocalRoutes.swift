@@ -29,6 +29,6 @@ private func addLocalDefault(
     message.put(attribute: 4, interface)  // RTA_OIF
     let newRoute: UInt16 = 24  // RTM_NEWROUTE
     try netlink.request(
-        newRoute, flags: 0x400,  // NLM_F_CREATE
+        newRoute, flags: 0x500,  // NLM_F_CREATE, NLM_F_REPLACE: in a namespace that is joined it may be there
         message, named: family == UInt8(AF_INET) ? "local default" : "local default (IPv6)")
 }

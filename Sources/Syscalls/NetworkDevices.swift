@@ -55,6 +55,19 @@ public func bringUpNetworkDevice(_ name: String, with addresses: [NetworkAddress
 
 private let newLink: UInt16 = 16  // RTM_NEWLINK
 
+/// The names of the network devices of the caller's network namespace (if_nameindex(3)).
+public func networkDevices() throws(SystemError) -> [String] {
+    guard let all = if_nameindex() else { throw SystemError.last("if_nameindex") }
+    defer { if_freenameindex(all) }
+    var names: [String] = []
+    var next = all
+    while let name = next.pointee.if_name {
+        names.append(String(cString: name))
+        next += 1
+    }
+    return names
+}
+
 private func interfaceIndex(_ name: String) throws(SystemError) -> UInt32 {
     let index = if_nametoindex(name)
     if index == 0 { throw SystemError.last("if_nametoindex", name) }

@@ -2,6 +2,7 @@ import Container
 import Documents
 import Glibc
 import Options
+import Session
 
 /// The commands: each has its definition and its deed.
 enum Verb: String, CaseIterable {
@@ -66,6 +67,7 @@ private func createRequest(_ call: Call) throws(RuntimeError) -> CreateRequest {
     request.pivots = !words.has(.noPivot)
     request.makesKeyring = !words.has(.noNewKeyring)
     request.cgroupManager = try call.cgroupManager()
+    request.openDoor = { (id, annotations) throws(RuntimeError) in try ContainerEgress.open(id, annotations) }
     return request
 }
 

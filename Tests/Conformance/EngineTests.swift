@@ -7,7 +7,7 @@ extension Conformance {
     @Suite
     struct EngineTests {
         /// podman with a storage of its own, which a test's directory holds.
-        private final class Podman {
+        final class Podman {
             let path: String
             /// For podman's configuration, and whoever it is run as.
             let environment: [String: String]

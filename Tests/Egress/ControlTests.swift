@@ -70,6 +70,69 @@ struct ControlTests {
         }
     }
 
+    /// A process to end a session with, which is killed and reaped at the end.
+    private func withProcess(_ body: (pid_t, FileDescriptor) throws -> Void) throws {
+        var pid: pid_t = 0
+        var words: [UnsafeMutablePointer<CChar>?] = [strdup("sleep"), strdup("1000"), nil]
+        defer { words.forEach { free($0) } }
+        try #require(posix_spawn(&pid, "/bin/sleep", nil, nil, &words, environ) == 0)
+        let process = try pidfdOpen(pid)
+        defer {
+            Glibc.kill(pid, SIGKILL)
+            waitpid(pid, nil, 0)
+            close(process)
+        }
+        try body(pid, process)
+    }
+
+    @Test("a session that ends with a process outlives its connection, and ends with that")
+    func processes() throws {
+        try atDesk { desk throws in
+            try withProcess { pid, process in
+                let container = try desk.secondSession(endingWith: process)
+                defer { container.end() }
+                let client = try container.proxy()
+                client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+                #expect(client.answer()?.status == 200)
+                #expect(desk.gateway.sessionCount == 2)
+                Glibc.kill(pid, SIGKILL)
+                #expect(client.isClosed())
+                #expect(desk.gateway.sessionCount == 1)
+                // The other session is none of its business.
+                let other = try desk.proxy()
+                other.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+                #expect(other.answer()?.status == 200)
+            }
+        }
+    }
+
+    @Test("the process of a session that is to be ended is killed")
+    func ended() throws {
+        try atDesk { desk throws in
+            try withProcess { pid, process in
+                let container = try desk.secondSession(endingWith: process)
+                defer { container.end() }
+                let dummy = try #require(desk.gateway.credentials.dummies(session: "s-2")["anthropic"])
+                let client = try container.proxy()
+                client.send("GET http://example.com/?k=\(dummy) HTTP/1.1\r\nHost: example.com\r\n\r\n")
+                #expect(try poll([(process, .readable)], timeout: 10_000)[0].contains(.readable))
+                var word: Int32 = 0
+                #expect(waitpid(pid, &word, WNOHANG) == pid && word & 0x7f == SIGKILL)
+                #expect(desk.nothingLeft)
+            }
+        }
+    }
+
+    @Test("what is no process ends no session: the request is refused")
+    func noProcess() throws {
+        try atDesk { desk throws in
+            let pipe = try makePipe()
+            defer { for end in [pipe.reading, pipe.writing] { close(end) } }
+            #expect(throws: GatewayError.self) { try desk.secondSession(endingWith: pipe.reading) }
+            #expect(desk.gateway.sessionCount == 1)
+        }
+    }
+
     @Test("bytes that are no message, and descriptors that no message names, change nothing")
     func garbage() throws {
         try atDesk { desk throws in

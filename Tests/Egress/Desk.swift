@@ -135,11 +135,17 @@ final class Desk: @unchecked Sendable {
     }
 
     /// The supervisor is gone.
-    func hangUp() { supervisor.close() }
+    private var isHungUp = false
+
+    func hangUp() {
+        supervisor.close()
+        isHungUp = true
+    }
 
     /// The supervisor is there again, with the listeners that it kept.
     func comeAgain() throws {
         supervisor = try GatewayConnection(to: gateway.places.control)
+        isHungUp = false
         try open()
     }
 
@@ -148,33 +154,37 @@ final class Desk: @unchecked Sendable {
     /// Another session at the same gateway, with a network of its own.
     final class Other {
         let network: SessionNetwork
-        private let supervisor: GatewayConnection
+        /// `nil` where the session ends with a process.
+        private let supervisor: GatewayConnection?
         private let listener: SystemPackage.FileDescriptor
 
-        fileprivate init(_ desk: Desk) throws {
+        fileprivate init(_ desk: Desk, endingWith process: SystemPackage.FileDescriptor? = nil) throws {
             network = try SessionNetwork()
             listener = try network.run { try listenTCP(.loopbackV4, port: 3128) }
             var connection = try GatewayConnection(to: desk.gateway.places.control)
-            try connection.send(
-                .open(
-                    OpenSession(
-                        session: "s-2", tenant: "other", profile: "test", policy: desk.policy,
-                        listeners: [Listener(.proxy, port: 3128)])),
-                descriptors: [listener])
-            guard case .ready? = try connection.next(timeout: 5000) else { throw GatewayError("not taken") }
-            supervisor = connection
+            var open = OpenSession(
+                session: "s-2", tenant: "other", profile: "test", policy: desk.policy,
+                listeners: [Listener(.proxy, port: 3128)])
+            open.endsWithProcess = process != nil
+            try connection.send(.open(open), descriptors: [listener] + [process].compactMap { $0 })
+            let answer = try connection.next(timeout: 5000)
+            supervisor = process == nil ? connection : nil
+            if process != nil { connection.close() }
+            guard case .ready? = answer else { throw GatewayError("not taken: \(answer.map { "\($0)" } ?? "")") }
         }
 
         func proxy() throws -> Client { Client(SocketStream(try network.connect("127.0.0.1", 3128))) }
 
         func end() {
-            supervisor.close()
+            supervisor?.close()
             network.end()
             close(listener)
         }
     }
 
-    func secondSession() throws -> Other { try Other(self) }
+    func secondSession(endingWith process: SystemPackage.FileDescriptor? = nil) throws -> Other {
+        try Other(self, endingWith: process)
+    }
 
     static let upstreamNames = [
         "api.anthropic.com", "socket.example.com", "www.example.org", "secure.example.org", "example.com",
@@ -191,7 +201,7 @@ final class Desk: @unchecked Sendable {
     }
 
     func end() {
-        supervisor.close()
+        if !isHungUp { supervisor.close() }
         control.stop()
         network.end()
         for listener in listeners { close(listener.1) }

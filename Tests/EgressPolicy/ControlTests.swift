@@ -53,7 +53,7 @@ import Testing
         let listener = try listenLocal(at: path, mode: 0o600)
         defer { close(listener) }
         var client = try GatewayConnection(to: path)
-        let accepted = FileDescriptor(rawValue: accept(listener.rawValue, nil, nil))
+        let accepted = try acceptConnection(listener)
         #expect(try peerCredentials(of: accepted).pid == getpid())
         let (one, two) = try socketPair()
         try client.send(.open(Self.open), descriptors: [one, two])
@@ -71,6 +71,8 @@ import Testing
         #expect(try client.events().events.isEmpty)
         try writeAll(Array(line[5...]) + ControlEvent.activity.line, to: accepted)
         #expect(try client.next(timeout: 1000) == .ready(dummies: ["a": "b"]))
+        // Not close(2) alone: a process that another test makes at this moment may have the descriptor, too.
+        shutdown(accepted.rawValue, Int32(SHUT_RDWR))
         close(accepted)
         let rest = try client.events()
         #expect(rest.events == [.activity] && !rest.isOpen)
@@ -88,7 +90,10 @@ import Testing
         stranger.arguments = ["--reuid", "65534", "--clear-groups", "--", "/usr/bin/python3", "-c", script]
         try stranger.run()
         // Not SIGTERM, which it may have inherited blocked.
-        defer { kill(stranger.processIdentifier, SIGKILL) }
+        defer {
+            kill(stranger.processIdentifier, SIGKILL)
+            stranger.waitUntilExit()
+        }
         for _ in 0..<500 where !exists(path) { usleep(10_000) }
         #expect { try GatewayConnection(to: path) } throws: { ($0 as? SystemError)?.errno == .notPermitted }
     }
