@@ -36,6 +36,22 @@ extension Integration {
             }
         }
 
+        /// Those that the host has set aside are charged to no session's memory, whatever its limit.
+        @Test func hugePagesAreRefused() throws {
+            let huge = "print(call(9, 0, 2 << 20, 3, 0x44022, -1, 0), call(319, b'x', 4), call(29, 0, 4096, 0o5600))"
+            let usual = "print(call(9, 0, 2 << 20, 3, 0x4022, -1, 0), call(319, b'x', 0), call(29, 0, 4096, 0o1600))"
+            try withDesk { desk in
+                let inside = desk.python([], huge + "\n" + usual)
+                #expect(inside.lines.first == "ENOMEM ENOMEM ENOMEM", "\(inside)")
+                #expect(inside.lines.last?.contains("E") == false, "\(inside)")
+                // A kernel that has such pages gives at least the promise of one.
+                if FileManager.default.fileExists(atPath: "/sys/kernel/mm/hugepages") {
+                    let outside = desk.pythonOutside("print(call(9, 0, 2 << 20, 3, 0x44022, -1, 0), call(319, b'x', 4))")
+                    #expect(!outside.output.contains("E"), "\(outside)")
+                }
+            }
+        }
+
         @Test func unknownCallsAnswerENOSYS() throws {
             try withDesk { desk in
                 let inside = desk.python([], "print(call(999), call(435, 0, 0), call(400), call(100000))")
