@@ -56,7 +56,8 @@ extension RuntimeRoot {
         let spec = bundle.spec
         try Self.check(request, spec.process?.terminal ?? false)
         try Self.check(spec.annotations)
-        let filter = try spec.linux?.seccomp.map { seccomp throws(RuntimeError) in try bundle.filter(seccomp) }
+        let filter = try Self.explained(
+            spec, try spec.linux?.seccomp.map { seccomp throws(RuntimeError) in try bundle.filter(seccomp) })
         let door =
             spec.annotations["dev.carrel.egress"] == nil ? nil : try request.openDoor(request.id, spec.annotations)
         let directory = try claim(request.id)
@@ -92,6 +93,18 @@ extension RuntimeRoot {
         }
     }
 
+    /// The filter with its refusals put to the agent, where `dev.carrel.explain` asks for it.
+    private static func explained(_ spec: Spec, _ filter: FilterProgram?) throws(RuntimeError) -> FilterProgram? {
+        guard spec.explains else { return filter }
+        func refusal(_ why: String) -> RuntimeError { RuntimeError("annotations: dev.carrel.explain: \(why)") }
+        guard spec.annotations["dev.carrel.explain"] == "true" else { throw refusal("expected true or false") }
+        guard let filter else { throw refusal("expected a filter, linux.seccomp, found none") }
+        guard !filter.flags.contains(.listener) else {
+            throw refusal("linux.seccomp.listenerPath has the filter's one listener already")
+        }
+        return filter.asking(.refused)
+    }
+
     private static func check(_ request: CreateRequest, _ wantsTerminal: Bool) throws(RuntimeError) {
         if wantsTerminal && request.consoleSocket == nil && !request.takesTerminal {
             throw RuntimeError("cannot allocate tty if carrel-oci will detach without setting console socket")
@@ -103,6 +116,11 @@ extension RuntimeRoot {
             throw RuntimeError("--preserve-fds \(request.preservedDescriptors): descriptor \(3 + number) is not open")
         }
     }
+}
+
+extension Spec {
+    /// Whether `dev.carrel.explain` asks for anything.
+    fileprivate var explains: Bool { !["false", nil].contains(annotations["dev.carrel.explain"]) }
 }
 
 /// A directory with a configuration, read and checked.
@@ -154,7 +172,9 @@ private struct Bundle {
 }
 
 /// The filter of a specification, out of the cache where it was compiled before.
-func filterProgram(of seccomp: LinuxSeccomp, _ node: Node?) throws(RuntimeError) -> FilterProgram {
+///
+/// - Parameter node: the specification's `linux.seccomp`, where it is at hand.
+public func filterProgram(of seccomp: LinuxSeccomp, _ node: Node?) throws(RuntimeError) -> FilterProgram {
     let source = Array((node ?? seccomp.node).json().utf8)
     return try telling("linux.seccomp") { () throws(FilterError) in
         try FilterCache(directory: filterCacheDirectory).program(
@@ -187,7 +207,11 @@ extension RuntimeContainer {
         var options = RuntimeOptions(gate: gate, state: state)
         options.pivots = request.pivots
         options.makesKeyring = request.makesKeyring
-        if let path = spec.linux?.seccomp?.listenerPath, !path.isEmpty {
+        if spec.explains {
+            options.listener = try telling("annotations: dev.carrel.explain: start carrel seccomp agent first") {
+                () throws(SystemError) in try connectLocal(to: explainSocket)
+            }
+        } else if let path = spec.linux?.seccomp?.listenerPath, !path.isEmpty {
             options.listener = try telling("linux.seccomp.listenerPath") { () throws(SystemError) in
                 try connectLocal(to: path)
             }

@@ -85,7 +85,7 @@ public struct Extensions: Sendable, Equatable {
 
     /// The annotations that a container of the OCI runtime takes as controls; a session's has more.
     static let runtimeControls = [
-        "dev.carrel.egress", "dev.carrel.exec", "dev.carrel.pinnedPaths", "dev.carrel.scopes",
+        "dev.carrel.egress", "dev.carrel.exec", "dev.carrel.explain", "dev.carrel.pinnedPaths", "dev.carrel.scopes",
     ]
     /// Those that only name something.
     static let labels = ["dev.carrel.profile", "dev.carrel.session", "dev.carrel.tenant"]

@@ -126,6 +126,9 @@ public struct ContainerDirectory: Sendable {
     }
 }
 
+/// The Unix socket of the agent that listens to the filters of containers with `dev.carrel.explain`.
+public var explainSocket: String { "\(runtimeDirectory)/carrel/explain.sock" }
+
 /// Where the caller keeps what lasts until the next boot: `/run`, or what a user's login names in `XDG_RUNTIME_DIR`.
 var runtimeDirectory: String {
     let own = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) }

@@ -23,6 +23,8 @@ final class DenialWatch: CallListener {
     private var pace = Pace()
     /// When the counts were last written down.
     private var flushed = monotonicNanoseconds()
+    /// Called with each kind of refusal when it is first seen.
+    var told: (Node) -> Void = { _ in }
 
     init(session: String, tenant: String, profile: LinuxSeccomp?, in state: StateDirectory) {
         self.session = session
@@ -84,7 +86,9 @@ final class DenialWatch: CallListener {
     private func note(_ denial: Denial) {
         if log.count(kind: denial.kind) { return }
         guard log.hasRoom else { return log.count(unexplained: denial.call) }
-        log.add(kind: denial.kind, denial.node(profile))
+        let node = denial.node(profile)
+        log.add(kind: denial.kind, node)
+        told(node)
         try? Recorder(state).decided(
             .denial,
             [

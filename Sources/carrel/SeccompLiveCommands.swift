@@ -73,7 +73,42 @@ extension Command {
         ])
 }
 
+extension Option {
+    static let agentSocket = Option(
+        "socket", takes: "SOCKET", completing: .file, "Listens there, for runtimes whose `listenerPath` names it")
+}
+
+extension Command {
+    static let seccompAgent = Command(
+        "seccomp agent", in: seccompGroup, options: [.agentSocket, .json],
+        "Tell of the calls that containers are refused, as a service of the host",
+        details: [
+            """
+            A container of `carrel-oci` with the annotation `dev.carrel.explain` set to `true` hands the listener of its \
+            filter to this agent, which answers each refused call as the filter would, and prints every kind of them once: \
+            what `carrel seccomp explain` tells of a session. No call is ever let through. Ends at SIGTERM; where it is \
+            gone, the kernel answers ENOSYS to what it would have answered, and containers with the annotation do not start.
+            """
+        ],
+        examples: [
+            Example(
+                "With podman",
+                "podman --runtime carrel-oci run --annotation dev.carrel.explain=true IMAGE PROGRAM")
+        ])
+}
+
 extension Verb {
+    func explainContainers(_ words: Words) throws(SessionError) -> Int32 {
+        let isJSON = words.has(.json)
+        let told = { (path: String) throws(SessionError) in
+            if !isJSON { try put("listening at \(path)\n") }
+        }
+        try Carrel().explainContainers(at: words[.agentSocket], ready: told) { container, denial in
+            try? put(isJSON ? denial.json() + "\n" : "\(printable(container)): " + denialText(denial, Style(for: 1)))
+        }
+        return 0
+    }
+
     func explainDenials(_ words: Words) throws(SessionError) -> Int32 {
         let carrel = try Carrel()
         let isJSON = words.has(.json)

@@ -12,7 +12,7 @@ enum Verb: CaseIterable {
     case tenantCheck, tenantShow, watch
     case doctor
     case auditVerify, auditLog, auditRotate
-    case seccompRecord, seccompExplain
+    case seccompRecord, seccompExplain, seccompAgent
     case seccompMerge, seccompSynthesize, seccompDiff, seccompLint, seccompTest, seccompAllow, seccompShow
     case completions, man, supervise
 
@@ -67,6 +67,7 @@ enum Verb: CaseIterable {
         case .auditRotate: .auditRotate
         case .seccompRecord: .seccompRecord
         case .seccompExplain: .seccompExplain
+        case .seccompAgent: .seccompAgent
         case .seccompMerge: .seccompMerge
         case .seccompSynthesize: .seccompSynthesize
         case .seccompDiff: .seccompDiff
@@ -119,6 +120,7 @@ enum Verb: CaseIterable {
         case .auditRotate: try rotateAudit(words)
         case .seccompRecord: try recordCalls(words)
         case .seccompExplain: try explainDenials(words)
+        case .seccompAgent: try explainContainers(words)
         case .seccompMerge: try mergeRecordings(words)
         case .seccompSynthesize: try synthesize(words)
         case .seccompDiff: try compareFilters(words)
