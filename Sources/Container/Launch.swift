@@ -231,8 +231,10 @@ private func beInit(
         timeline.mark(.privileges)
 
         let state = try listen(parent, for: .proceed).text
-        guard let initProgram else {
-            beContained(request, plan, timeline, parent: parent, terminal: terminal?.payload, state: state)
+        guard plan.runtime == nil, let initProgram else {
+            beContained(
+                request, plan, timeline, parent: parent, terminal: terminal?.payload, initProgram: initProgram,
+                state: state)
         }
         try during(.exec) { () throws(SystemError) in
             try setParentDeathSignal(SIGKILL)
@@ -426,7 +428,7 @@ func fail(_ parent: FileDescriptor, _ error: LaunchError) -> Never {
 }
 
 /// What carrel-init calls: its exec and the start of a static C runtime, then its loop.
-private let initCalls: [Int32] = [
+let initCalls: [Int32] = [
     SYS_execveat, SYS_arch_prctl, SYS_brk, SYS_set_tid_address, SYS_set_robust_list, SYS_rseq, SYS_prlimit64,
     SYS_readlink,
     SYS_readlinkat, SYS_getrandom, SYS_mprotect, SYS_mmap, SYS_munmap, SYS_prctl, SYS_rt_sigtimedwait, SYS_rt_sigreturn,

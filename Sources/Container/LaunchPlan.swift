@@ -21,6 +21,8 @@ struct LaunchPlan {
     let landlock: LandlockPolicy?
     /// Whether the parent makes the bind mounts: it must, to map ids, and can only with the host's `CAP_SYS_ADMIN`.
     let parentBinds: Bool
+    /// Whether carrel-init is PID 1: of a session always, of a container where `dev.carrel.init` asks for it.
+    let hasInit: Bool
     /// For a container of the OCI runtime; `nil` for a session.
     let runtime: RuntimeOptions?
 
@@ -41,7 +43,6 @@ struct LaunchPlan {
         }
         guard let root = spec.root else { throw LaunchError(.prepare, nil, "root: there is no root filesystem") }
         self.process = process
-        initPath = request.initPath
         rootPath = root.path
         rootReadOnly = root.readonly
         var namespaces: Namespaces = []
@@ -93,9 +94,12 @@ struct LaunchPlan {
             limits = try ResourceLimits(process.rlimits, dumpsCores: runtime != nil)
             landlock = try request.extensions.landlockPolicy(environment: process.env)
             try landlock?.check()
+            let asksForInit = try request.extensions.asksForInit()
+            hasInit = runtime == nil || asksForInit && !entering
         } catch {
             throw LaunchError(.prepare, nil, "\(error)")
         }
+        initPath = hasInit && runtime != nil ? try Self.findInit(namespaces) : request.initPath
         let mapsIDs =
             !namespaces.union(joined.kinds).isDisjoint(with: .user)
             || spec.mounts.contains { !$0.uidMappings.isEmpty || !$0.gidMappings.isEmpty }
@@ -149,8 +153,8 @@ struct LaunchPlan {
     /// Whether /dev is a filesystem of the container's own, to be filled.
     var makesDevices: Bool { !mounts.contains { $0.destination == "/dev" && $0.isBind } }
 
-    /// The root, every bind mount in the specification's order, and for a session last the program of PID 1: detached, with
-    /// all attributes, ids mapped.
+    /// The root, every bind mount in the specification's order, and last carrel-init, where that is PID 1: detached, with all
+    /// attributes, ids mapped.
     ///
     /// - Parameter container: the process whose user namespace maps ids, or `nil` where the caller cannot map any.
     func prepareBinds(container: pid_t?) throws(LaunchError) -> [FileDescriptor] {
@@ -161,7 +165,7 @@ struct LaunchPlan {
             let root = try rootPlan
             binds.append(try prepare(root, &maps))
             for mount in mounts where mount.isBind { binds.append(try prepare(mount, &maps)) }
-            if runtime == nil { binds.append(try prepare(initPlan, &maps)) }
+            if hasInit { binds.append(try prepareInit(&maps)) }
             return binds
         } catch {
             for bind in binds { close(bind) }
@@ -188,6 +192,17 @@ struct LaunchPlan {
         get throws(LaunchError) {
             try MountPlan(
                 Mount(destination: "carrel-init", type: "bind", source: initPath, options: ["ro", "nosuid", "nodev"]))
+        }
+    }
+
+    /// A container's lies on a mount that has no descriptor any more, and so cannot be changed by whoever reaches the program,
+    /// not even with `CAP_SYS_ADMIN` (mount_setattr(2)). A session's has no one with such rights in there.
+    private func prepareInit(_ maps: inout MapNamespaces) throws(LaunchError) -> FileDescriptor {
+        let tree = try prepare(initPlan, &maps)
+        if runtime == nil { return tree }
+        defer { close(tree) }
+        return try during(.binds, "dev.carrel.init") { () throws(SystemError) in
+            try open("/proc/self/fd/\(tree.rawValue)", O_PATH)
         }
     }
 
@@ -256,16 +271,17 @@ struct LaunchPlan {
                     })
             }
         }
+        if hasInit { binds.append(try prepareInit(&maps)) }
         return (own, binds)
     }
 
     /// Attaches the root, then every mount to its place in it, in the specification's order.
     ///
-    /// - Returns: the root, and for a session the program of PID 1.
+    /// - Returns: the root, and carrel-init, where that is PID 1.
     func assemble(
         own: [FileDescriptor], binds: [FileDescriptor]
     ) throws(LaunchError) -> (root: RootAssembly, initProgram: FileDescriptor?) {
-        guard binds.count == mounts.count(where: { $0.isBind }) + (runtime == nil ? 2 : 1) else {
+        guard binds.count == mounts.count(where: { $0.isBind }) + (hasInit ? 2 : 1) else {
             throw LaunchError(.mounts, nil, "the parent sent \(binds.count) trees")
         }
         let root = try during(.mounts) { () throws(SystemError) in

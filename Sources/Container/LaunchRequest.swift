@@ -16,7 +16,7 @@ public struct LaunchRequest {
     public var cgroup: CgroupEntry?
     /// The payload's filter; `nil` runs it without one.
     public var filter: FilterProgram?
-    /// The program that becomes PID 1: `carrel-init`, a static executable.
+    /// The program that becomes PID 1 of a session: `carrel-init`, a static executable.
     public var initPath: String
     /// What the payload gets as 0, 1 and 2; the caller's own where it is `nil`. Not used with a terminal.
     public var standardDescriptors: [FileDescriptor]?
@@ -59,16 +59,20 @@ public struct Extensions: Sendable, Equatable {
     /// Sockets that are opened in the container's network namespace and handed to the caller of ``launch(_:serving:meanwhile:)``
     /// (`dev.carrel.listeners`). Where there is one, every address is local to the namespace.
     public var listeners: [ContainerListener]
+    /// `true` where PID 1 of a container of the OCI runtime shall be carrel-init, `false` as without (`dev.carrel.init`);
+    /// looked at when the container is planned. A session's always is.
+    public var initProcess: String?
 
     /// Nothing beyond OCI.
     public init(
         pinnedPaths: [String] = [], executables: [String]? = nil, scopes: [String] = [],
-        listeners: [ContainerListener] = []
+        listeners: [ContainerListener] = [], initProcess: String? = nil
     ) {
         self.pinnedPaths = pinnedPaths
         self.executables = executables
         self.scopes = scopes
         self.listeners = listeners
+        self.initProcess = initProcess
     }
 
     /// The extensions as annotations; lists are one item a line.
@@ -80,12 +84,14 @@ public struct Extensions: Sendable, Equatable {
         if !listeners.isEmpty {
             result["dev.carrel.listeners"] = listeners.map(\.description).joined(separator: "\n")
         }
+        if let initProcess { result["dev.carrel.init"] = initProcess }
         return result
     }
 
     /// The annotations that a container of the OCI runtime takes as controls; a session's has more.
     static let runtimeControls = [
-        "dev.carrel.egress", "dev.carrel.exec", "dev.carrel.explain", "dev.carrel.pinnedPaths", "dev.carrel.scopes",
+        "dev.carrel.egress", "dev.carrel.exec", "dev.carrel.explain", "dev.carrel.init", "dev.carrel.pinnedPaths",
+        "dev.carrel.scopes",
     ]
     /// Those that only name something.
     static let labels = ["dev.carrel.profile", "dev.carrel.session", "dev.carrel.tenant"]
@@ -97,7 +103,8 @@ public struct Extensions: Sendable, Equatable {
         }
         self.init(
             pinnedPaths: lines("pinnedPaths") ?? [], executables: lines("exec"), scopes: lines("scopes") ?? [],
-            listeners: (lines("listeners") ?? []).compactMap { ContainerListener($0) })
+            listeners: (lines("listeners") ?? []).compactMap { ContainerListener($0) },
+            initProcess: annotations["dev.carrel.init"])
     }
 }
 

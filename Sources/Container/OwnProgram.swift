@@ -17,14 +17,18 @@ public func protectOwnProgram() throws(RuntimeError) {
     // faccessat(2) with the effective ids: what root of a container without a user namespace would be let do.
     if faccessat(AT_FDCWD, "/proc/self/exe", W_OK, AT_EACCESS) != 0, errno != ETXTBSY { return }
     do throws(SystemError) {
-        setenv(ownProgramVariable, try readLink("/proc/self/exe"), 1)
         let clone = try cloneMount("/proc/self/exe", withSubmounts: false)
         try setMountAttributes(clone, setting: .readOnly, withSubmounts: false, named: "/proc/self/exe")
+        // The clone's own path is "/": the name is where the program is on the host.
+        let words = CommandLine.unsafeArgv
+        let name = words[0]
+        words[0] = strdup(try readLink("/proc/self/exe"))
         _ = "".withCString {
             carrel_syscall(
-                Int(SYS_execveat), Int(clone.rawValue), Int(bitPattern: $0), Int(bitPattern: CommandLine.unsafeArgv),
+                Int(SYS_execveat), Int(clone.rawValue), Int(bitPattern: $0), Int(bitPattern: words),
                 Int(bitPattern: environ), 0x1000, 0)
         }
+        words[0] = name
         throw SystemError.last("execveat", "/proc/self/exe")
     } catch {
         // An ordinary user's containers have a user namespace of theirs, where the program is nobody's.
@@ -33,14 +37,16 @@ public func protectOwnProgram() throws(RuntimeError) {
     }
 }
 
-/// Where the protected program came from: its clone is on a mount that has no path.
-private let ownProgramVariable = "CARREL_OWN_PROGRAM"
+/// Where the running program is, also behind ``protectOwnProgram()``.
+func ownProgramPath() throws(SystemError) -> String {
+    let path = try readLink("/proc/self/exe")
+    guard path == "/", let name = CommandLine.unsafeArgv[0] else { return path }
+    return String(cString: name)
+}
 
 /// The directory that the running program is in.
 public func programDirectory() throws(SystemError) -> String {
-    var program = try readLink("/proc/self/exe")
-    // On a mount of its own the program is all that there is.
-    if program == "/", let came = getenv(ownProgramVariable) { program = String(cString: came) }
+    let program = try ownProgramPath()
     guard let slash = program.lastIndex(of: "/") else { return "/" }
     return String(program[..<slash])
 }

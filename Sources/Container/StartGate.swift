@@ -13,14 +13,15 @@ import SystemPackage
 ///
 /// - Parameters:
 ///   - parent: the channel to `create`, which closes when the container waits or runs.
+///   - initProgram: carrel-init, where that is to be PID 1 and the payload its child.
 ///   - state: the container's state as JSON, where it starts at once.
 func beContained(
     _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, parent: FileDescriptor,
-    terminal: FileDescriptor?, state: [UInt8]
+    terminal: FileDescriptor?, initProgram: FileDescriptor? = nil, state: [UInt8]
 ) -> Never {
     var teller = parent
     do throws(LaunchError) {
-        try takeDescriptors(request, terminal, parent)
+        try takeDescriptors(request, terminal, parent, initProgram)
         let environment = CStringVector(plan.environmentWithHome)
         // What cannot be executed is told to who creates the container, not only to who starts it.
         let programs = try plan.findPayload()
@@ -33,6 +34,8 @@ func beContained(
         try runHooks(plan.spec.hooks?.startContainer ?? [], "startContainer", state: state)
         // A hook may have brought a device.
         if request.hasContainerDoor { try requireNoOtherNetwork() }
+        // From here on this is the payload, and no longer PID 1.
+        if let initProgram { try becomeInit(initProgram, plan) }
         try restrictPrograms(request, plan, timeline)
         try installFilter(request, plan, state)
         if plan.keepsAdminForFilter {
@@ -47,16 +50,18 @@ func beContained(
 
 /// The three standard descriptors, and those that the caller passes; all others go with execve(2) (CVE-2024-21626).
 private func takeDescriptors(
-    _ request: LaunchRequest, _ terminal: FileDescriptor?, _ parent: FileDescriptor
+    _ request: LaunchRequest, _ terminal: FileDescriptor?, _ parent: FileDescriptor, _ initProgram: FileDescriptor?
 ) throws(LaunchError) {
     try during(.exec) { () throws(SystemError) in
         if let terminal {
-            try becomeControllingTerminal(terminal)
+            // The payload's own session takes it where that is not this one.
+            if initProgram == nil { try becomeControllingTerminal(terminal) }
             for target in 0...2 { try duplicate(terminal, as: Int32(target)) }
         }
         // What is left open waits with the container for its start: the lock of its directory must not.
         let kept =
-            request.passedDescriptors + [parent, request.runtime?.gate, request.runtime?.listener].compactMap { $0 }
+            request.passedDescriptors
+            + [parent, request.runtime?.gate, request.runtime?.listener, initProgram].compactMap { $0 }
         try closeAll(from: 3, but: kept)
         for descriptor in request.passedDescriptors { try setCloseOnExec(descriptor, false) }
     }

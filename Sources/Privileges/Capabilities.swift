@@ -56,6 +56,15 @@ public struct Capabilities: Sendable, Equatable {
         try Self.within("inheritable", inheritable, "bounding", bounding)
     }
 
+    /// For a process that hands signals on: `CAP_KILL`, where it is permitted, since whom they are for may have become
+    /// another user by then; and nothing else.
+    public var forSignals: Capabilities {
+        var kept = Capabilities.none
+        kept.permitted = permitted & 1 << 5
+        kept.effective = kept.permitted
+        return kept
+    }
+
     /// Drops from the bounding set what is not in `bounding`.
     public func limitBounding() throws(SystemError) {
         for value in 0..<cap_max_bits() where bounding & 1 << value == 0 {
