@@ -7,8 +7,9 @@ import SystemPackage
 /// Installs a filter that asks a listener, and sends the listener to the parent.
 ///
 /// Behind the filter the caller could not send anything: sendmsg(2) may itself be a call that waits for an answer. So a
-/// helper is made before, which shares memory and descriptors with the caller and stays outside the filter. Meanwhile the
-/// caller makes no call and allocates nothing, since they share one heap and one thread's state: it spins.
+/// helper is made before, which shares memory and descriptors with the caller, stays outside the filter and ends with the
+/// caller's execve(2). Meanwhile the caller makes no call and allocates nothing, since they share one heap and one thread's
+/// state: it spins.
 ///
 /// - Throws: `EBUSY` where a filter above has a listener already: a tree of tasks can have one.
 ///
@@ -28,7 +29,6 @@ func installAsking(
                 try? send(message, descriptors: [listener], over: parent)
             }
             carrel_store(&words[1], 1)
-            _exit(0)
         }
     }
     var listener: FileDescriptor?

@@ -72,41 +72,42 @@ public func cloneProcess(
 ///
 /// - Parameter body: ends in execve(2) or `_exit`.
 public func spawnSharingMemory(_ body: @escaping () -> Never) throws(SystemError) -> pid_t {
-    let (stack, box) = try spawnParts(body)
+    let (stack, box) = try spawnParts { body() }
     defer { box.release() }
-    return try checking("clone") {
-        carrel_clone(
-            { Unmanaged<SpawnBody>.fromOpaque($0!).takeUnretainedValue().run() }, stack,
-            CLONE_VM | CLONE_VFORK | SIGCHLD, box.toOpaque())
-    }
+    return try checking("clone") { carrel_clone(runSpawned, stack, CLONE_VM | CLONE_VFORK | SIGCHLD, box.toOpaque()) }
 }
 
-/// Runs `body` beside the caller, in a process that shares its memory and its descriptors and is a child of the caller's
-/// parent, which waits for it (clone(2) with `CLONE_VM`, `CLONE_FILES` and `CLONE_PARENT`).
+/// Runs `body` beside the caller with its memory and its descriptors, but outside of the filters that the caller installs from
+/// then on (clone(2) with `CLONE_THREAD`).
+///
+/// It is gone by the caller's execve(2) at the latest, and nobody has to wait for it: as a child it would be left to a program
+/// that knows nothing of it, and PID 1 of a namespace cannot give a child to its parent (`EINVAL` with `CLONE_PARENT`).
 ///
 /// The two have one heap and one `errno`: the caller must make no call and allocate nothing until `body` has said, in
 /// memory, that it is done.
-///
-/// - Parameter body: ends in `_exit`.
-public func spawnSharingDescriptors(_ body: @escaping () -> Never) throws(SystemError) {
+public func spawnSharingDescriptors(_ body: @escaping () -> Void) throws(SystemError) {
     let (stack, box) = try spawnParts(body)
-    // The box is never given back: nobody waits for the end of the process that uses it.
+    // The box is never given back: nobody waits for the end of what uses it.
     try checking("clone") {
-        carrel_clone(
-            { Unmanaged<SpawnBody>.fromOpaque($0!).takeUnretainedValue().run() }, stack,
-            CLONE_VM | CLONE_FILES | CLONE_PARENT | SIGCHLD, box.toOpaque())
+        carrel_clone(runSpawned, stack, CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, box.toOpaque())
     }
+}
+
+/// What runs first on a stack of its own; glibc ends whoever returns from it (exit(2)).
+private func runSpawned(_ box: UnsafeMutableRawPointer?) -> Int32 {
+    if let box { Unmanaged<SpawnBody>.fromOpaque(box).takeUnretainedValue().run() }
+    return 0
 }
 
 /// A closure that can go through a C pointer.
 private final class SpawnBody {
-    let run: () -> Never
-    init(_ run: @escaping () -> Never) { self.run = run }
+    let run: () -> Void
+    init(_ run: @escaping () -> Void) { self.run = run }
 }
 
 /// The end of a stack, and what runs on it.
 private func spawnParts(
-    _ body: @escaping () -> Never
+    _ body: @escaping () -> Void
 ) throws(SystemError) -> (stack: UnsafeMutableRawPointer, body: Unmanaged<SpawnBody>) {
     let size = 256 << 10
     // MAP_STACK | MAP_NORESERVE: a page is there when it is touched. It is never given back: the child may be on it still.
@@ -136,8 +137,9 @@ public func cloneSleeperInUserNamespace() throws(SystemError) -> pid_t {
 
 private let CLONE_VM: Int32 = 0x100
 private let CLONE_FILES: Int32 = 0x400
+private let CLONE_SIGHAND: Int32 = 0x800
 private let CLONE_VFORK: Int32 = 0x4000
-private let CLONE_PARENT: Int32 = 0x8000
+private let CLONE_THREAD: Int32 = 0x1_0000
 
 /// Shows the process under another name and without its command line, in `/proc/PID/comm` and `/proc/PID/cmdline`
 /// (`PR_SET_NAME`, prctl(2)).
