@@ -147,6 +147,32 @@ extension Conformance {
             #expect(unknown.status != 0 && unknown.errors.contains("dev.carrel.scopes"), "\(unknown.errors)")
         }
 
+        @Test("podman's containers have carrel-init by annotation, and end as without", .timeLimit(.minutes(3)))
+        func podmanInit() throws {
+            let podman = try Podman()
+            defer { podman.clear() }
+            func asking(_ options: String..., program: String...) throws -> Outcome {
+                let words = ["run", "--annotation", "dev.carrel.init=true"] + options + ["box"] + program
+                return try run(
+                    podman.prefix + ["podman", "--runtime", runtimePath] + Podman.placed(words),
+                    environment: podman.environment)
+            }
+            #expect(try asking("--rm", program: "sh", "-c", "exit 7").status == 7)
+            #expect(try asking("--rm", program: "sh", "-c", "kill -TERM $$").status == 143)
+            #expect(try asking("--rm", program: "nosuch").status == 127)
+            let shell = try asking("--rm", "--tty", program: "sh", "-i", "-c", "echo flags $-")
+            #expect(shell.output.contains("flags cmi"), "\(shell.output)")
+            let orphan = "(sh -c 'sleep 0.1; echo > /orphan' &); exec sleep 300"
+            let started = try asking("-d", "--name", "d", program: "sh", "-c", orphan)
+            #expect(started.status == 0, "\(started.errors)")
+            #expect(try podman("exec", "d", "cat", "/proc/1/comm").output == "carrel-init\n")
+            try wait { try podman("exec", "d", "ls", "/orphan").status == 0 }
+            // Where nobody reaps, ps(1) shows what is left of it in brackets: [sh].
+            try wait { try podman("exec", "d", "ps").output.contains("[sh]") == false }
+            #expect(try podman("stop", "-t", "60", "d").status == 0)
+            #expect(try podman("inspect", "-f", "{{.State.ExitCode}}", "d").output == "143\n")
+        }
+
         @Test("podman keeps, enters, measures, pauses and removes containers and pods", .timeLimit(.minutes(3)))
         func podmanLife() throws {
             let podman = try Podman()
@@ -192,6 +218,8 @@ extension Conformance {
             // The runtime of this build may be in a directory that only root can go into.
             let copy = "\(podman.path)/carrel-oci"
             try FileManager.default.copyItem(atPath: runtimePath, toPath: copy)
+            let initPath = URL(fileURLWithPath: runtimePath).deletingLastPathComponent().path + "/carrel-init"
+            try FileManager.default.copyItem(atPath: initPath, toPath: "\(podman.path)/carrel-init")
             func rootless(_ words: String...) throws -> Outcome {
                 try run(
                     podman.prefix + ["podman", "--runtime", copy] + words, environment: podman.environment, limit: 90)
@@ -202,6 +230,12 @@ extension Conformance {
             #expect(try rootless("run", "-d", "--name", "d", "box", "sleep", "300").status == 0)
             #expect(try rootless("exec", "d", "id").output.hasPrefix("uid=0"))
             #expect(try rootless("rm", "-f", "-t", "0", "d").status == 0)
+            // With carrel-init, which nobody can look into, as PID 1 of one that is entered.
+            let asked = try rootless(
+                "run", "-d", "--name", "e", "--annotation", "dev.carrel.init=true", "box", "sleep", "300")
+            #expect(asked.status == 0, "\(asked.errors)")
+            #expect(try rootless("exec", "e", "cat", "/proc/1/comm").output == "carrel-init\n")
+            #expect(try rootless("rm", "-f", "-t", "0", "e").status == 0)
         }
 
         @Test("buildah runs commands in a container that it builds", .timeLimit(.minutes(2)))
