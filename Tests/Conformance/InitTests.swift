@@ -152,7 +152,7 @@ extension Conformance {
             // That it can do all of it where nothing is in its way.
             bundle.payload("tracer", "0")
             let possible = try bundle.runToEnd().output.split(separator: "\n")
-            #expect(possible.count == (capabilities == everyRight ? 15 : 13), "\(possible)")
+            #expect(possible.count == (capabilities == everyRight ? 16 : 14), "\(possible)")
             bundle.payload("tracer", "1")
             for _ in 0..<5 {
                 let outcome = try bundle.runToEnd()
@@ -163,6 +163,12 @@ extension Conformance {
                             ? "trace\nread maps\nread mem\nread exe\ncopy memory\ncompare\ntried\n" : "tried\n"),
                     "\(outcome.errors)")
             }
+            // A program that has entered before the start meets the runtime, and the same program of ours unopened.
+            bundle.payload("sleep", "1000")
+            try bundle.write()
+            #expect(try bundle.oci("create", "--bundle", bundle.path, "d").status == 0)
+            let entered = try bundle.oci("exec", "d", "tracer", "1")
+            #expect(!entered.output.contains("write") && entered.output.hasSuffix("tried\n"), "\(entered.output)")
             #expect(try Data(contentsOf: URL(fileURLWithPath: own)) == before)
         }
 

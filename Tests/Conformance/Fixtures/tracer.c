@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -53,6 +54,7 @@ static int writable(int program) {
 
 int main(int count, char **words) {
     pid = count > 1 ? atoi(words[1]) : 0;
+    if (!pid) open("/proc/self/exe", O_PATH);
     if (!pid && !(pid = fork())) {
         pause();
         return 0;
@@ -67,9 +69,21 @@ int main(int count, char **words) {
     could("read exe", reads("exe"));
     could("hold descriptors", holdsDescriptors());
     int handle = syscall(SYS_pidfd_open, pid, 0);
-    int taken = 0;
-    for (int i = 0; i < 16; i++) taken |= syscall(SYS_pidfd_getfd, handle, i, 0) >= 0;
+    struct {
+        uint64_t set, clear, propagation, userns;
+    } change = {0, 1, 0, 0};  // MOUNT_ATTR_RDONLY
+    int taken = 0, written = 0;
+    for (int i = 0; i < 256; i++) {
+        int file = syscall(SYS_pidfd_getfd, handle, i, 0);
+        if (file < 0) continue;
+        taken = 1;
+        struct stat found;
+        if (fstat(file, &found) || !S_ISREG(found.st_mode) || !(found.st_mode & 0111)) continue;
+        syscall(SYS_mount_setattr, file, "", 0x1000, &change, sizeof change);
+        written |= writable(file);
+    }
     could("take descriptors", taken);
+    could("write a program that it holds", written);
     char copy;
     struct iovec here = {&copy, 1}, there = {&word, 1};
     could("copy memory", process_vm_readv(pid, &here, 1, &there, 1, 0) == 1);
@@ -78,9 +92,6 @@ int main(int count, char **words) {
     // With the rights to go there, its program: by its mount, by that made writable, by a clone, by a bind mount.
     int program = open(path("exe"), O_PATH);
     could("write exe", program >= 0 && writable(program));
-    struct {
-        uint64_t set, clear, propagation, userns;
-    } change = {0, 1, 0, 0};  // MOUNT_ATTR_RDONLY
     syscall(SYS_mount_setattr, program, "", 0x1000, &change, sizeof change);
     could("write exe by mount_setattr", program >= 0 && writable(program));
     int tree = syscall(SYS_open_tree, program, "", 0x1001);  // AT_EMPTY_PATH | OPEN_TREE_CLONE
