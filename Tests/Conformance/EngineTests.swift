@@ -342,6 +342,7 @@ extension Conformance {
                     created created 0
                     started running 0
                     exec green 3
+                    init carrel-init 0
                     privileges NoNewPrivs:\t1 0
                     read-only 1
                     memory \(80 << 20)
@@ -358,17 +359,19 @@ extension Conformance {
             defer { ctr.end() }
             let place = ctr.path
             let root = "\(bundle.path)/rootfs"
-            func once(_ id: String, _ words: String...) throws -> Outcome {
+            func once(_ id: String, _ words: String..., options: [String] = []) throws -> Outcome {
                 try run(
                     [
                         "ctr", "-a", "\(place)/socket", "run", "--cgroup", "/carrel/ctr", "--rootfs", "--runc-binary",
-                        runtimePath, "--rm", root, id,
-                    ]
-                        + words)
+                        runtimePath, "--rm",
+                    ] + options + [root, id] + words)
             }
             #expect(try once("a", "echo", "hello").output == "hello\n")
             #expect(try once("b", "sh", "-c", "exit 5").status == 5)
             #expect(try once("c", "nosuch").errors.contains("No such file"))
+            // The kernel keeps this signal from a PID 1 of its own.
+            let asking = ["--annotation", "dev.carrel.init=true"]
+            #expect(try once("f", "sh", "-c", "kill -TERM $$", options: asking).status == 143)
             #expect(
                 try ctr(
                     "run", "--cgroup", "/carrel/ctr", "--rootfs", "--runc-binary", runtimePath, "-d", root, "d",

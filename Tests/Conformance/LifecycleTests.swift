@@ -147,9 +147,12 @@ extension Conformance {
             }
         }
 
-        @Test("start that is killed between any two calls has started the payload, or not", .timeLimit(.minutes(2)))
-        func killedStartByCall() throws {
+        @Test(
+            "start that is killed between any two calls has started the payload, or not", .timeLimit(.minutes(2)),
+            arguments: ["false", "true"])
+        func killedStartByCall(asksForInit: String) throws {
             let bundle = try Bundle()
+            bundle.spec["annotations"] = ["dev.carrel.init": asksForInit]
             try bundle.write()
             try killed(bundle, "start") { id in
                 let state = try bundle.status(id)

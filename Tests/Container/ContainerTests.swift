@@ -1,5 +1,6 @@
 import Glibc
 import OCISpec
+import Privileges
 import Syscalls
 import SystemPackage
 import Testing
@@ -31,10 +32,18 @@ import Testing
     @Test func extensionsTravelAsAnnotations() {
         let extensions = Extensions(
             pinnedPaths: ["/workspace/.git", "/workspace/.claude"], executables: ["/usr/bin/git"],
-            scopes: ["abstract-socket", "signal"])
+            scopes: ["abstract-socket", "signal"], initProcess: "true")
         #expect(Extensions(annotations: extensions.annotations) == extensions)
         #expect(Extensions(annotations: [:]) == Extensions())
         #expect(Extensions(executables: nil).annotations.isEmpty)
+    }
+
+    @Test func onlyTrueAndFalseSayWhoIsPID1() throws {
+        #expect(try Extensions(initProcess: "true").asksForInit())
+        for text in ["false", nil] { #expect(try !Extensions(initProcess: text).asksForInit()) }
+        for text in ["", "1", "yes", "TRUE", "true "] {
+            #expect(throws: ControlError.self) { try Extensions(initProcess: text).asksForInit() }
+        }
     }
 
     @Test func mountOptionsAreTakenApart() throws {

@@ -182,6 +182,16 @@ struct CapabilitiesTests {
         ) { try Capabilities(LinuxCapabilities(bounding: [name])) }
     }
 
+    @Test func handingSignalsOnTakesOneCapabilityAtMost() throws {
+        let names = ["CAP_KILL", "CAP_SYS_ADMIN"]
+        let sets = LinuxCapabilities(
+            bounding: names, effective: names, inheritable: names, permitted: names, ambient: names)
+        let kept = try Capabilities(sets).forSignals
+        #expect(kept.permitted == 1 << 5 && kept.effective == 1 << 5)
+        #expect(kept.inheritable == 0 && kept.ambient == 0)
+        #expect(Capabilities.none.forSignals == .none)
+    }
+
     @Test func setsThatNoProcessCanHaveAreErrors() {
         let one = ["CAP_SYS_CHROOT"]
         func refused(_ sets: LinuxCapabilities, _ set: String, _ outer: String) {

@@ -84,8 +84,9 @@ while True:
             raise
         time.sleep(0.1)
 print("version", version[2].decode())
-node = {1: 2, 3: 2}  # the network and the IPC of the node: no CNI is needed
-pod = {1: {1: "pod", 2: "uid-1", 3: "default"}, 8: {1: "/carrel", 2: {1: node}}, 7: {1: "dev.carrel.exec", 2: "/bin/busybox"}}
+node = {1: 2, 2: 1, 3: 2}  # the network and the IPC of the node, so that no CNI is needed; processes of the container's own
+pod = {1: {1: "pod", 2: "uid-1", 3: "default"}, 8: {1: "/carrel", 2: {1: node}},
+       7: [{1: "dev.carrel.exec", 2: "/bin/busybox"}, {1: "dev.carrel.init", 2: "true"}]}
 sandbox = call("RunPodSandbox", {1: pod, 2: "carrel"})[1].decode()
 print("sandbox", fields(call("PodSandboxStatus", {1: sandbox})[1]).get(3, 0))
 container = {
@@ -98,6 +99,7 @@ print("created", *state(made))
 call("StartContainer", {1: made})
 print("started", *state(made))
 print("exec", *execute(made, "sh", "-c", "echo $COLOUR; exit 3"))
+print("init", *execute(made, "cat", "/proc/1/comm"))
 print("privileges", *execute(made, "grep", "NoNewPrivs", "/proc/self/status"))
 print("read-only", execute(made, "touch", "/x")[1])
 call("UpdateContainerResources", {1: made, 2: {4: 80 << 20}})
