@@ -90,8 +90,7 @@ extension LaunchPlan {
                 "dev.carrel.init: a new PID namespace is needed: only its PID 1 is given the processes to reap")
         }
         return try during(.prepare, "dev.carrel.init") { () throws(SystemError) in
-            let own = try ownProgramPath()
-            let path = String(own[..<(own.lastIndex(of: "/") ?? own.startIndex)]) + "/carrel-init"
+            let path = try programDirectory() + "/carrel-init"
             try checking("access", path) { access(path, X_OK) }
             return path
         }

@@ -37,16 +37,10 @@ public func protectOwnProgram() throws(RuntimeError) {
     }
 }
 
-/// Where the running program is, also behind ``protectOwnProgram()``.
-func ownProgramPath() throws(SystemError) -> String {
-    let path = try readLink("/proc/self/exe")
-    guard path == "/", let name = CommandLine.unsafeArgv[0] else { return path }
-    return String(cString: name)
-}
-
-/// The directory that the running program is in.
+/// The directory that the running program is in, also behind ``protectOwnProgram()``.
 public func programDirectory() throws(SystemError) -> String {
-    let program = try ownProgramPath()
+    var program = try readLink("/proc/self/exe")
+    if program == "/", let name = CommandLine.unsafeArgv[0] { program = String(cString: name) }
     guard let slash = program.lastIndex(of: "/") else { return "/" }
     return String(program[..<slash])
 }

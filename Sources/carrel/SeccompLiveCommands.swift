@@ -75,13 +75,13 @@ extension Command {
 
 extension Option {
     static let agentSocket = Option(
-        "socket", takes: "SOCKET", completing: .file, "Listens there, for runtimes whose `listenerPath` names it")
+        "socket", takes: "SOCKET", completing: .file, "Listens there, and not where `carrel-oci` looks for it")
 }
 
 extension Command {
     static let seccompAgent = Command(
         "seccomp agent", in: seccompGroup, options: [.agentSocket, .json],
-        "Tell of the calls that containers are refused, as a service of the host",
+        "Tell which calls containers are refused, as a service",
         details: [
             """
             A container of `carrel-oci` with the annotation `dev.carrel.explain` set to `true` hands the listener of its \
@@ -91,9 +91,7 @@ extension Command {
             """
         ],
         examples: [
-            Example(
-                "With podman",
-                "podman --runtime carrel-oci run --annotation dev.carrel.explain=true IMAGE PROGRAM")
+            Example("What containers are refused, as JSON Lines", "carrel seccomp agent --json >refused.jsonl")
         ])
 }
 

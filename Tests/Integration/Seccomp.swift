@@ -46,7 +46,8 @@ extension Integration {
                 #expect(inside.lines.last?.contains("E") == false, "\(inside)")
                 // A kernel that has such pages gives at least the promise of one.
                 if FileManager.default.fileExists(atPath: "/sys/kernel/mm/hugepages") {
-                    let outside = desk.pythonOutside("print(call(9, 0, 2 << 20, 3, 0x44022, -1, 0), call(319, b'x', 4))")
+                    let calls = "call(9, 0, 2 << 20, 3, 0x44022, -1, 0), call(319, b'x', 4)"
+                    let outside = desk.pythonOutside("print(\(calls))")
                     #expect(!outside.output.contains("E"), "\(outside)")
                 }
             }
