@@ -276,6 +276,7 @@ extension Conformance {
             #expect((linux?["namespaces"] as? [String])?.contains("time") == true)
             #expect((linux?["intelRdt"] as? [String: Any])?["enabled"] as? Bool == false)
             #expect((object?["mountOptions"] as? [String])?.contains("rro") == true)
+            #expect((object?["annotations"] as? [String: String])?.keys.contains("dev.carrel.init") == true)
         }
 
         @Test("runc, crun and carrel-oci show a process the same ids, capabilities, limits and namespaces")
