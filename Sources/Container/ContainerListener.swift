@@ -53,25 +53,23 @@ public struct ContainerListener: Sendable, Equatable, CustomStringConvertible {
     }
 }
 
-/// Refuses a network that leads anywhere but to the listeners. What the kernel puts into every namespace for its tunnels is
-/// no way out: what such a device sends goes to an address again, and all are local.
+/// Refuses a network that leads anywhere but to the listeners: any device beside the loopback, whatever its name.
 func requireNoOtherNetwork() throws(LaunchError) {
-    let own = [
-        "lo", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0",
-    ]
-    let others = try during(.network) { () throws(SystemError) in try networkDevices() }.filter { !own.contains($0) }
+    let others = try during(.network) { () throws(SystemError) in try networkDevices() }.filter { $0 != "lo" }
     if others.isEmpty { return }
     throw LaunchError(
         .network, nil,
         "dev.carrel.egress: expected a network of the loopback alone, found \(others.joined(separator: ", ")): what leaves by "
-            + "that would not pass the gateway (podman: --network none)")
+            + "that would not pass the gateway (podman: --network none; where the kernel adds devices of its tunnels to every "
+            + "new network: sysctl net.core.fb_tunnels_only_for_init_net=2)")
 }
 
 /// Makes every address of the container's network its own, opens the listeners there, and gives them to the parent. None of
 /// them stays open in the container.
 func openListeners(_ listeners: [ContainerListener], sendingTo parent: FileDescriptor) throws(LaunchError) {
     if listeners.isEmpty { return }
-    try during(.network) { () throws(SystemError) in
+    try during(.network, "a network has one door: is there another container of it that has?") {
+        () throws(SystemError) in
         try makeEveryAddressLocal()
         var opened: [FileDescriptor] = []
         defer { for descriptor in opened { close(descriptor) } }

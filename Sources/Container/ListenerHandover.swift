@@ -17,7 +17,8 @@ import SystemPackage
 func installAsking(
     _ filter: FilterProgram, over parent: FileDescriptor, message: [UInt8] = [Message.filterListener.rawValue]
 ) throws(LaunchError) {
-    // The listener's number, -1 as long as there is none, -2 where there will be none; then whether it was sent.
+    // The listener's number, -1 as long as there is none, -2 where there will be none; then 1 when it was sent, or 2 where it
+    // could not be.
     let words = UnsafeMutablePointer<Int32>.allocate(capacity: 2)
     carrel_store(&words[0], -1)
     carrel_store(&words[1], 0)
@@ -25,10 +26,13 @@ func installAsking(
         try spawnSharingDescriptors {
             while carrel_load(&words[0]) == -1 { sched_yield() }
             let listener = FileDescriptor(rawValue: carrel_load(&words[0]))
-            if listener.rawValue >= 0 {
-                try? send(message, descriptors: [listener], over: parent)
+            var done: Int32 = 1
+            if listener.rawValue >= 0, (try? send(message, descriptors: [listener], over: parent)) == nil {
+                // Without it the kernel answers, and the caller can tell what failed.
+                close(listener)
+                done = 2
             }
-            carrel_store(&words[1], 1)
+            carrel_store(&words[1], done)
         }
     }
     var listener: FileDescriptor?
@@ -44,6 +48,9 @@ func installAsking(
     } catch { failure = error }
     carrel_store(&words[0], listener?.rawValue ?? -2)
     while carrel_load(&words[1]) == 0 {}
+    if carrel_load(&words[1]) == 2 {
+        throw LaunchError(.seccomp, nil, "nobody takes the filter's listener: who was to listen is gone")
+    }
     guard let failure else { return }
     let advice =
         failure.errno == .resourceBusy

@@ -200,6 +200,7 @@ final class ControlServer: @unchecked Sendable {
         } catch {
             process.end()
             gateway.close(session)
+            try? gateway.budgets.close(session: session.id)
             throw error
         }
         processes[process.descriptor.rawValue] = (process, session)

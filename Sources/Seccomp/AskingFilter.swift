@@ -26,6 +26,6 @@ extension FilterProgram {
                 }
             }
         }
-        return FilterProgram(instructions: changed, flags: flags.union(.listener))
+        return FilterProgram(instructions: changed, flags: flags.subtracting(.allThreads).union(.listener))
     }
 }

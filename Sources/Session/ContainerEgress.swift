@@ -1,6 +1,7 @@
 import Container
 import Documents
 import EgressPolicy
+import Glibc
 import OCISpec
 import Syscalls
 import SystemPackage
@@ -49,8 +50,8 @@ public struct ContainerEgress: ContainerDoor {
         guard let policy = profile.door else {
             throw SessionError("profile \(name) lets nothing out: \(profile.whyNoDoor)")
         }
-        // No session has such a name.
-        let session = "oci:\(id)"
+        // No session has such a name, and no other start of a container of this name.
+        let session = "oci:\(id):\(Carrel.makeUpName().dropFirst(2))"
         guard let door = try Door.open(policy, session: session, in: carrel.state, withSocket: false) else {
             throw SessionError(
                 "no gateway is configured for credential \(policy.credentials.joined(separator: ", "))",
@@ -58,8 +59,11 @@ public struct ContainerEgress: ContainerDoor {
         }
         let resolver = GatewayPlaces(state: carrel.state.path).directory + "/resolv.conf"
         try telling("resolv.conf") { () throws(SystemError) in
-            if (try? readText(resolver)) != Skeleton.resolver {
+            // Whatever the engine's umask is, the payload's user reads it.
+            let mode = (try? status(resolver).st_mode).map { $0 & 0o777 }
+            if (try? readText(resolver)) != Skeleton.resolver || mode != 0o644 {
                 try replaceFile(resolver, with: Skeleton.resolver.utf8, mode: 0o644)
+                try checking("chmod", resolver) { chmod(resolver, 0o644) }
             }
         }
         state = carrel.state

@@ -7,42 +7,32 @@ import Syscalls
 import SystemPackage
 
 // The agent of containers whose refused calls are to be explained (`dev.carrel.explain`): a container has no supervisor that
-// could listen to its filter, so one process of the host listens to all.
+// could listen to its filter, so one service of the host does, in a process for each.
 
 extension Carrel {
-    /// Listens at a Unix socket for the filters of containers (config-linux.md, "The Container Process State"), answers what
-    /// they refuse as they themselves would, and calls `body` with each kind of refusal when it is first seen, until
-    /// SIGTERM or SIGINT.
+    /// Takes the filters' listeners of containers at the socket that `carrel-oci` asks, answers what they refuse as they
+    /// themselves would, and calls `body` with each kind of refusal when it is first seen, until SIGTERM or SIGINT.
     ///
-    /// - Parameters:
-    ///   - path: the socket; `nil` for the one that `carrel-oci` asks.
-    ///   - ready: called with the socket's path once it is there.
-    ///   - body: gets the container's name and the refusal.
-    public func explainContainers(
-        at path: String?, ready: (String) throws(SessionError) -> Void,
-        _ body: @escaping (String, Node) -> Void
-    ) throws(SessionError) {
-        let path = path ?? explainSocket
-        let agent = try telling("seccomp agent") { () throws(SystemError) in
-            if let slash = path.lastIndex(of: "/") { try makeDirectories(String(path[..<slash]), mode: 0o700) }
-            return try ExplainAgent(state, path, body)
+    /// - Parameter body: gets the container's name and the refusal, in a process of that container's own.
+    public func explainContainers(_ body: @escaping (String, Node) -> Void) throws(SessionError) {
+        try telling("seccomp agent") { () throws(SystemError) in
+            let agent = try ExplainAgent(state, body)
+            defer { agent.end() }
+            try agent.serve()
         }
-        defer { agent.end() }
-        try ready(path)
-        try telling("seccomp agent") { () throws(SystemError) in try agent.serve() }
     }
 }
 
 private final class ExplainAgent {
-    /// A connection that has not told all yet, or a container's filter.
     private enum Member {
+        /// A connection that has not told all yet.
         case caller(FileDescriptor, bytes: [UInt8], descriptors: [FileDescriptor])
-        case container(FileDescriptor, DenialWatch)
+        /// The process that listens to a container, and the name of its log.
+        case listener(FileDescriptor, pid_t, log: String)
     }
 
     private let state: StateDirectory
-    private let path: String
-    private let listener: FileDescriptor
+    private let socket: FileDescriptor
     private let signals: FileDescriptor
     private let epoll: FileDescriptor
     private let tell: (String, Node) -> Void
@@ -50,21 +40,24 @@ private final class ExplainAgent {
     /// Nobody needs to say more.
     private static let longest = 1 << 20
 
-    init(_ state: StateDirectory, _ path: String, _ tell: @escaping (String, Node) -> Void) throws(SystemError) {
+    init(_ state: StateDirectory, _ tell: @escaping (String, Node) -> Void) throws(SystemError) {
         self.state = state
-        self.path = path
         self.tell = tell
+        let path = explainSocket
+        if let slash = path.lastIndex(of: "/") { try makeDirectories(String(path[..<slash]), mode: 0o700) }
         if let other = try? connectLocal(to: path) {
             close(other)
             throw SystemError("bind", "\(path), where another agent listens", errno: .addressInUse)
         }
         try remove(path)
-        listener = try listenLocal(at: path, mode: 0o600)
+        socket = try listenLocal(at: path, mode: 0o600)
         let wanted = signalSet([SIGTERM, SIGINT])
         try changeSignalMask(SIG_BLOCK, wanted)
+        // Whoever reads what is told may go: the containers' calls are answered all the same.
+        signal(SIGPIPE, SIG_IGN)
         signals = try signalFD(wanted)
         epoll = try epollCreate()
-        try epollControl(epoll, .add, listener)
+        try epollControl(epoll, .add, socket)
         try epollControl(epoll, .add, signals)
     }
 
@@ -73,14 +66,12 @@ private final class ExplainAgent {
             for event in try epollWait(epoll, timeout: nil) {
                 let number = Int32(truncatingIfNeeded: event.token)
                 if number == signals.rawValue { return }
-                if number == listener.rawValue {
+                if number == socket.rawValue {
                     accept()
-                } else if let member = members[number] {
-                    switch member {
-                    case .caller(let connection, let bytes, let descriptors): read(connection, bytes, descriptors)
-                    case .container(let filter, let watch):
-                        if event.events.contains(.readable) { watch.attendAll(filter) } else { drop(number) }
-                    }
+                } else if case .caller(let connection, let bytes, let descriptors)? = members[number] {
+                    read(connection, bytes, descriptors)
+                } else {
+                    drop(number)
                 }
             }
         }
@@ -89,11 +80,11 @@ private final class ExplainAgent {
     /// With the agent go the filters' listeners: what was refused is then answered ENOSYS by the kernel.
     func end() {
         for number in members.keys { drop(number) }
-        try? remove(path)
+        try? remove(explainSocket)
     }
 
     private func accept() {
-        guard let connection = try? acceptConnection(listener, nonBlocking: true) else { return }
+        guard let connection = try? acceptConnection(socket, nonBlocking: true) else { return }
         guard let peer = try? peerCredentials(of: connection), peer.uid == 0 || peer.uid == geteuid(),
             (try? epollControl(epoll, .add, connection)) != nil
         else { return close(connection) }
@@ -101,46 +92,17 @@ private final class ExplainAgent {
     }
 
     private func read(_ connection: FileDescriptor, _ before: [UInt8], _ known: [FileDescriptor]) {
-        do throws(SystemError) {
-            let (bytes, descriptors) = try receive(from: connection, limit: 65536)
-            members[connection.rawValue] = .caller(
-                connection, bytes: before + bytes, descriptors: known + descriptors)
-            if before.count + bytes.count > Self.longest || known.count + descriptors.count > 16 {
-                return drop(connection.rawValue)
-            }
-            if !bytes.isEmpty { return }
-        } catch {
-            if error.errno == .wouldBlock { return }
-        }
-        // All is said.
-        if case .caller(_, let bytes, var descriptors)? = members[connection.rawValue], !descriptors.isEmpty {
-            let filter = descriptors.removeFirst()
-            members[connection.rawValue] = .caller(connection, bytes: [], descriptors: descriptors)
-            take(filter, bytes)
+        guard let (new, more) = try? receive(from: connection, limit: 65536) else { return drop(connection.rawValue) }
+        let (bytes, descriptors) = (before + new, known + more)
+        members[connection.rawValue] = .caller(connection, bytes: bytes, descriptors: descriptors)
+        // A whole document is all that is said. The connection may stay open: its other end is closed by the payload's
+        // execve(2), and the calls before it wait for an answer.
+        if let filter = descriptors.first, let message = try? Node.parse(bytes, file: "the container's state") {
+            listen(to: filter, message)
+        } else if !new.isEmpty, bytes.count <= Self.longest, descriptors.count <= 16 {
+            return
         }
         drop(connection.rawValue)
-    }
-
-    /// Begins to listen to a container's filter. Where it cannot be read, every refusal is answered ENOSYS.
-    private func take(_ filter: FileDescriptor, _ message: [UInt8]) {
-        let told = (try? Node.parse(message, file: "the container's state"))?["state"]
-        let id = told?["id"]?.string ?? "?"
-        let name = "oci:\(id)"
-        let configuration = (told?["bundle"]?.string ?? "") + "/config.json"
-        let node = (try? readFile(configuration, limit: 8 << 20)).flatMap { try? Node.parse($0, file: configuration) }
-        let seccomp = node?["linux"]?["seccomp"]
-        let profile = seccomp.flatMap { try? LinuxSeccomp($0, file: configuration) }
-        let watch = DenialWatch(
-            session: name, tenant: told?["annotations"]?["dev.carrel.tenant"]?.string ?? "default", profile: profile,
-            in: state)
-        watch.told = { [tell] denial in
-            tell(
-                name,
-                Node(.mapping([Node.Entry(key: "container", value: Node(.string(name)))] + (denial.entries ?? []))))
-        }
-        if let profile, let program = try? filterProgram(of: profile, seccomp) { try? watch.resume(program) }
-        guard (try? epollControl(epoll, .add, filter)) != nil else { return close(filter) }
-        members[filter.rawValue] = .container(filter, watch)
     }
 
     private func drop(_ number: Int32) {
@@ -149,9 +111,56 @@ private final class ExplainAgent {
         switch member {
         case .caller(let connection, _, let descriptors):
             for descriptor in [connection] + descriptors { close(descriptor) }
-        case .container(let filter, let watch):
-            _ = watch.finish()
-            close(filter)
+        case .listener(let process, let pid, let log):
+            try? pidfdSendSignal(process, SIGKILL)
+            _ = try? wait(for: pid)
+            close(process)
+            try? remove(DenialLog.path(log, in: state))
         }
+    }
+
+    /// Listens to a container's filter, in a process of its own: reading the memory of a caller can last as long as the caller
+    /// wants (userfaultfd(2), a FUSE mapping), and another container is not to wait for that.
+    private func listen(to filter: FileDescriptor, _ message: Node) {
+        let told = message["state"]
+        let name = "oci:\(told?["id"]?.string ?? "")"
+        // Containers of two engines can have one name.
+        let log = "\(name):\(told?["pid"]?.int ?? 0)"
+        try? remove(DenialLog.path(log, in: state))
+        switch try? cloneProcess() {
+        case .child: attend(filter, name, log: log, told)
+        case .parent(let pid, let process):
+            members[process.rawValue] = .listener(process, pid, log: log)
+            if (try? epollControl(epoll, .add, process)) == nil { drop(process.rawValue) }
+        case nil:
+            try? writeAll(
+                "carrel: \(name): no process to explain it: \(String(cString: strerror(errno)))\n".utf8,
+                to: .standardError)
+        }
+    }
+
+    private func attend(_ filter: FileDescriptor, _ name: String, log: String, _ told: Node?) -> Never {
+        try? setParentDeathSignal(SIGKILL)
+        guard (try? readLink("/proc/self/fd/\(filter.rawValue)")) == "anon_inode:seccomp notify" else { _exit(1) }
+        try? closeAll(from: 3, but: [filter])
+        let configuration = (told?["bundle"]?.string ?? "") + "/config.json"
+        let node = (try? readFile(configuration, limit: 8 << 20)).flatMap { try? Node.parse($0, file: configuration) }
+        let seccomp = node?["linux"]?["seccomp"]
+        let profile = seccomp.flatMap { try? LinuxSeccomp($0, file: configuration) }
+        let watch = DenialWatch(
+            session: log, tenant: told?["annotations"]?["dev.carrel.tenant"]?.string ?? "default", profile: profile,
+            in: state)
+        watch.told = { [tell] denial in
+            let container = Node.Entry(key: "container", value: Node(.string(name)))
+            tell(name, Node(.mapping([container] + (denial.entries ?? []))))
+        }
+        if let profile, let program = try? filterProgram(of: profile, seccomp), (try? watch.resume(program)) != nil {
+        } else {
+            try? writeAll(
+                "carrel: \(name): \(configuration) tells no filter: every refusal is ENOSYS\n".utf8, to: .standardError)
+        }
+        while let ready = try? poll([(filter, .readable)]), ready[0].contains(.readable) { watch.attendAll(filter) }
+        _ = watch.finish()
+        _exit(0)
     }
 }

@@ -341,7 +341,7 @@ extension Carrel {
         }
     }
 
-    private static func makeUpName() -> String {
+    static func makeUpName() -> String {
         let letters = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
         var random = SystemRandomNumberGenerator()
         return "s-" + String(decoding: (0..<10).map { _ in letters.randomElement(using: &random)! }, as: UTF8.self)

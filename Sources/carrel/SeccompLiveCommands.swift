@@ -73,14 +73,9 @@ extension Command {
         ])
 }
 
-extension Option {
-    static let agentSocket = Option(
-        "socket", takes: "SOCKET", completing: .file, "Listens there, and not where `carrel-oci` looks for it")
-}
-
 extension Command {
     static let seccompAgent = Command(
-        "seccomp agent", in: seccompGroup, options: [.agentSocket, .json],
+        "seccomp agent", in: seccompGroup, options: [.json],
         "Tell which calls containers are refused, as a service",
         details: [
             """
@@ -98,10 +93,7 @@ extension Command {
 extension Verb {
     func explainContainers(_ words: Words) throws(SessionError) -> Int32 {
         let isJSON = words.has(.json)
-        let told = { (path: String) throws(SessionError) in
-            if !isJSON { try put("listening at \(path)\n") }
-        }
-        try Carrel().explainContainers(at: words[.agentSocket], ready: told) { container, denial in
+        try Carrel().explainContainers { container, denial in
             try? put(isJSON ? denial.json() + "\n" : "\(printable(container)): " + denialText(denial, Style(for: 1)))
         }
         return 0

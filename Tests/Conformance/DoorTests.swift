@@ -162,9 +162,16 @@ extension Conformance {
             try run(["nsenter", "--net=\(net)", "ip", "link", "add", "eth0", "type", "veth", "peer", "eth1"])
             let device = try doors.oci(bundle, "run", "--bundle", bundle.path, "c")
             #expect(device.status != 0 && device.errors.contains("found eth"), "\(device)")
-            // Its routes are as they were.
-            let routes = try run(["nsenter", "--net=\(net)", "ip", "route", "show", "table", "local"])
-            #expect(!routes.output.contains("local default dev lo scope host \n0.0.0.0"))
+            // Not by its name either, and what another container of that network has is as it was.
+            func routes() throws -> String {
+                try run(["nsenter", "--net=\(net)", "ip", "route", "show", "table", "all"]).output
+            }
+            try run(["nsenter", "--net=\(net)", "ip", "route", "flush", "table", "local", "type", "local", "0.0.0.0/0"])
+            try run(["nsenter", "--net=\(net)", "ip", "link", "set", "eth0", "name", "gre0"])
+            let before = try routes()
+            let named = try doors.oci(bundle, "run", "--bundle", bundle.path, "c")
+            #expect(named.status != 0 && named.errors.contains("gre0"), "\(named)")
+            #expect(try routes() == before && !before.isEmpty)
             #expect(bundle.leftovers(["c"]).isEmpty)
         }
 
@@ -218,6 +225,29 @@ extension Conformance {
                 )
                 #expect(outcome.output == "hello /\(options.count)", "\(options): \(outcome)")
             }
+        }
+
+        @Test("containers of one name, of two engines, have a door each; of one network, one has it")
+        func twoOfOneName() throws {
+            let doors = try Doors()
+            let bundles = try [bundle("sleep 1000"), bundle("sleep 1000")]
+            for (number, bundle) in bundles.enumerated() {
+                bundle.change("linux") { $0["cgroupsPath"] = "/carrel/oci/door-\(number)" }
+                #expect(try doors.oci(bundle, "run", "--detach", "--bundle", bundle.path, "c").status == 0)
+            }
+            for bundle in bundles {
+                let fetched = try bundle.oci("exec", "c", "wget", "-q", "-O", "-", "http://example.com/")
+                #expect(fetched.output == "hello /", "\(fetched)")
+            }
+            let pid = try #require(try bundles[0].pid("c"))
+            let beside = try bundle("echo started")
+            beside.change("linux") { linux in
+                linux["namespaces"] =
+                    ["pid", "mount", "uts", "ipc"].map { ["type": $0] }
+                    + [["type": "network", "path": "/proc/\(pid)/ns/net"]]
+            }
+            let second = try doors.oci(beside, "run", "--bundle", beside.path, "d")
+            #expect(second.status != 0 && second.errors.contains("a network has one door"), "\(second)")
         }
 
         @Test("a gateway that dies takes the way out with it")

@@ -7,27 +7,36 @@ extension Conformance {
     /// `dev.carrel.explain`: what a container's filter refuses, told by an agent of the host.
     @Suite
     struct ExplainTests {
+        private static let carrel =
+            URL(fileURLWithPath: runtimePath).deletingLastPathComponent().path + "/carrel"
+        private static let socket = "/run/carrel/explain.sock"
+
         /// `carrel seccomp agent`, with a state directory of its own.
         private final class Agent {
             let place: String
             private var pid: pid_t = 0
 
-            init(_ options: String...) throws {
+            /// - Parameter readerGoes: whether nobody reads what it prints.
+            init(readerGoes: Bool = false) throws {
                 var template = Array("/tmp/carrel-oci-agent.XXXXXX".utf8CString)
                 place = String(cString: mkdtemp(&template))
-                let carrel = URL(fileURLWithPath: runtimePath).deletingLastPathComponent().path + "/carrel"
-                let script =
-                    "CARREL_STATE='\(place)/state' exec '\(carrel)' seccomp agent \(options.joined(separator: " ")) "
-                var words: [UnsafeMutablePointer<CChar>?] = [
-                    strdup("sh"), strdup("-c"), strdup(script + ">'\(place)/out' 2>'\(place)/err'"), nil,
+                if readerGoes { mkfifo(place + "/out", 0o600) }
+                let reader = readerGoes ? open(place + "/out", O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1
+                let script = "exec '\(carrel)' seccomp agent --json >'\(place)/out' 2>'\(place)/err'"
+                var words: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup(script), nil]
+                var variables: [UnsafeMutablePointer<CChar>?] = [
+                    strdup("CARREL_STATE=\(place)/state"), strdup("PATH=/usr/bin:/bin"), nil,
                 ]
-                defer { words.forEach { free($0) } }
-                try #require(posix_spawn(&pid, "/bin/sh", nil, nil, &words, environ) == 0)
-                let socket = options.last { $0.hasPrefix("/") } ?? "/run/carrel/explain.sock"
-                try wait("no agent: \(read("err"))") { access(socket, F_OK) == 0 || !read("err").isEmpty }
+                defer { (words + variables).forEach { free($0) } }
+                try #require(posix_spawn(&pid, "/bin/sh", nil, nil, &words, &variables) == 0)
+                try wait("no agent: \(read("err"))") { access(socket, F_OK) == 0 }
+                if readerGoes { close(reader) }
             }
 
-            deinit { end() }
+            deinit {
+                end()
+                try? FileManager.default.removeItem(atPath: place)
+            }
 
             func read(_ name: String) -> String {
                 (try? String(contentsOfFile: "\(place)/\(name)", encoding: .utf8)) ?? ""
@@ -68,11 +77,12 @@ extension Conformance {
 
         @Test("each kind of refused call is told once, and answered as the filter would have")
         func told() throws {
-            let agent = try Agent("--json")
+            let agent = try Agent()
             let bundle = try bundle("mkdir /dev/shm/a; mkdir /dev/shm/a; mkdir /dev/shm/b; ls /dev/shm; echo end")
             let outcome = try bundle.runToEnd()
             #expect(outcome.output == "end\n", "\(outcome)")
             #expect(outcome.errors.components(separatedBy: "No space left on device").count == 4, "\(outcome)")
+            try wait { try agent.told().count == 2 }
             let told = try agent.told()
             #expect(told.map { $0["container"]?.string } == ["oci:c", "oci:c"], "\(told.map { $0.json() })")
             #expect(told.map { $0["path"]?.string } == ["/dev/shm/a", "/dev/shm/b"])
@@ -80,12 +90,12 @@ extension Conformance {
             // The change that would allow it is one of the container's own filter.
             #expect(told.first?["patch"]?.json().contains("mkdir") == true)
             #expect(agent.end() == 0)
-            #expect(access("/run/carrel/explain.sock", F_OK) != 0)
+            #expect(access(Self.socket, F_OK) != 0)
         }
 
         @Test("containers that are created and started, side by side, are told apart; with the agent go the answers")
         func created() throws {
-            let agent = try Agent("--json")
+            let agent = try Agent()
             let bundle = try bundle("while ! mkdir /dev/shm/x 2>/dev/shm/why; do sleep 0.1; done")
             try bundle.start("one")
             try bundle.start("two")
@@ -95,7 +105,7 @@ extension Conformance {
             try wait { try bundle.oci("exec", "one", "cat", "/dev/shm/why").output.contains("not implemented") }
             let refused = try bundle.oci("run", "--bundle", bundle.path, "three")
             #expect(refused.status != 0 && refused.errors.contains("carrel seccomp agent"), "\(refused)")
-            unlink("/run/carrel/explain.sock")
+            unlink(Self.socket)
         }
 
         @Test("a container that cannot be explained does not start")
@@ -108,14 +118,15 @@ extension Conformance {
             let none = try bare.runToEnd()
             #expect(none.status != 0 && none.errors.contains("expected a filter"), "\(none)")
             #expect(try bundle("echo started", explain: "false").runToEnd().output == "started\n")
-            let second = try Agent()
-            #expect(second.end() != 0 && second.read("err").contains("another agent listens"))
+            let second = try run(
+                [Self.carrel, "seccomp", "agent"], environment: ["CARREL_STATE": agent.place], limit: 20)
+            #expect(second.status == 125 && second.errors.contains("another agent listens"), "\(second)")
             #expect(agent.end() == 0)
         }
 
         @Test("whoever connects and says nothing, or too much, or hands over what is no filter, stops nobody")
         func badCallers() throws {
-            let agent = try Agent("--json")
+            let agent = try Agent()
             let bad = """
                 import array, os, socket, time
                 def caller(*parts, fds=()):
@@ -133,7 +144,38 @@ extension Conformance {
             #expect(try run(["python3", "-c", bad]).status == 0)
             let outcome = try bundle("mkdir /dev/shm/a; echo end").runToEnd()
             #expect(outcome.output == "end\n" && outcome.errors.contains("No space left"), "\(outcome)")
-            #expect(try agent.told().count == 1)
+            try wait { try agent.told().count == 1 }
+            #expect(agent.end() == 0)
+        }
+
+        @Test("a filter that refuses a call of the start itself fails the start, and is told")
+        func refusesTheStart() throws {
+            let agent = try Agent()
+            let bundle = try bundle("echo started")
+            bundle.change("linux") { linux in
+                linux["seccomp"] = [
+                    "defaultAction": "SCMP_ACT_ALLOW",
+                    "syscalls": [["names": ["execve"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28]],
+                ]
+            }
+            let outcome = try bundle.runToEnd(limit: 30)
+            #expect(outcome.status != 0 && outcome.errors.contains("No space left"), "\(outcome)")
+            try wait { try agent.told().first?["call"]?.string == "execve" }
+        }
+
+        @Test("an agent that goes before the start, or whose reader goes, lets nothing through")
+        func goes() throws {
+            var agent = try Agent()
+            let bundle = try bundle("mkdir /dev/shm/a; echo end")
+            try bundle.write()
+            #expect(try bundle.oci("create", "--bundle", bundle.path, "c").status == 0)
+            agent.end()
+            let started = try bundle.oci("start", "c")
+            #expect(started.status != 0 && started.errors.contains("nobody takes the filter's listener"), "\(started)")
+            _ = try bundle.oci("delete", "--force", "c")
+            agent = try Agent(readerGoes: true)
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.output == "end\n" && outcome.errors.contains("No space left"), "\(outcome)")
             #expect(agent.end() == 0)
         }
     }
