@@ -84,7 +84,12 @@ import Testing
     func stranger() throws {
         let path = NSTemporaryDirectory() + "carrel-control-\(UUID().uuidString.prefix(8)).sock"
         defer { unlink(path) }
-        let script = "import socket,time;s=socket.socket(socket.AF_UNIX);s.bind('\(path)');s.listen();time.sleep(20)"
+        // There under its name only when it listens.
+        let script = """
+            import os, socket, time
+            s = socket.socket(socket.AF_UNIX); s.bind('\(path).new'); s.listen(); os.rename('\(path).new', '\(path)')
+            time.sleep(20)
+            """
         let stranger = Process()
         stranger.executableURL = URL(filePath: "/usr/bin/setpriv")
         stranger.arguments = ["--reuid", "65534", "--clear-groups", "--", "/usr/bin/python3", "-c", script]
