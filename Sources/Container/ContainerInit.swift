@@ -70,13 +70,7 @@ extension Extensions {
     /// Whether a container's PID 1 is carrel-init.
     ///
     /// - Throws: `ControlError` for anything but `true` and `false`.
-    func asksForInit() throws(ControlError) -> Bool {
-        switch initProcess {
-        case "true": return true
-        case "false", nil: return false
-        case .some(let text): throw ControlError("dev.carrel.init", "expected true or false, found \(text)")
-        }
-    }
+    func asksForInit() throws(ControlError) -> Bool { try isSet(initProcess, "dev.carrel.init") }
 }
 
 extension LaunchPlan {

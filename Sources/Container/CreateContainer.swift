@@ -2,6 +2,7 @@ import Cgroups
 import Documents
 import Glibc
 import OCISpec
+import Privileges
 import Seccomp
 import Syscalls
 import SystemPackage
@@ -95,9 +96,8 @@ extension RuntimeRoot {
 
     /// The filter with its refusals put to the agent, where `dev.carrel.explain` asks for it.
     private static func explained(_ spec: Spec, _ filter: FilterProgram?) throws(RuntimeError) -> FilterProgram? {
-        guard spec.explains else { return filter }
+        guard try spec.explains() else { return filter }
         func refusal(_ why: String) -> RuntimeError { RuntimeError("annotations: dev.carrel.explain: \(why)") }
-        guard spec.annotations["dev.carrel.explain"] == "true" else { throw refusal("expected true or false") }
         guard let filter else { throw refusal("expected a filter, linux.seccomp, found none") }
         guard !filter.flags.contains(.listener) else {
             throw refusal("linux.seccomp.listenerPath has the filter's one listener already")
@@ -119,8 +119,12 @@ extension RuntimeRoot {
 }
 
 extension Spec {
-    /// Whether `dev.carrel.explain` asks for anything.
-    fileprivate var explains: Bool { !["false", nil].contains(annotations["dev.carrel.explain"]) }
+    /// Whether refused calls are to be explained (`dev.carrel.explain`).
+    fileprivate func explains() throws(RuntimeError) -> Bool {
+        try telling("annotations") { () throws(ControlError) in
+            try isSet(annotations["dev.carrel.explain"], "dev.carrel.explain")
+        }
+    }
 }
 
 /// A directory with a configuration, read and checked.
@@ -207,7 +211,7 @@ extension RuntimeContainer {
         var options = RuntimeOptions(gate: gate, state: state)
         options.pivots = request.pivots
         options.makesKeyring = request.makesKeyring
-        if spec.explains {
+        if try spec.explains() {
             options.listener = try telling("annotations: dev.carrel.explain: start carrel seccomp agent first") {
                 () throws(SystemError) in try connectLocal(to: explainSocket)
             }

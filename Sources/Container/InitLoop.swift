@@ -11,8 +11,8 @@ import CSyscalls
 /// ignored, signal(7)).
 ///
 /// - Parameters:
-///   - status: where, unless it is negative, the payload's status word (wait(2)) is written, and behind it the largest resident set of a process
-///     that was reaped, in KiB (getrusage(2)): two numbers of 64 bits in one write.
+///   - status: where, unless it is negative, the payload's status word (wait(2)) is written, and behind it the largest
+///     resident set of a process that was reaped, in KiB (getrusage(2)): two numbers of 64 bits in one write.
 ///   - patience: nanoseconds without a signal after which it returns; negative for never.
 func attendSession(payload: pid_t, status: Int32, patience: Int) {
     var everything = sigset_t()

@@ -128,6 +128,17 @@ extension Extensions {
     }
 }
 
+/// What an annotation that is `true` or `false` says; `false` where there is none.
+///
+/// - Throws: `ControlError` for anything else.
+func isSet(_ text: String?, _ annotation: String) throws(ControlError) -> Bool {
+    switch text {
+    case "true": return true
+    case "false", nil: return false
+    case .some(let text): throw ControlError(annotation, "expected true or false, found \(text)")
+    }
+}
+
 /// The directories of the `PATH` in an environment, or the usual three.
 func searchPath(_ environment: [String]) -> [String] {
     let path = environment.first { $0.hasPrefix("PATH=") }?.dropFirst(5) ?? "/usr/local/bin:/usr/bin:/bin"

@@ -47,8 +47,7 @@ final class ControlServer: @unchecked Sendable {
                     if !event.events.subtracting(.writable).isEmpty { read(peer) }
                     if peer.isBroken { drop(peer) }
                 } else if let ended = processes.removeValue(forKey: descriptor) {
-                    try? epollControl(epoll, .delete, FileDescriptor(rawValue: descriptor))
-                    ended.process.end()
+                    forget(ended.process)
                     gateway.close(ended.session)
                     try? gateway.budgets.close(session: ended.session.id)
                 }
@@ -180,31 +179,29 @@ final class ControlServer: @unchecked Sendable {
     /// its requests refused, as every session has, until its budget is raised.
     private func openForProcess(_ open: OpenSession, _ descriptors: [FileDescriptor], _ peer: ControlPeer) throws {
         let process = SessionProcess(descriptors[descriptors.count - 1])
-        let session: EgressSession
         do throws(SystemError) {
             try pidfdSendSignal(process.descriptor, 0)
+            try epollControl(epoll, .add, process.descriptor)
         } catch {
             descriptors.forEach(close)
             throw GatewayError("expected a descriptor of a living process behind the listeners: \(error)")
         }
         do {
-            session = try gateway.open(open, Array(descriptors.dropLast())) { event in
+            let session = try gateway.open(open, Array(descriptors.dropLast())) { event in
                 if case .decision(let decision) = event, decision.action == .end { process.kill() }
             }
+            processes[process.descriptor.rawValue] = (process, session)
         } catch {
-            process.end()
+            forget(process)
             throw error
         }
-        do throws(SystemError) {
-            try epollControl(epoll, .add, process.descriptor)
-        } catch {
-            process.end()
-            gateway.close(session)
-            try? gateway.budgets.close(session: session.id)
-            throw error
-        }
-        processes[process.descriptor.rawValue] = (process, session)
         peer.send(.ready(dummies: gateway.credentials.dummies(session: open.session)))
+    }
+
+    private func forget(_ process: SessionProcess) {
+        // Who sent the descriptor may have it open still: closing it would not end the watch.
+        try? epollControl(epoll, .delete, process.descriptor)
+        process.end()
     }
 
     private func state(of id: String) throws -> Node {

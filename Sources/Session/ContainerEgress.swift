@@ -51,11 +51,9 @@ public struct ContainerEgress: ContainerDoor {
             throw SessionError("profile \(name) lets nothing out: \(profile.whyNoDoor)")
         }
         // No session has such a name, and no other start of a container of this name.
-        let session = "oci:\(id):\(Carrel.makeUpName().dropFirst(2))"
+        let session = "oci:\(id):\(Carrel.randomLetters())"
         guard let door = try Door.open(policy, session: session, in: carrel.state, withSocket: false) else {
-            throw SessionError(
-                "no gateway is configured for credential \(policy.credentials.joined(separator: ", "))",
-                fix: "configure one (Docs/Egress.md)")
+            throw SessionError(profile.whyNoDoor, fix: "configure one (Docs/Egress.md)")
         }
         let resolver = GatewayPlaces(state: carrel.state.path).directory + "/resolv.conf"
         try telling("resolv.conf") { () throws(SystemError) in
@@ -75,8 +73,7 @@ public struct ContainerEgress: ContainerDoor {
                     destination: "/etc/resolv.conf", type: "bind", source: resolver,
                     options: ["bind", "ro", "nosuid", "nodev", "noexec"])
             ]
-        var open = OpenSession(
-            session: session, tenant: tenant, profile: name, policy: policy.node, listeners: door.listeners.map(\.0))
+        var open = door.request(session: session, tenant: tenant, profile: name)
         open.endsWithProcess = true
         self.session = open
     }

@@ -69,9 +69,9 @@ struct Door {
     }
 
     /// The request by which a gateway serves the session.
-    func request(for parts: SessionParts) -> OpenSession {
+    func request(session: String, tenant: String, profile: String) -> OpenSession {
         OpenSession(
-            session: parts.id, tenant: parts.tenant.name, profile: parts.profile.name, policy: policy.node,
+            session: session, tenant: tenant, profile: profile, policy: policy.node,
             listeners: listeners.map(\.0) + (socket == nil ? [] : [Listener(.unix)]))
     }
 

@@ -44,7 +44,7 @@ private final class ExplainAgent {
         self.state = state
         self.tell = tell
         let path = explainSocket
-        if let slash = path.lastIndex(of: "/") { try makeDirectories(String(path[..<slash]), mode: 0o700) }
+        try makeDirectories(directory(of: path), mode: 0o700)
         if let other = try? connectLocal(to: path) {
             close(other)
             throw SystemError("bind", "\(path), where another agent listens", errno: .addressInUse)
@@ -133,9 +133,7 @@ private final class ExplainAgent {
             members[process.rawValue] = .listener(process, pid, log: log)
             if (try? epollControl(epoll, .add, process)) == nil { drop(process.rawValue) }
         case nil:
-            try? writeAll(
-                "carrel: \(name): no process to explain it: \(String(cString: strerror(errno)))\n".utf8,
-                to: .standardError)
+            Recorder(state).warn("\(name): no process to explain it: \(String(cString: strerror(errno)))")
         }
     }
 
@@ -154,10 +152,9 @@ private final class ExplainAgent {
             let container = Node.Entry(key: "container", value: Node(.string(name)))
             tell(name, Node(.mapping([container] + (denial.entries ?? []))))
         }
-        if let profile, let program = try? filterProgram(of: profile, seccomp), (try? watch.resume(program)) != nil {
-        } else {
-            try? writeAll(
-                "carrel: \(name): \(configuration) tells no filter: every refusal is ENOSYS\n".utf8, to: .standardError)
+        let program = profile.flatMap { try? filterProgram(of: $0, seccomp) }
+        if program.flatMap({ try? watch.resume($0) }) == nil {
+            Recorder(state).warn("\(name): \(configuration) tells no filter: every refusal is ENOSYS")
         }
         while let ready = try? poll([(filter, .readable)]), ready[0].contains(.readable) { watch.attendAll(filter) }
         _ = watch.finish()

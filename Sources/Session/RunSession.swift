@@ -60,7 +60,7 @@ extension Carrel {
     ) throws(SessionError) -> Int32 {
         var clock = PhaseClock()
         sweepOrphans()
-        let id = request.session ?? Self.makeUpName()
+        let id = request.session ?? "s-" + Self.randomLetters()
         try checkName(id, of: "session")
         try checkName(request.tenant, of: "tenant")
         try checkDescriptors(request)
@@ -140,7 +140,7 @@ extension Carrel {
             var record: SessionRecord?
             var draft: Report?
             let startedMonotonic = monotonicNanoseconds()
-            let session = door?.request(for: parts)
+            let session = door?.request(session: id, tenant: tenant.name, profile: profile.name)
             let serving: ([FileDescriptor]) throws(SessionError) -> Void = { listeners throws(SessionError) in
                 if let door, let session { link = try door.serve(session, listeners, in: self.state) }
             }
@@ -341,10 +341,11 @@ extension Carrel {
         }
     }
 
-    static func makeUpName() -> String {
+    /// Ten letters that tell one start from another.
+    static func randomLetters() -> String {
         let letters = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
         var random = SystemRandomNumberGenerator()
-        return "s-" + String(decoding: (0..<10).map { _ in letters.randomElement(using: &random)! }, as: UTF8.self)
+        return String(decoding: (0..<10).map { _ in letters.randomElement(using: &random)! }, as: UTF8.self)
     }
 
     private func callerWindowSize() -> WindowSize {
