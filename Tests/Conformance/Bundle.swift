@@ -60,6 +60,26 @@ let runtimePath: String = {
     return URL(fileURLWithPath: carrel).deletingLastPathComponent().appendingPathComponent("carrel-oci").path
 }()
 
+/// `carrel`, beside it.
+let carrelPath = URL(fileURLWithPath: runtimePath).deletingLastPathComponent().appendingPathComponent("carrel").path
+
+/// Makes a directory of a test's own.
+func makePlace(_ name: String) -> String {
+    var template = Array("/tmp/carrel-oci-\(name).XXXXXX".utf8CString)
+    return String(cString: mkdtemp(&template))
+}
+
+/// Starts a program, which the caller ends and waits for.
+func spawn(_ words: [String], environment: [String: String]) throws -> pid_t {
+    var arguments = words.map { strdup($0) } + [nil]
+    var variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+    defer { for string in arguments + variables { free(string) } }
+    var pid: pid_t = 0
+    let failure = posix_spawnp(&pid, words[0], nil, nil, &arguments, &variables)
+    guard failure == 0 else { throw POSIXError(POSIXErrorCode(rawValue: failure) ?? .EINVAL) }
+    return pid
+}
+
 /// Whether the tests of this folder can run at all.
 let canRun = geteuid() == 0 && access(runtimePath, X_OK) == 0 && access("/bin/busybox", X_OK) == 0
 let whyNot: Comment = "needs root, \(runtimePath) and busybox-static"
@@ -72,8 +92,7 @@ final class Bundle {
     var spec: [String: Any]
 
     init() throws {
-        var template = Array("/tmp/carrel-oci-test.XXXXXX".utf8CString)
-        path = String(cString: mkdtemp(&template))
+        path = makePlace("test")
         state = path + "/state"
         for directory in ["bin", "proc", "sys", "dev", "tmp", "etc"] {
             try FileManager.default.createDirectory(
@@ -108,6 +127,20 @@ final class Bundle {
         var object = spec[name] as? [String: Any] ?? [:]
         body(&object)
         spec[name] = object
+    }
+
+    /// Gives the container a user namespace of its own.
+    func mapUsers() {
+        for place in [path, "\(path)/rootfs"] { chmod(place, 0o755) }
+        change("linux") { linux in
+            linux["namespaces"] = ["pid", "mount", "uts", "ipc", "network", "user"].map { ["type": $0] }
+            linux["uidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65_536]]
+            linux["gidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65_536]]
+        }
+        // The caller's cgroup namespace is not the container's to mount.
+        spec["mounts"] = (spec["mounts"] as? [[String: Any]] ?? []).filter {
+            $0["destination"] as? String != "/sys/fs/cgroup"
+        }
     }
 
     /// Sets the payload.

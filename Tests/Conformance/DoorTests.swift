@@ -9,11 +9,10 @@ extension Conformance {
         /// A gateway's state of its own, a profile that allows example.com, and that host on the loopback.
         private final class Doors {
             let place: String
-            private var upstream: pid_t = 0
+            private let upstream: pid_t
 
-            init(profile more: String = "") throws {
-                var template = Array("/tmp/carrel-oci-door.XXXXXX".utf8CString)
-                place = String(cString: mkdtemp(&template))
+            init() throws {
+                place = makePlace("door")
                 chmod(place, 0o711)
                 for name in ["state", "profiles/session"] {
                     try FileManager.default.createDirectory(
@@ -29,9 +28,7 @@ extension Conformance {
                     open("\(place)/new", "w").write(str(server.server_port)); os.rename("\(place)/new", "\(place)/port")
                     server.serve_forever()
                     """
-                var words: [UnsafeMutablePointer<CChar>?] = [strdup("python3"), strdup("-c"), strdup(serve), nil]
-                defer { words.forEach { free($0) } }
-                try #require(posix_spawnp(&upstream, "python3", nil, nil, &words, environ) == 0)
+                upstream = try spawn(["python3", "-c", serve], environment: ProcessInfo.processInfo.environment)
                 try wait { FileManager.default.fileExists(atPath: "\(place)/port") }
                 let port = try String(contentsOfFile: "\(place)/port", encoding: .utf8)
                 try write(
@@ -42,7 +39,6 @@ extension Conformance {
                     extends: default
                     egress:
                       allow: [{id: hello, host: example.com, scheme: http, methods: [GET], paths: [/**]}]
-                      \(more)
                     """, "profiles/session/door.yaml")
             }
 
@@ -85,7 +81,6 @@ extension Conformance {
         private func bundle(_ script: String, profile: String = "door") throws -> Bundle {
             let bundle = try Bundle()
             symlink("busybox", "\(bundle.path)/rootfs/bin/wget")
-            symlink("busybox", "\(bundle.path)/rootfs/bin/nslookup")
             bundle.spec["annotations"] = ["dev.carrel.egress": profile]
             bundle.script(script)
             return bundle
@@ -122,8 +117,7 @@ extension Conformance {
             #expect(created.status == 0, "\(created)")
             /// How many sessions the gateway serves, and whether it says so.
             func serves(_ count: String) throws -> Bool {
-                let carrel = URL(fileURLWithPath: runtimePath).deletingLastPathComponent().path + "/carrel"
-                return try run([carrel, "egress", "close", "--all"], environment: doors.environment).output
+                try run([carrelPath, "egress", "close", "--all"], environment: doors.environment).output
                     .contains("closed what \(count)")
             }
             #expect(try serves("1 session "))

@@ -16,8 +16,7 @@ extension Conformance {
 
             /// - Parameter user: an ordinary user's number, with ids of its own, whom only this podman knows; `nil` for root.
             init(user: UInt32? = nil) throws {
-                var template = Array("/tmp/carrel-oci-podman.XXXXXX".utf8CString)
-                path = String(cString: mkdtemp(&template))
+                path = makePlace("podman")
                 chmod(path, 0o755)
                 var environment = [
                     "CONTAINERS_CONF": "\(path)/containers.conf", "CONTAINERS_STORAGE_CONF": "\(path)/storage.conf",

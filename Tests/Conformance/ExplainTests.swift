@@ -7,8 +7,6 @@ extension Conformance {
     /// `dev.carrel.explain`: what a container's filter refuses, told by an agent of the host.
     @Suite
     struct ExplainTests {
-        private static let carrel =
-            URL(fileURLWithPath: runtimePath).deletingLastPathComponent().path + "/carrel"
         private static let socket = "/run/carrel/explain.sock"
 
         /// `carrel seccomp agent`, with a state directory of its own.
@@ -18,17 +16,12 @@ extension Conformance {
 
             /// - Parameter readerGoes: whether nobody reads what it prints.
             init(readerGoes: Bool = false) throws {
-                var template = Array("/tmp/carrel-oci-agent.XXXXXX".utf8CString)
-                place = String(cString: mkdtemp(&template))
+                place = makePlace("agent")
                 if readerGoes { mkfifo(place + "/out", 0o600) }
                 let reader = readerGoes ? open(place + "/out", O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1
-                let script = "exec '\(carrel)' seccomp agent --json >'\(place)/out' 2>'\(place)/err'"
-                var words: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup(script), nil]
-                var variables: [UnsafeMutablePointer<CChar>?] = [
-                    strdup("CARREL_STATE=\(place)/state"), strdup("PATH=/usr/bin:/bin"), nil,
-                ]
-                defer { (words + variables).forEach { free($0) } }
-                try #require(posix_spawn(&pid, "/bin/sh", nil, nil, &words, &variables) == 0)
+                let script = "exec '\(carrelPath)' seccomp agent --json >'\(place)/out' 2>'\(place)/err'"
+                pid = try spawn(
+                    ["sh", "-c", script], environment: ["CARREL_STATE": place + "/state", "PATH": "/usr/bin:/bin"])
                 try wait("no agent: \(read("err"))") { access(socket, F_OK) == 0 }
                 if readerGoes { close(reader) }
             }
@@ -119,7 +112,7 @@ extension Conformance {
             #expect(none.status != 0 && none.errors.contains("expected a filter"), "\(none)")
             #expect(try bundle("echo started", explain: "false").runToEnd().output == "started\n")
             let second = try run(
-                [Self.carrel, "seccomp", "agent"], environment: ["CARREL_STATE": agent.place], limit: 20)
+                [carrelPath, "seccomp", "agent"], environment: ["CARREL_STATE": agent.place], limit: 20)
             #expect(second.status == 125 && second.errors.contains("another agent listens"), "\(second)")
             #expect(agent.end() == 0)
         }

@@ -45,16 +45,7 @@ extension Conformance {
         @Test("a user namespace maps ids, and another container joins it")
         func userNamespace() throws {
             let bundle = try Bundle()
-            for place in [bundle.path, "\(bundle.path)/rootfs"] { chmod(place, 0o755) }
-            bundle.change("linux") { linux in
-                linux["namespaces"] = ["pid", "mount", "uts", "ipc", "network", "user"].map { ["type": $0] }
-                linux["uidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65_536]]
-                linux["gidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65_536]]
-            }
-            // The caller's cgroup namespace is not the container's to mount.
-            bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
-                $0["destination"] as? String != "/sys/fs/cgroup"
-            }
+            bundle.mapUsers()
             try bundle.start("first")
             #expect(
                 try bundle.oci("exec", "first", "cat", "/proc/self/uid_map").output.split(separator: " ").contains(

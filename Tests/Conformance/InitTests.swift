@@ -349,15 +349,7 @@ extension Conformance {
         @Test("a user namespace, which has its programs by way of the parent, is no difference")
         func userNamespace() throws {
             let bundle = try bundle()
-            for place in [bundle.path, "\(bundle.path)/rootfs"] { chmod(place, 0o755) }
-            bundle.change("linux") { linux in
-                linux["namespaces"] = ["pid", "mount", "uts", "ipc", "network", "user"].map { ["type": $0] }
-                linux["uidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65_536]]
-                linux["gidMappings"] = [["containerID": 0, "hostID": 100_000, "size": 65_536]]
-            }
-            bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
-                $0["destination"] as? String != "/sys/fs/cgroup"
-            }
+            bundle.mapUsers()
             bundle.payload("sleep", "1000")
             try bundle.start()
             #expect(try bundle.oci("exec", "c", "cat", "/proc/1/comm").output == "carrel-init\n")

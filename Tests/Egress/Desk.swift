@@ -134,9 +134,9 @@ final class Desk: @unchecked Sendable {
         self.dummies = dummies
     }
 
-    /// The supervisor is gone.
     private var isHungUp = false
 
+    /// The supervisor is gone.
     func hangUp() {
         supervisor.close()
         isHungUp = true
