@@ -19,6 +19,10 @@ STATIC := --static-swift-stdlib -Xswiftc -static-executable -c release --scratch
 EMBEDDED := -enable-experimental-feature Embedded -parse-as-library -wmo -Osize -I Sources/CSyscalls/include \
 	-Xclang-linker -static -Xclang-linker -Wl,--gc-sections -module-name carrel_init
 
+# Puts a program somewhere. The page cache keeps a file in pieces as large as it was written in: of two megabytes, a start
+# maps the text with 5 page faults; of what strip(1) and install(1) write with 120, a seventh of its time.
+PUT := put() { dd if=$$1 of=$$2.new bs=2M status=none && chmod 755 $$2.new && mv -f $$2.new $$2; }
+
 # What the gateway is measured beside; Debian starts squid and nginx as services when it installs them.
 BENCH_PACKAGES := squid wrk nginx-light python3-venv procps iproute2 openssl
 
@@ -29,7 +33,9 @@ all: build gateway
 build: build-packages bin/carrel-init
 	@$(SWIFT) build $(STATIC) --product carrel
 	@$(SWIFT) build $(STATIC) --product carrel-oci
-	@for name in carrel carrel-oci; do install -m 755 .build-static/release/$$name bin/$$name && strip bin/$$name; done
+	@$(PUT); for name in carrel carrel-oci; do \
+		strip -o .build-static/$$name .build-static/release/$$name && put .build-static/$$name bin/$$name || exit; \
+	done
 
 # NIO, BoringSSL and the certificates take minutes when cold; the launcher is built without them.
 gateway: build-packages bin/carrel-gateway
@@ -54,7 +60,9 @@ test: build test-packages
 	@$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
 	@$(SWIFT) build --build-tests -Xswiftc -warnings-as-errors
 	@mkdir -p $(DESK)/bin && ln -sfn $(CURDIR)/Profiles $(DESK)/Profiles
-	@install -m 755 bin/carrel bin/carrel-init bin/carrel-oci .build/debug/carrel-gateway $(DESK)/bin
+	@$(PUT); for program in bin/carrel bin/carrel-init bin/carrel-oci .build/debug/carrel-gateway; do \
+		put $$program $(DESK)/bin/$${program##*/} || exit; \
+	done
 	@# One after the other: each fills the machine, and some measure.
 	@for some in "--skip CgroupsTests --skip EgressTests --skip ConformanceTests --skip IntegrationTests" \
 		"--no-parallel --filter CgroupsTests" "--filter EgressTests" \
@@ -73,7 +81,9 @@ bench-gateway: gateway bench-packages
 
 install: build gateway
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/carrel $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 bin/carrel bin/carrel-oci bin/carrel-init bin/carrel-gateway $(DESTDIR)$(PREFIX)/bin
+	@$(PUT); for name in carrel carrel-oci carrel-init carrel-gateway; do \
+		put bin/$$name $(DESTDIR)$(PREFIX)/bin/$$name || exit; \
+	done
 	bin/carrel man --into $(DESTDIR)$(PREFIX)/share/man/man1
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d

@@ -397,7 +397,7 @@ extension CgroupHost {
     /// `cgroup.kill`, and for every new one, so only a caller in another cgroup has to try, with a child that does
     /// nothing: 0.2 ms.
     func killsAtBirth(_ cgroup: FileDescriptor) throws(CgroupError) -> Bool {
-        if own == "/" && !exists("\(tree)/cgroup.kill") || isKernel(atLeast: (7, 2)) { return false }
+        if own.path() == "/" && !exists("\(tree)/cgroup.kill") || isKernel(atLeast: (7, 2)) { return false }
         return try kernel { () throws(SystemError) in
             switch try cloneProcess(into: cgroup) {
             case .child: _exit(0)

@@ -21,8 +21,8 @@ public struct CgroupHost: Sendable {
     public let tree: String
     /// Where the hierarchies are mounted: `/sys/fs/cgroup`.
     let mounts: String
-    /// This process's own cgroup in the v2 tree.
-    let own: String
+    /// This process's own cgroups.
+    let own: CgroupMembership
 
     /// Looks at what is mounted at `/sys/fs/cgroup`, where every distribution has it; takes some microseconds.
     ///
@@ -36,7 +36,7 @@ public struct CgroupHost: Sendable {
             } else {
                 (.none, "")
             }
-        return CgroupHost(mode: mode, tree: tree, mounts: mounts, own: ownCgroup())
+        return CgroupHost(mode: mode, tree: tree, mounts: mounts, own: CgroupMembership())
     }
 
     /// The controllers whose limits this host can hold cgroups to: `cpu`, `memory`, `pids` and so on, sorted.
@@ -93,14 +93,14 @@ public struct CgroupHost: Sendable {
                     "boot with systemd.unified_cgroup_hierarchy=1, or mount one: mount -t cgroup2 none \(mounts)/unified"
             )
         }
-        return try place(tree) { own }
+        return try place(tree) { own.path() }
     }
 
     /// The place in the v1 hierarchy of `controller`.
     func place(v1 controller: String) throws(CgroupError) -> Place {
         let mount = "\(mounts)/\(controller)"
         do throws(CgroupError) {
-            return try place(mount) { ownCgroup(v1: controller) }
+            return try place(mount) { own.path(v1: controller) }
         } catch {
             if isFileSystem(mount, .cgroup) { throw error }
             throw .controlAbsent(
@@ -135,30 +135,53 @@ public struct CgroupHost: Sendable {
     }
 }
 
-/// This process's path in the v2 tree: the line `0::/path` of /proc/self/cgroup (cgroups(7)).
+/// In which cgroup of each hierarchy this process is: /proc/self/cgroup, with lines like `4:cpu,cpuacct:/path`, and
+/// `0::/path` of the v2 tree (cgroups(7)).
 ///
 /// Read byte by byte, for every launch does it: splitting into strings costs a cold process a tenth of a millisecond.
-private func ownCgroup() -> String {
-    let path = try? withContents("/proc/self/cgroup") { text -> String in
-        var start = 0
-        for end in 0..<text.count where text[end] == UInt8(ascii: "\n") {
-            if end - start > 3 && text[start] == UInt8(ascii: "0") && text[start + 1] == UInt8(ascii: ":") {
-                return String(decoding: UnsafeRawBufferPointer(rebasing: text[(start + 3)..<end]), as: UTF8.self)
-            }
-            start = end + 1
-        }
-        return "/"
-    }
-    return path ?? "/"
-}
+struct CgroupMembership: Sendable {
+    private let text: [UInt8]
 
-/// This process's path in the v1 hierarchy of `controller`: a line like `1:cpu,cpuacct:/path`.
-private func ownCgroup(v1 controller: String) -> String {
-    for line in ((try? read("/proc/self/cgroup")) ?? "").split(separator: "\n") {
-        let fields = line.split(separator: ":", maxSplits: 2)
-        if fields.count == 3, fields[1].split(separator: ",").contains(controller[...]) { return String(fields[2]) }
+    /// As it is now.
+    init() { text = (try? withContents("/proc/self/cgroup") { Array($0) }) ?? [] }
+
+    /// As `text` has it.
+    init(_ text: String) { self.text = Array(text.utf8) }
+
+    /// The path in the v2 tree.
+    func path() -> String { line(of: "").map { String(decoding: text[$0.path], as: UTF8.self) } ?? "/" }
+
+    /// The path in the v1 hierarchy of `controller`.
+    func path(v1 controller: String) -> String {
+        line(of: controller).map { String(decoding: text[$0.path], as: UTF8.self) } ?? "/"
     }
-    return "/"
+
+    /// Which hierarchy of v1 has `controller`, the same for all that share one; `nil` where none has.
+    func hierarchy(of controller: String) -> Int? { line(of: controller)?.start }
+
+    private func line(of controller: String) -> (start: Int, path: Range<Int>)? {
+        var controller = controller
+        return controller.withUTF8 { wanted in
+            var start = 0
+            while start < text.count {
+                let end = text[start...].firstIndex(of: UInt8(ascii: "\n")) ?? text.count
+                var index = (text[start..<end].firstIndex(of: UInt8(ascii: ":")) ?? end) + 1
+                while index <= end {
+                    // A name up to a comma, or up to the colon before the path.
+                    let stop =
+                        text[index..<end].firstIndex { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: ":") } ?? end
+                    if text[index..<stop].elementsEqual(wanted) {
+                        let path = (text[stop..<end].firstIndex(of: UInt8(ascii: ":")) ?? end) + 1
+                        return (start, min(path, end)..<end)
+                    }
+                    if stop == end || text[stop] == UInt8(ascii: ":") { break }
+                    index = stop + 1
+                }
+                start = end + 1
+            }
+            return nil
+        }
+    }
 }
 
 /// Whether `path` is on a file system of this kind.

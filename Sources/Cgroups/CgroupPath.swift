@@ -10,7 +10,9 @@ public struct CgroupPath: Sendable, Equatable, CustomStringConvertible {
 
     /// Checks `text`, names with `/` between them; one leading `/`, as OCI's `cgroupsPath` has, means nothing.
     public init(_ text: String) throws(CgroupError) {
-        var names = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        var names = text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map {
+            String(Substring($0))
+        }
         if names.count > 1 && names[0].isEmpty { names.removeFirst() }
         guard names.count <= 8 else { throw .invalidPath(text, reason: "more than 8 levels") }
         for name in names {
@@ -26,7 +28,7 @@ public struct CgroupPath: Sendable, Equatable, CustomStringConvertible {
     /// Checks an OCI `cgroupsPath`: names of any bytes that other runtimes give, up to 255 and 32 levels, but none that
     /// leads up, and none of the kernel's own files (`cgroup.*`).
     public init(oci text: String) throws(CgroupError) {
-        let names = text.split(separator: "/").map(String.init)
+        let names = text.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }
         guard (1...32).contains(names.count) else {
             throw .invalidPath(text, reason: "expected 1 to 32 levels, found \(names.count)")
         }

@@ -36,7 +36,7 @@ struct HybridTree: ControllerTree {
     ) throws(CgroupError) -> [String: String] {
         var made: [String: String] = [:]
         do throws(CgroupError) {
-            var mounts: [String: String] = [:]
+            var hierarchies: [Int: String] = [:]
             for controller in controllers {
                 if isInV2(controller) {
                     made.merge(try unifiedTree()?.provide([controller], for: path, orExisting: orExisting) ?? [:]) {
@@ -45,14 +45,14 @@ struct HybridTree: ControllerTree {
                     continue
                 }
                 let place = try host.place(v1: controller)
-                // Hierarchies of several controllers have a symbolic link for each: cpu -> cpu,cpuacct.
-                let mount = (try? readLink(place.mount)) ?? controller
-                if let directory = mounts[mount] {
+                // One hierarchy can have several controllers, and a symbolic link for each: cpu -> cpu,cpuacct.
+                let hierarchy = host.own.hierarchy(of: controller)
+                if let directory = hierarchy.flatMap({ hierarchies[$0] }) {
                     made[controller] = directory
                     continue
                 }
                 made[controller] = try place.make(path, orExisting: orExisting)
-                mounts[mount] = made[controller]
+                if let hierarchy { hierarchies[hierarchy] = made[controller] }
                 if controller == "cpuset" { try inherit(place, path) }
             }
         } catch {
@@ -64,23 +64,34 @@ struct HybridTree: ControllerTree {
 
     /// A new cpuset of v1 is empty and takes nobody (cpuset(7)): each gets what its parent has.
     private func inherit(_ place: CgroupHost.Place, _ path: CgroupPath) throws(CgroupError) {
-        let levels = place.parents(path) + [place.directory(path)]
-        for (parent, child) in zip(levels, levels.dropFirst()) {
-            for file in ["cpuset.cpus", "cpuset.mems"] {
-                if try read("\(child)/\(file)").allSatisfy(\.isWhitespace) {
-                    try write(read("\(parent)/\(file)"), "\(child)/\(file)")
-                }
+        try inherit(place.directory(path), above: place.parents(path)[...])
+    }
+
+    private func inherit(_ directory: String, above: ArraySlice<String>) throws(CgroupError) {
+        guard let parent = above.last else { return }
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if try !read("\(directory)/\(file)").allSatisfy(\.isWhitespace) { continue }
+            var given = try read("\(parent)/\(file)")
+            if given.allSatisfy(\.isWhitespace) {
+                try inherit(parent, above: above.dropLast())
+                given = try read("\(parent)/\(file)")
             }
+            try write(given, "\(directory)/\(file)")
         }
     }
 
+    /// Those that the kernel has in a v1 hierarchy.
+    private var possibleControllers: [String] {
+        (Self.controllers + Self.bystanders).filter { host.own.hierarchy(of: $0) != nil }
+    }
+
     func everyController() -> [String] {
-        (Self.controllers + Self.bystanders).filter { (try? fileSystemKind("\(host.mounts)/\($0)")) == .cgroup }
+        possibleControllers.filter { (try? fileSystemKind("\(host.mounts)/\($0)")) == .cgroup }
     }
 
     func find(_ path: CgroupPath, among controllers: [String]?) throws(CgroupError) -> [String: String] {
         var found: [String: String] = [:]
-        for controller in controllers ?? Self.controllers + Self.bystanders {
+        for controller in controllers ?? possibleControllers {
             guard let directory = try? host.place(v1: controller).directory(path), exists(directory) else { continue }
             found[controller] = directory
         }

@@ -15,7 +15,7 @@ extension RuntimeContainer {
                 state == .stopped
                     ? "cannot start a container that has stopped" : "cannot start an already running container")
         }
-        let spec = try spec()
+        let hooks = record.hasHooks ? try spec().hooks : nil
         let answer = try telling("container \(id)") { () throws(SystemError) in
             let gate = try connectLocally(ContainerDirectory.gate, in: directory.descriptor)
             defer { Syscalls.close(gate) }
@@ -29,7 +29,7 @@ extension RuntimeContainer {
         try telling("container \(id)") { () throws(SystemError) in
             try remove(ContainerDirectory.gate, at: directory.descriptor)
         }
-        hasStarted(spec.hooks)
+        hasStarted(hooks)
     }
 
     /// Runs the hooks that follow a start.
@@ -104,6 +104,12 @@ extension RuntimeContainer {
     ///   - force: ends it first, whatever it does.
     ///   - poststop: its hooks, where the caller knows them; otherwise its configuration is read.
     public func delete(force: Bool, poststop: [Hook]? = nil) throws(RuntimeError) {
+        var container = self
+        container.opened = try? cgroup()
+        try container.takeAway(force: force, poststop)
+    }
+
+    private func takeAway(force: Bool, _ poststop: [Hook]?) throws(RuntimeError) {
         let (state, isPaused) = status()
         switch state {
         case .running where !force, .creating where !force:
@@ -112,7 +118,7 @@ extension RuntimeContainer {
         case .running, .creating, .created: try end()
         case .stopped: break
         }
-        let hooks = poststop ?? (try? spec())?.hooks?.poststop ?? []
+        let hooks = poststop ?? (record.hasHooks ? (try? spec())?.hooks?.poststop : nil) ?? []
         try telling("container \(id)") { () throws(CgroupError) in try removeCgroup() }
         removeMounts()
         try directory.remove()

@@ -21,6 +21,8 @@ struct ContainerRecord {
     var unit: String?
     /// Whether the cgroup was there before the container, and so stays behind it.
     var keepsCgroup = false
+    /// Whether hooks follow its start or its end, for which its configuration has to be read.
+    var hasHooks = true
     /// Of a container in the host's mount namespace: how many mounts there were at its root before its own.
     var mountsBelow: Int?
     /// Its PID 1, and when that was started; 0 as long as there is none.
@@ -49,6 +51,7 @@ struct ContainerRecord {
         cgroup = node["cgroup"]?.string
         unit = node["unit"]?.string
         keepsCgroup = node["keepsCgroup"]?.bool ?? false
+        hasHooks = node["hasHooks"]?.bool ?? true
         mountsBelow = node["mountsBelow"]?.int.map { Int($0) }
         self.pid = pid_t(truncatingIfNeeded: pid)
         pidStarted = started
@@ -60,7 +63,7 @@ struct ContainerRecord {
             "rootfs": Node(.string(rootfs)), "created": Node(.string(created)), "owner": Node(.integer(Int64(owner))),
             "pid": Node(.integer(Int64(pid))), "pidStarted": Node(.unsigned(pidStarted)),
             "cgroup": cgroup.map { Node(.string($0)) } ?? nil, "unit": unit.map { Node(.string($0)) } ?? nil,
-            "keepsCgroup": Node(.bool(keepsCgroup)),
+            "keepsCgroup": Node(.bool(keepsCgroup)), "hasHooks": Node(.bool(hasHooks)),
             "mountsBelow": mountsBelow.map { Node(.integer(Int64($0))) } ?? nil,
             "annotations": Node(
                 .mapping(

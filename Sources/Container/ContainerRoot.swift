@@ -37,15 +37,15 @@ extension LaunchPlan {
     }
 
     /// Makes the assembled tree the root.
-    func changeRoot(to root: RootAssembly) throws(LaunchError) {
+    func changeRoot(to root: inout RootAssembly) throws(LaunchError) {
         try during(.pivot) { () throws(SystemError) in
-            guard let runtime else { return try root.pivot(oldRootIsOurs: true) }
+            guard let runtime else { return try root.pivot() }
             guard namespaces.contains(.mount), runtime.pivots else {
                 try Syscalls.changeRoot(to: root.root)
                 try checking("chdir", "/") { chdir("/") }
                 return
             }
-            try root.pivot(oldRootIsOurs: true)
+            try root.pivot()
             guard let name = spec.linux?.rootfsPropagation, !name.isEmpty else { return }
             let propagation: MountPropagation =
                 switch name {

@@ -71,11 +71,13 @@ extension RuntimeRoot {
             if !(spec.linux?.namespaces ?? []).contains(where: { $0.type == .mount }) {
                 container.record.mountsBelow = mountCount(at: container.record.rootfs)
             }
+            container.record.hasHooks = !(spec.hooks?.poststart ?? []).isEmpty || !(spec.hooks?.poststop ?? []).isEmpty
             try container.record.write(directory)
             try telling("container \(request.id)") { () throws(SystemError) in
                 try replaceFile(ContainerDirectory.configuration, with: bundle.bytes, at: directory.descriptor)
             }
             let (cgroup, sleeper) = try container.makeCgroup(spec)
+            container.opened = cgroup
             // It keeps a scope of systemd's, until the container's own process is in there.
             defer { sleeper?.end() }
             let running = try container.launch(request, bundle, filter, cgroup, door)

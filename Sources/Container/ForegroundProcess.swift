@@ -84,7 +84,8 @@ extension RuntimeRoot {
         if !keepsRecord {
             container.close()
             guard let directory = try find(request.id, locking: true) else { return status }
-            let left = RuntimeContainer(directory: directory, record: try ContainerRecord.read(directory))
+            var left = RuntimeContainer(directory: directory, record: try ContainerRecord.read(directory))
+            left.opened = container.opened
             try left.delete(force: true, poststop: hooks?.poststop ?? [])
             left.close()
         }

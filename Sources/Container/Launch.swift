@@ -89,7 +89,9 @@ private func guide(
     try tell(child, .idMap)
     // While the child makes its own filesystems, the host's trees are cloned and id-mapped for it: only the owner of
     // their superblocks may map ids, and a path of the caller's may not be open to the container's root at all.
-    let binds = plan.parentBinds ? try plan.prepareBinds(container: pid) : []
+    var maps = MapNamespaces(container: plan.hasUserNamespace ? pid : nil, canMap: true)
+    defer { maps.free() }
+    let binds = plan.parentBinds ? try plan.prepareBinds(&maps) : []
     timeline.mark(.binds)
     // Raising a hard limit needs CAP_SYS_RESOURCE of the host, which the child no longer has.
     try during(.privileges) { () throws(SystemError) in try plan.limits.apply(to: pid) }
@@ -176,7 +178,10 @@ private func beInit(
         // The host's trees as long as this is still the caller, who can reach them; a parent with more rights does it.
         let all = plan.makesAllInOrder ? try plan.makeAllInOrder() : nil
         var reached = all?.binds
-        if reached == nil && !plan.parentBinds { reached = try plan.prepareBinds(container: nil) }
+        if reached == nil && !plan.parentBinds {
+            var maps = MapNamespaces(container: nil, canMap: false)
+            reached = try plan.prepareBinds(&maps)
+        }
         // While the caller still is the user: the keyring counts against whoever joins it, and a user's share of them is small.
         if plan.runtime?.makesKeyring ?? true {
             try during(.privileges) { () throws(SystemError) in try joinNewSessionKeyring() }
@@ -198,7 +203,7 @@ private func beInit(
         try plan.setKernelNames()
         timeline.mark(.network)
         try plan.setProcessAttributes()
-        let (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received.descriptors)
+        var (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received.descriptors)
         timeline.mark(.mounts)
         try during(.devices) { () throws(SystemError) in
             try plan.makeDevices(in: root)
@@ -212,7 +217,7 @@ private func beInit(
             let state = try listen(parent, for: .pivot).text
             try runHooks(plan.spec.hooks?.createContainer ?? [], "createContainer", state: state)
         }
-        try plan.changeRoot(to: root)
+        try plan.changeRoot(to: &root)
         timeline.mark(.pivot)
 
         let terminal = try plan.openTerminal(in: root)

@@ -156,10 +156,8 @@ struct LaunchPlan {
     /// The root, every bind mount in the specification's order, and last carrel-init, where that is PID 1: detached, with all
     /// attributes, ids mapped.
     ///
-    /// - Parameter container: the process whose user namespace maps ids, or `nil` where the caller cannot map any.
-    func prepareBinds(container: pid_t?) throws(LaunchError) -> [FileDescriptor] {
-        var maps = MapNamespaces(container: hasUserNamespace ? container : nil, canMap: container != nil)
-        defer { maps.free() }
+    /// - Parameter maps: the user namespaces that map ids; the caller frees them.
+    func prepareBinds(_ maps: inout MapNamespaces) throws(LaunchError) -> [FileDescriptor] {
         var binds: [FileDescriptor] = []
         do throws(LaunchError) {
             let root = try rootPlan

@@ -5,12 +5,13 @@ import Syscalls
 import SystemPackage
 
 /// The user namespaces whose maps id-mapped mounts take (mount_setattr(2), `MOUNT_ATTR_IDMAP`): the container's own, and
-/// one for each other map, made by a process that lives only until its namespace is open.
+/// one for each other map, made by a process that is killed as soon as its namespace is open.
 struct MapNamespaces {
     private let container: pid_t?
     private let canMap: Bool
     private var open: [(users: [LinuxIDMapping], groups: [LinuxIDMapping], descriptor: FileDescriptor)] = []
     private var own: FileDescriptor?
+    private var killed: [pid_t] = []
 
     /// - Parameters:
     ///   - container: a process in the container's user namespace; `nil` where it has none.
@@ -38,24 +39,25 @@ struct MapNamespaces {
                 .binds, nil, "mount \(mount.destination): id-mapped mounts need root of the host; run carrel as root")
         }
         if let made = open.first(where: { $0.users == users && $0.groups == groups }) { return made.descriptor }
-        let descriptor = try Self.make(users, groups)
+        let descriptor = try make(users, groups)
         open.append((users, groups, descriptor))
         return descriptor
     }
 
-    /// Closes all.
+    /// Closes all, and waits for the processes that made them: better late, for they have to get a processor to end.
     func free() {
         if let own { close(own) }
         for made in open { close(made.descriptor) }
+        for process in killed { _ = try? wait(for: process) }
     }
 
-    private static func make(
+    private mutating func make(
         _ users: [LinuxIDMapping], _ groups: [LinuxIDMapping]
     ) throws(LaunchError) -> FileDescriptor {
         let pid = try during(.binds) { () throws(SystemError) in try cloneSleeperInUserNamespace() }
         defer {
             kill(pid, SIGKILL)
-            _ = try? wait(for: pid)
+            killed.append(pid)
         }
         do throws(ControlError) {
             try IDMap(

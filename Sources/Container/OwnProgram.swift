@@ -10,8 +10,11 @@ import SystemPackage
 /// container may do to its own mounts. A program that its user may not write needs none of it, nor does one on a
 /// file system that is read-only altogether.
 ///
+/// - Parameter words: the arguments of main(3), of which the new program gets its own.
 /// - Throws: `RuntimeError` where the program could be written and cannot be protected.
-public func protectOwnProgram() throws(RuntimeError) {
+public func protectOwnProgram(
+    _ words: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+) throws(RuntimeError) {
     var found = statvfs()
     guard statvfs("/proc/self/exe", &found) == 0, found.f_flag & UInt(ST_RDONLY) == 0 else { return }
     // faccessat(2) with the effective ids: what root of a container without a user namespace would be let do.
@@ -20,7 +23,6 @@ public func protectOwnProgram() throws(RuntimeError) {
         let clone = try cloneMount("/proc/self/exe", withSubmounts: false)
         try setMountAttributes(clone, setting: .readOnly, withSubmounts: false, named: "/proc/self/exe")
         // The clone's own path is "/": the name is where the program is on the host.
-        let words = CommandLine.unsafeArgv
         let name = words[0]
         words[0] = strdup(try readLink("/proc/self/exe"))
         _ = "".withCString {

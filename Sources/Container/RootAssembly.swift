@@ -9,6 +9,8 @@ import SystemPackage
 struct RootAssembly {
     /// The attached root.
     let root: FileDescriptor
+    /// What masks are clones of, and whether it is attached to the old root already.
+    private var blank: (tree: FileDescriptor, isAttached: Bool)?
 
     /// Attaches the detached tree `tree` over the current root and opens it.
     ///
@@ -112,32 +114,37 @@ struct RootAssembly {
     /// Puts an empty file over files and an empty directory over directories (OCI `maskedPaths`), both of one small
     /// read-only tmpfs: no device stands for anything (CVE-2025-31133). A path that is missing needs no mask; what goes
     /// wrong with a mask itself is an error.
-    func mask(_ paths: [String]) throws(SystemError) {
-        var blank: FileDescriptor?
-        defer { if let blank { close(blank) } }
+    mutating func mask(_ paths: [String]) throws(SystemError) {
         for path in paths {
             guard let target = try openExisting(path) else { continue }
             defer { close(target) }
-            if blank == nil { blank = try Self.makeBlank() }
-            let name = try status(target).st_mode & S_IFMT == S_IFDIR ? "directory" : "file"
-            let mask = try Self.cloneBlank(name, of: blank!)
+            if blank == nil { blank = (try Self.makeBlank(), false) }
+            let mask = try cloneBlank(try status(target).st_mode & S_IFMT == S_IFDIR ? "directory" : "file")
             defer { close(mask) }
             try attachMount(mask, to: target, named: path)
         }
     }
 
-    /// A part of the blank tmpfs. A detached mount cannot be cloned before Linux 6.15: there it is attached to the old root
-    /// first, which goes with the pivot.
-    private static func cloneBlank(_ name: String, of blank: FileDescriptor) throws(SystemError) -> FileDescriptor {
+    /// A part of the blank tmpfs. A detached mount cannot be cloned before Linux 6.15: there it is attached first.
+    private mutating func cloneBlank(_ name: String) throws(SystemError) -> FileDescriptor {
+        guard let tree = blank?.tree else { throw SystemError("open_tree", name, errno: .badFileDescriptor) }
         do throws(SystemError) {
-            return try cloneMount(name, at: blank, withSubmounts: false)
+            return try cloneMount(name, at: tree, withSubmounts: false)
         } catch {
             guard error.errno == .invalidArgument else { throw error }
-            let here = try open("/proc", O_PATH | O_DIRECTORY)
-            defer { close(here) }
-            try attachMount(blank, to: here, named: "masks")
-            return try cloneMount(name, at: blank, withSubmounts: false)
+            try leaveBlank()
+            return try cloneMount(name, at: tree, withSubmounts: false)
         }
+    }
+
+    /// Attaches the blank tmpfs to the old root, to go with that: one that is closed detached is dissolved alone, which waits
+    /// for all processors once more (`dissolve_on_fput` in fs/namespace.c; 0.05 ms, more on a busy host).
+    private mutating func leaveBlank() throws(SystemError) {
+        guard let tree = blank?.tree, blank?.isAttached == false else { return }
+        let here = try open("/proc", O_PATH | O_DIRECTORY)
+        defer { close(here) }
+        try attachMount(tree, to: here, named: "masks")
+        blank?.isAttached = true
     }
 
     /// A tmpfs with one empty file and one empty directory, read-only.
@@ -176,17 +183,14 @@ struct RootAssembly {
 
     /// Makes the assembled tree the root of the process, and the old root unreachable.
     ///
-    /// The old root is made a slave before it is detached, so that the detaching does not travel to the host; where the
-    /// mount namespace belongs to a new user namespace the kernel has made it one already (mount_namespaces(7)).
-    func pivot(oldRootIsOurs: Bool) throws(SystemError) {
+    /// Its detaching does not travel to the host: the old root is a slave, because the mount namespace belongs to a new user
+    /// namespace (mount_namespaces(7)), or by `secludeMounts`.
+    mutating func pivot() throws(SystemError) {
+        try leaveBlank()
         try checking("fchdir", "new root") { fchdir(root.rawValue) }
         try pivotRootToWorkingDirectory()
-        if !oldRootIsOurs {
-            let old = try open(".", O_PATH | O_DIRECTORY)
-            defer { close(old) }
-            try setMountAttributes(old, propagation: .slave, withSubmounts: true, named: "old root")
-        }
         try detachMount(".")
+        if let blank { close(blank.tree) }
         try checking("chdir", "/") { chdir("/") }
     }
 }

@@ -9,6 +9,8 @@ import SystemPackage
 public struct RuntimeContainer {
     let directory: ContainerDirectory
     var record: ContainerRecord
+    /// Its cgroup, where that was looked for already.
+    var opened: Cgroup?
 
     /// Its name.
     public var id: String { record.id }
@@ -86,6 +88,7 @@ public struct RuntimeContainer {
 
     /// Its cgroup; `nil` where it has none.
     func cgroup() throws(CgroupError) -> Cgroup? {
+        if let opened { return opened }
         guard let path = record.cgroup else { return nil }
         return try Cgroup.open(CgroupHost.detect(), CgroupPath(oci: path))
     }

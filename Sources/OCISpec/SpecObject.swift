@@ -108,8 +108,8 @@ public struct Members {
     }
 
     private mutating func member<Value>(
-        _ name: String, _ value: inout Value, _ read: (Node, Log) -> Value?, missing: String? = nil,
-        _ write: (Value) -> Node?
+        _ name: String, _ value: inout Value, _ read: (Node, Log) -> Value?,
+        missing: @autoclosure () -> String? = nil, _ write: (Value) -> Node?
     ) {
         guard let log else {
             if let node = write(value) { entries.append(Node.Entry(key: name, value: node)) }
@@ -117,7 +117,7 @@ public struct Members {
         }
         if let node = entries.first(where: { $0.key == name })?.value, !node.isNull {
             if let found = log.at(.name(name), { read(node, log) }) { value = found }
-        } else if let missing {
+        } else if let missing = missing() {
             log.at(.name(name)) { log.note("expected \(missing), found nothing") }
         }
     }

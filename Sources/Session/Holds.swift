@@ -23,7 +23,7 @@ public enum Selection: Sendable, Equatable {
         case .profile(let profile): "profile.\(profile)"
         // A directory is an image too, and no name of a file.
         case .image(let image):
-            "image." + image.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "%")
+            "image." + steps(of: image, keepingEmpty: true).joined(separator: "%")
         case .all: "all"
         }
     }
@@ -95,6 +95,9 @@ extension Carrel {
 
     /// - Throws: ``SessionError`` where starts are held, or all is paused, at a level that a new session would be in.
     func refuseHeld(id: String, tenant: String, _ profile: Profile) throws(SessionError) {
+        // As a rule nothing is held.
+        let held = try telling("holds") { () throws(SystemError) in try list(state["holds"]) }
+        if held.isEmpty { return }
         let image = profile.image.description
         for level in Selection.levels(id: id, tenant: tenant, profile: profile.name, image: image) {
             if exists(holdPath(level)) {

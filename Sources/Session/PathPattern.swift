@@ -108,6 +108,6 @@ private func visit(
 }
 
 /// The names in a path. By bytes: by characters it would cost a look into Unicode's tables for each.
-func steps(of path: String) -> [String] {
-    path.utf8.split(separator: 0x2f).map { String(Substring($0)) }
+func steps(of path: String, keepingEmpty: Bool = false) -> [String] {
+    path.utf8.split(separator: 0x2f, omittingEmptySubsequences: !keepingEmpty).map { String(Substring($0)) }
 }

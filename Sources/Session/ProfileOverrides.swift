@@ -47,8 +47,8 @@ public struct ProfileOverrides: Sendable, Equatable {
         case "seccomp.file": "--seccomp"
         case "limits.cpuTime": "--cpu-time"
         case "limits.memoryHigh": "--memory-high"
-        case _ where field.hasPrefix("environment"): "--env"
-        default: "--" + (field.split(separator: ".").last ?? "")
+        case _ where field.utf8.starts(with: "environment".utf8): "--env"
+        default: "--" + (field.utf8.split(separator: UInt8(ascii: ".")).last.map { String(Substring($0)) } ?? "")
         }
     }
 

@@ -272,8 +272,11 @@ public func usableProcessors() -> Int {
 /// or nothing of it but its status is left (a zombie), which some hosts' first process takes its time to fetch.
 public func startTime(of pid: pid_t) -> UInt64? {
     guard let text = try? readText("/proc/\(pid)/stat"), let end = text.utf8.lastIndex(of: 0x29) else { return nil }
-    let fields = text[end...].split(separator: " ")
-    return fields.count > 20 && fields[1] != "Z" && fields[1] != "X" ? UInt64(fields[20]) : nil
+    let fields = text.utf8[end...].split(separator: UInt8(ascii: " "), maxSplits: 21)
+    guard fields.count > 20, let state = fields[1].first, state != UInt8(ascii: "Z"), state != UInt8(ascii: "X") else {
+        return nil
+    }
+    return UInt64(Substring(fields[20]))
 }
 
 /// Gives every signal its default disposition, also those that who started this process had ignored.

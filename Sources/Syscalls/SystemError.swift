@@ -33,7 +33,7 @@ public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
 
 /// Makes a call that answers -1 on failure, again for as long as a signal interrupts it.
 @discardableResult
-@inline(__always)
+@inlinable
 public func retrying<Result: SignedInteger>(
     _ call: String, _ object: @autoclosure () -> String? = nil, _ body: () -> Result
 ) throws(SystemError) -> Result {
@@ -46,7 +46,7 @@ public func retrying<Result: SignedInteger>(
 
 /// Makes a call that answers -1 on failure, once.
 @discardableResult
-@inline(__always)
+@inlinable
 public func checking<Result: SignedInteger>(
     _ call: String, _ object: @autoclosure () -> String? = nil, _ body: () -> Result
 ) throws(SystemError) -> Result {

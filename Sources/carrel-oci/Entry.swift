@@ -25,7 +25,7 @@ func perform(_ arguments: Arguments, _ count: Int32) throws(RuntimeError) -> Int
         throw RuntimeError("unknown command \(name); carrel-oci --help lists the commands")
     }
     // The others make no process that is ever in a container; starting twice takes half a millisecond.
-    if verb == .create || verb == .run || verb == .exec { try protectOwnProgram() }
+    if verb == .create || verb == .run || verb == .exec { try protectOwnProgram(arguments) }
     let own = try parse(verb.definition, arguments + Int(split), count - split)
     if own.has(.help) {
         print(Program.carrelOCI.help(verb.definition))

@@ -81,8 +81,20 @@ import Testing
         #expect(status == 0 && output.contains("the role was played"), "\(output)")
     }
 
+    @Test func membershipIsReadByController() {
+        let own = CgroupMembership("9:name=systemd:/init:1\n4:cpu,cpuacct:/a:b/c\n3:pids:/\n0::/user.slice/x\n")
+        #expect(own.path() == "/user.slice/x")
+        #expect(own.path(v1: "cpuacct") == "/a:b/c" && own.path(v1: "cpu") == "/a:b/c")
+        #expect(own.path(v1: "pids") == "/")
+        #expect(own.hierarchy(of: "cpu") == own.hierarchy(of: "cpuacct"))
+        #expect(own.hierarchy(of: "cpu") != own.hierarchy(of: "pids"))
+        #expect(own.hierarchy(of: "cpus") == nil && own.hierarchy(of: "memory") == nil)
+        let none = CgroupMembership("")
+        #expect(none.path() == "/" && none.path(v1: "memory") == "/" && none.hierarchy(of: "memory") == nil)
+    }
+
     @Test(.enabled(if: role == "killed", "is run by the test before")) func roleOfALauncher() throws {
-        #expect(host.own != "/")
+        #expect(host.own.path() != "/")
         try withCgroup("launched", CgroupLimits(memoryMax: 64 << 20, pidsMax: 9)) { cgroup in
             let entry = try cgroup.entry()
             entry.close()

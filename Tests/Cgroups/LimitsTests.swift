@@ -6,7 +6,8 @@ import Testing
 /// What limits become, without a kernel.
 @Suite struct LimitsTests {
     let unified = UnifiedTree(place: CgroupHost.Place(mount: "/nowhere", base: ""))
-    let hybrid = HybridTree(host: CgroupHost(mode: .hybrid, tree: "/nowhere", mounts: "/nowhere", own: "/"))
+    let hybrid = HybridTree(
+        host: CgroupHost(mode: .hybrid, tree: "/nowhere", mounts: "/nowhere", own: CgroupMembership("")))
 
     func written(_ tree: any ControllerTree, _ limits: CgroupLimits) throws -> [String] {
         try tree.settings(limits).map { "\($0.controller) \($0.file)=\($0.value)" }
