@@ -21,6 +21,7 @@ public func protectOwnProgram(
     if faccessat(AT_FDCWD, "/proc/self/exe", W_OK, AT_EACCESS) != 0, errno != ETXTBSY { return }
     do throws(SystemError) {
         let clone = try cloneMount("/proc/self/exe", withSubmounts: false)
+        defer { close(clone) }
         try setMountAttributes(clone, setting: .readOnly, withSubmounts: false, named: "/proc/self/exe")
         // The clone's own path is "/": the name is where the program is on the host.
         let name = words[0]
