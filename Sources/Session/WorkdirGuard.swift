@@ -91,7 +91,7 @@ struct WorkdirGuard: Equatable {
         for match in found where match.pattern >= protect.count { try result.deny(match, in: root, workdir) }
         for match in found where match.pattern < protect.count {
             if match.type == S_IFLNK { throw linkError(match.path, workdir) }
-            result.add(match.path, to: \.readOnly)
+            result.readOnly.note(match.path)
             try result.pinAncestors(of: PathPattern(match.path), in: root, workdir)
         }
         for pattern in protect where pattern.isLiteral { try result.pinAncestors(of: pattern, in: root, workdir) }
@@ -109,19 +109,15 @@ struct WorkdirGuard: Equatable {
             fix: "replace the link by what it leads to, or take \(path) out of the profile's workdir.protect")
     }
 
-    private mutating func add(_ path: String, to list: WritableKeyPath<WorkdirGuard, [String]>) {
-        if !self[keyPath: list].contains(path) { self[keyPath: list].append(path) }
-    }
-
     /// A denied link is left as it is; what it leads to, if that is in the workdir, is denied as well.
     private mutating func deny(_ match: PathMatch, in root: FileDescriptor, _ workdir: String) throws(SessionError) {
-        guard match.type == S_IFLNK else { return add(match.path, to: \.masked) }
+        guard match.type == S_IFLNK else { return masked.note(match.path) }
         guard let target = try? open(match.path, O_PATH, in: root, [.beneath, .noMagicLinks]) else { return }
         defer { close(target) }
         let (here, there) = try telling("workdir \(workdir)") { () throws(SystemError) in
             (try readLink("/proc/self/fd/\(root.rawValue)"), try readLink("/proc/self/fd/\(target.rawValue)"))
         }
-        if there.hasPrefix(here + "/") { add(String(there.dropFirst(here.utf8.count + 1)), to: \.masked) }
+        if there.hasPrefix(here + "/") { masked.note(String(there.dropFirst(here.utf8.count + 1))) }
     }
 
     /// Pins every directory above a protected path. A file in the place of one (a worktree's `.git`) is what leads to
@@ -133,9 +129,9 @@ struct WorkdirGuard: Equatable {
             let path = pattern.names[..<length].joined(separator: "/")
             guard let found = try? status(path, at: root, followingLinks: false) else { return }
             switch found.st_mode & S_IFMT {
-            case S_IFDIR: add(path, to: \.pinned)
+            case S_IFDIR: pinned.note(path)
             case S_IFLNK: throw Self.linkError(path, workdir)
-            default: return add(path, to: \.readOnly)
+            default: return readOnly.note(path)
             }
         }
     }
@@ -148,13 +144,13 @@ struct WorkdirGuard: Equatable {
         for length in 1...pattern.names.count {
             let path = pattern.names[..<length].joined(separator: "/")
             let isLeaf = length == pattern.names.count
-            if ghosts.contains(where: { $0.path == path }) { return add(path, to: \.readOnly) }
+            if ghosts.contains(where: { $0.path == path }) { return readOnly.note(path) }
             guard let found = try? status(path, at: root, followingLinks: false) else {
                 ghosts.append(Ghost(path: path, inode: 0, isDirectory: !isLeaf || pattern.isDirectory))
-                return add(path, to: \.readOnly)
+                return readOnly.note(path)
             }
             if found.st_mode & S_IFMT == S_IFLNK { throw Self.linkError(path, workdir) }
-            add(path, to: isLeaf ? \.readOnly : \.pinned)
+            if isLeaf { readOnly.note(path) } else { pinned.note(path) }
         }
     }
 
@@ -180,5 +176,12 @@ struct WorkdirGuard: Equatable {
             }
             if twin == nil, !ghost.isDirectory { twin = ghosts[index] }
         }
+    }
+}
+
+extension [String] {
+    /// Adds `path` where it is not in there.
+    fileprivate mutating func note(_ path: String) {
+        if !contains(path) { append(path) }
     }
 }
