@@ -18,7 +18,9 @@ extension RuntimeContainer {
     mutating func placeCgroup(_ spec: Spec, _ manager: CgroupManager) throws(RuntimeError) {
         let path = spec.linux?.cgroupsPath ?? ""
         switch manager {
-        case .cgroupfs: record.cgroup = path.isEmpty ? Self.ownPath(id) : path
+        case .cgroupfs:
+            record.cgroup = path.isEmpty ? Self.ownPath(id) : path
+            record.keepsCgroup = (try? foundCgroup()) != nil
         case .disabled:
             if spec.linux?.resources.map({ Self.areLimits($0) }) ?? false {
                 throw RuntimeError("linux.resources: limits need a cgroup, and --cgroup-manager is disabled")
@@ -53,7 +55,9 @@ extension RuntimeContainer {
             guard let path = record.cgroup else { return (nil, nil) }
             let place = try CgroupPath(oci: path)
             do throws(CgroupError) {
-                return (try Cgroup.create(host, place, limits, joining: .every), nil)
+                let cgroup = try Cgroup.create(host, place, limits, joining: .every)
+                (record.hasCgroup, record.keepsCgroup) = (true, false)
+                return (cgroup, nil)
             } catch {
                 switch error {
                 case .exists:
@@ -61,6 +65,7 @@ extension RuntimeContainer {
                     guard try cgroup.isEmpty() else { throw error }
                     record.keepsCgroup = true
                     try cgroup.update(limits)
+                    record.hasCgroup = true
                     return (cgroup, nil)
                 case .noPlace where !isHostsRoot() && !(spec.linux?.resources.map { Self.areLimits($0) } ?? false):
                     // Nothing was delegated to this user, and nothing is asked for that would need it.
@@ -88,6 +93,7 @@ extension RuntimeContainer {
             throw error
         }
         do throws(CgroupError) {
+            record.hasCgroup = true
             let cgroup = try Cgroup.adopt(host, at: made.path, limits)
             record.cgroup = "/\(cgroup.path)"
             return (cgroup, made.sleeper)
@@ -116,6 +122,13 @@ extension RuntimeContainer {
 
     /// Kills what is left in the cgroup, thawed, and takes it away.
     func removeCgroup() throws(CgroupError) {
+        guard record.hasCgroup else {
+            // Made by a call that was killed before it could write that down, it is empty.
+            if !record.keepsCgroup, let left = try? foundCgroup(), (try? left.isEmpty()) == true {
+                try? left.remove(parents: record.cgroup == Self.ownPath(id))
+            }
+            return
+        }
         defer { if let unit = record.unit { SystemdScope(unit: unit).stop(at: managerSocket) } }
         guard let cgroup = try? cgroup() else { return }
         try cgroup.kill()

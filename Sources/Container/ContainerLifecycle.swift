@@ -9,7 +9,8 @@ import SystemPackage
 extension RuntimeContainer {
     /// Has the payload of a created container executed, and returns when that is done.
     public func start() throws(RuntimeError) {
-        let (state, _) = status()
+        let (state, isPaused) = status()
+        if state == .created && isPaused { throw RuntimeError("cannot start a paused container") }
         guard state == .created else {
             throw RuntimeError(
                 state == .stopped
@@ -34,10 +35,7 @@ extension RuntimeContainer {
 
     /// Runs the hooks that follow a start.
     func hasStarted(_ hooks: Hooks?) {
-        warnOfHooks { () throws(LaunchError) in
-            try runHooks(
-                hooks?.poststart ?? [], "poststart", state: hookState(.running, pid: record.pid))
-        }
+        runFollowingHooks(hooks?.poststart ?? [], "poststart", state: hookState(.running, pid: record.pid))
     }
 
     /// Sends a signal to the container's process, or to all processes of the container.
@@ -122,9 +120,7 @@ extension RuntimeContainer {
         try telling("container \(id)") { () throws(CgroupError) in try removeCgroup() }
         removeMounts()
         try directory.remove()
-        warnOfHooks { () throws(LaunchError) in
-            try runHooks(hooks, "poststop", state: hookState(.stopped, pid: nil))
-        }
+        runFollowingHooks(hooks, "poststop", state: hookState(.stopped, pid: nil))
     }
 
     /// Kills the container's process, and waits until it is gone.

@@ -21,6 +21,8 @@ struct ContainerRecord {
     var unit: String?
     /// Whether the cgroup was there before the container, and so stays behind it.
     var keepsCgroup = false
+    /// Whether the cgroup is the container's, made for it or found empty: until then who is in there is another's.
+    var hasCgroup = false
     /// Whether hooks follow its start or its end, for which its configuration has to be read.
     var hasHooks = true
     /// Of a container in the host's mount namespace: how many mounts there were at its root before its own.
@@ -51,6 +53,7 @@ struct ContainerRecord {
         cgroup = node["cgroup"]?.string
         unit = node["unit"]?.string
         keepsCgroup = node["keepsCgroup"]?.bool ?? false
+        hasCgroup = node["hasCgroup"]?.bool ?? true
         hasHooks = node["hasHooks"]?.bool ?? true
         mountsBelow = node["mountsBelow"]?.int.map { Int($0) }
         self.pid = pid_t(truncatingIfNeeded: pid)
@@ -63,7 +66,8 @@ struct ContainerRecord {
             "rootfs": Node(.string(rootfs)), "created": Node(.string(created)), "owner": Node(.integer(Int64(owner))),
             "pid": Node(.integer(Int64(pid))), "pidStarted": Node(.unsigned(pidStarted)),
             "cgroup": cgroup.map { Node(.string($0)) } ?? nil, "unit": unit.map { Node(.string($0)) } ?? nil,
-            "keepsCgroup": Node(.bool(keepsCgroup)), "hasHooks": Node(.bool(hasHooks)),
+            "keepsCgroup": Node(.bool(keepsCgroup)), "hasCgroup": Node(.bool(hasCgroup)),
+            "hasHooks": Node(.bool(hasHooks)),
             "mountsBelow": mountsBelow.map { Node(.integer(Int64($0))) } ?? nil,
             "annotations": Node(
                 .mapping(

@@ -278,21 +278,11 @@ extension RuntimeContainer {
         removeMounts()
         try? directory.remove()
         directory.close()
-        warnOfHooks { () throws(LaunchError) in
-            try runHooks(spec.hooks?.poststop ?? [], "poststop", state: hookState(.stopped, pid: nil))
-        }
+        runFollowingHooks(spec.hooks?.poststop ?? [], "poststop", state: hookState(.stopped, pid: nil))
     }
 
     /// The state that hooks are told.
     func hookState(_ status: ContainerState, pid: pid_t?) -> [UInt8] {
         State(id: id, status: status, bundle: record.bundle, annotations: record.annotations).json(status, pid: pid)
-    }
-}
-
-/// Runs hooks whose failure is to be told and changes nothing (runtime.md, "Lifecycle").
-func warnOfHooks(_ body: () throws(LaunchError) -> Void) {
-    do throws(LaunchError) { try body() } catch {
-        let message = "carrel-oci: warning: \(error)\n"
-        _ = message.withCString { write(2, $0, strlen($0)) }
     }
 }

@@ -76,18 +76,25 @@ private func join(
         try plan.setAffinity(affinity?.initial, "initial")
         try during(.cgroup) { () throws(SystemError) in try request.cgroup?.enter() }
         try plan.setAffinity(affinity?.final, "final")
-        request.cgroup?.close()
+        try during(.prepare) { () throws(SystemError) in
+            try closeAll(from: 3, but: request.descriptors(and: [parent, container]))
+        }
+        let root = try plan.openRoot(of: container)
         try during(.privileges) { () throws(SystemError) in
             if plan.runtime?.makesKeyring ?? true { try joinNewSessionKeyring() }
             try plan.setOwnOutOfMemoryScore()
             try setDumpable(false)
-            try plan.limits.apply()
+            if plan.runtime == nil { try plan.limits.apply() } else { try plan.limits.raise() }
             try checking("setsid") { setsid() }
         }
         if plan.runtime != nil { try plan.setProcessAttributes() }
         try during(.clone) { () throws(SystemError) in
             let session: Namespaces = [.user, .mount, .pid, .network, .ipc, .uts, .cgroup]
             try enterNamespaces(plan.runtime == nil ? session : plan.namespaces, of: container)
+            guard let root else { return }
+            try checking("fchdir", "the container's root") { fchdir(root.rawValue) }
+            try checking("chroot", "the container's root") { chroot(".") }
+            close(root)
         }
         close(container)
         // The runtime's callers wait for the program themselves, or have it as their own when the runtime is gone.
@@ -113,6 +120,22 @@ private func join(
         }
     } catch {
         fail(parent, error)
+    }
+}
+
+extension LaunchPlan {
+    /// The root of a container whose mount namespace is not its own alone: going into that one leads to another root, the
+    /// host's where it has none.
+    fileprivate func openRoot(of container: FileDescriptor) throws(LaunchError) -> FileDescriptor? {
+        let mounts = spec.linux?.namespaces.first { $0.type == .mount }
+        if runtime == nil || mounts.map({ ($0.path ?? "").isEmpty }) ?? false { return nil }
+        return try during(.prepare, "the container's root") { () throws(SystemError) in
+            let root = try open("/proc/\(processID(of: container))/root", O_PATH | O_DIRECTORY)
+            // Had it ended, the number could be another's.
+            if try poll([(container, .readable)], timeout: 0)[0].isEmpty { return root }
+            close(root)
+            throw SystemError("open", "root of the container", errno: .noSuchProcess)
+        }
     }
 }
 

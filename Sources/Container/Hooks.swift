@@ -11,15 +11,27 @@ import SystemPackage
 ///   - kind: the member of `hooks`, for the error.
 ///   - state: the container's state as JSON, the standard input of each.
 func runHooks(_ hooks: [Hook], _ kind: String, state: [UInt8]) throws(LaunchError) {
+    for (index, hook) in hooks.enumerated() { try run(hook, "hooks.\(kind)[\(index)] \(hook.path)", state) }
+}
+
+/// Runs the hooks that follow a start or an end: whichever of them fails is told, and changes nothing (runtime.md, "Lifecycle").
+func runFollowingHooks(_ hooks: [Hook], _ kind: String, state: [UInt8]) {
     for (index, hook) in hooks.enumerated() {
-        let name = "hooks.\(kind)[\(index)] \(hook.path)"
-        let status = try during(.hooks, name) { () throws(SystemError) in try run(hook, state) }
-        switch status {
-        case .exited(0): continue
-        case .exited(let code): throw LaunchError(.hooks, nil, "\(name): exit status \(code)")
-        case .signaled(let signal): throw LaunchError(.hooks, nil, "\(name): killed by signal \(signal)")
-        case nil: throw LaunchError(.hooks, nil, "\(name): aborted after its timeout of \(hook.timeout ?? 0) s")
+        do throws(LaunchError) {
+            try run(hook, "hooks.\(kind)[\(index)] \(hook.path)", state)
+        } catch {
+            let message = "carrel-oci: warning: \(error)\n"
+            _ = message.withCString { write(2, $0, strlen($0)) }
         }
+    }
+}
+
+private func run(_ hook: Hook, _ name: String, _ state: [UInt8]) throws(LaunchError) {
+    switch try during(.hooks, name, { () throws(SystemError) in try run(hook, state) }) {
+    case .exited(0): return
+    case .exited(let code): throw LaunchError(.hooks, nil, "\(name): exit status \(code)")
+    case .signaled(let signal): throw LaunchError(.hooks, nil, "\(name): killed by signal \(signal)")
+    case nil: throw LaunchError(.hooks, nil, "\(name): aborted after its timeout of \(hook.timeout ?? 0) s")
     }
 }
 

@@ -18,6 +18,9 @@ struct JoinedNamespaces {
     /// The kinds.
     var kinds: Namespaces { members.reduce(into: []) { $0.insert($1.kind) } }
 
+    /// Their files.
+    var files: [FileDescriptor] { members.map(\.file) }
+
     /// Opens one more.
     mutating func add(_ kind: Namespaces, _ path: String) throws(LaunchError) {
         let file = try during(.prepare, "linux.namespaces: a namespace file of that kind is expected") {

@@ -34,6 +34,11 @@ public func launch(
     let channel = try during(.prepare) { () throws(SystemError) in try socketPair() }
     let status = try during(.prepare) { () throws(SystemError) in try makePipe() }
     timeline.mark(.prepare)
+    // Among other processes, a child is looked into from its first instant, with the host's root and descriptors in its hands
+    // (CVE-2016-9962): it inherits that it cannot be. An ordinary user's can only once its ids are mapped (`IDMap.write`).
+    if plan.isAmongOthers && plan.mapsAsRoot {
+        try during(.prepare) { () throws(SystemError) in try setDumpable(false) }
+    }
 
     let result: CloneResult
     do throws(SystemError) {
@@ -93,8 +98,6 @@ private func guide(
     defer { maps.free() }
     let binds = plan.parentBinds ? try plan.prepareBinds(&maps) : []
     timeline.mark(.binds)
-    // Raising a hard limit needs CAP_SYS_RESOURCE of the host, which the child no longer has.
-    try during(.privileges) { () throws(SystemError) in try plan.limits.apply(to: pid) }
     try tell(child, .binds, binds)
     for bind in binds { close(bind) }
     // Its root is the child's to build now; its payload waits for the caller's word.
@@ -109,6 +112,11 @@ private func guide(
         try runHooks(plan.spec.hooks?.prestart ?? [], "prestart", state: plan.state(.created, pid))
         try runHooks(plan.spec.hooks?.createRuntime ?? [], "createRuntime", state: state)
         try tell(child, .pivot, text: state)
+    }
+    // Raising a hard limit needs CAP_SYS_RESOURCE of the host, which the child no longer has; what it builds is not held to
+    // them. A container of the OCI runtime takes its own last of all.
+    try during(.privileges) { () throws(SystemError) in
+        if plan.runtime == nil { try plan.limits.apply(to: pid) } else { try plan.limits.raise(of: pid) }
     }
     try tell(child, .proceed, text: plan.state(.created, pid))
 
@@ -167,6 +175,10 @@ private func beInit(
         // clone3(2) takes the parent's, even with CLONE_INTO_CGROUP (cgroup_namespaces(7)).
         try during(.cgroup) { () throws(SystemError) in
             try request.cgroup?.enter()
+            // Of the caller's descriptors, those of the host's directories above all, none is of use from here on.
+            if plan.runtime != nil {
+                try closeAll(from: 3, but: request.descriptors(and: [parent, status]) + plan.joined.files)
+            }
             if plan.namespaces.contains(.cgroup) { try unshareNamespaces(.cgroup) }
         }
         timeline.mark(.cgroup)
@@ -175,6 +187,7 @@ private func beInit(
         try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
         try plan.enterTimeNamespace()
         _ = try listen(parent, for: .idMap)
+        if plan.isAmongOthers { try during(.privileges) { () throws(SystemError) in try setDumpable(false) } }
         // The host's trees as long as this is still the caller, who can reach them; a parent with more rights does it.
         let all = plan.makesAllInOrder ? try plan.makeAllInOrder() : nil
         var reached = all?.binds
@@ -207,8 +220,8 @@ private func beInit(
         timeline.mark(.mounts)
         try during(.devices) { () throws(SystemError) in
             try plan.makeDevices(in: root)
-            try root.bindOntoItself(request.extensions.pinnedPaths, readOnly: false)
-            try root.bindOntoItself(request.spec.linux?.readonlyPaths ?? [], readOnly: true)
+            try root.bindOntoItself(request.extensions.pinnedPaths, readOnly: false, required: true)
+            try root.bindOntoItself(request.spec.linux?.readonlyPaths ?? [], readOnly: true, required: false)
             try root.mask(request.spec.linux?.maskedPaths ?? [])
         }
         timeline.mark(.devices)
@@ -227,6 +240,7 @@ private func beInit(
             }
             close(terminal.controller)
         }
+        close(root.root)
         timeline.mark(.terminal)
 
         // Before the payload exists, so that PID 1 has nothing either.

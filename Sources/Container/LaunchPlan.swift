@@ -145,6 +145,12 @@ struct LaunchPlan {
         return joined.kinds.contains(.user)
     }
 
+    /// Whether its processes are among others', of another container or of the host.
+    var isAmongOthers: Bool { !namespaces.contains(.pid) }
+
+    /// Whether no id is mapped for it by an ordinary user.
+    var mapsAsRoot: Bool { idMap == nil || geteuid() == 0 }
+
     /// Whether the container has a user namespace that is not the caller's.
     var hasUserNamespace: Bool { namespaces.union(joined.kinds).contains(.user) }
 

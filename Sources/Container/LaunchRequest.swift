@@ -28,6 +28,11 @@ public struct LaunchRequest {
     /// What makes it a container of the OCI runtime, whose payload is PID 1; `nil` for a session.
     public var runtime: RuntimeOptions?
 
+    /// What the container's process needs of the caller's descriptors while it is made, with `more`.
+    func descriptors(and more: [FileDescriptor]) -> [FileDescriptor] {
+        more + passedDescriptors + (standardDescriptors ?? []) + [runtime?.gate, runtime?.listener].compactMap { $0 }
+    }
+
     /// Whether it is a container whose network leads to a gateway alone.
     var hasContainerDoor: Bool { runtime != nil && !extensions.listeners.isEmpty }
 

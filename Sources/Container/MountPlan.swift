@@ -105,7 +105,7 @@ struct MountPlan {
             below.clearing = here.clearing.union(below.clearing).intersection(.accessTimeMask)
             here = Change()
         }
-        destination = mount.destination
+        destination = Self.normalized(mount.destination)
         change = here
         changeOfAll = below
         self.propagation = propagation
@@ -146,6 +146,11 @@ struct MountPlan {
             // A cgroup namespace of the session's own makes this its own subtree (cgroup_namespaces(7)).
             source = .filesystem(type: type == "cgroup" && recursing ? "cgroup2" : type, options: data)
         }
+    }
+
+    /// `path` without empty names, `.` and a slash at its end: what is compared with it, such as `/dev`, is written so.
+    private static func normalized(_ path: String) -> String {
+        "/" + path.utf8.split(separator: 0x2f).map { String(Substring($0)) }.filter { $0 != "." }.joined(separator: "/")
     }
 
     // MARK: Attributes by name

@@ -64,8 +64,8 @@ public struct RuntimeContainer {
     public func status() -> (state: ContainerState, isPaused: Bool) {
         guard let process = openProcess() else { return (isBeingMade ? .creating : .stopped, false) }
         Syscalls.close(process)
-        if isWaiting { return (isBeingMade ? .creating : .created, false) }
-        return (.running, (try? cgroup()?.isFrozen()) ?? false)
+        if isWaiting && isBeingMade { return (.creating, false) }
+        return (isWaiting ? .created : .running, (try? cgroup()?.isFrozen()) ?? false)
     }
 
     /// Whether its `create` still runs, and holds the lock.
@@ -79,16 +79,25 @@ public struct RuntimeContainer {
     /// Whether it waits for its start: the socket is there and someone listens. One that connects and says nothing is
     /// nothing to the one who waits.
     private var isWaiting: Bool {
-        guard exists(ContainerDirectory.gate, at: directory.descriptor),
-            let gate = try? connectLocally(ContainerDirectory.gate, in: directory.descriptor)
-        else { return false }
-        Syscalls.close(gate)
-        return true
+        guard exists(ContainerDirectory.gate, at: directory.descriptor) else { return false }
+        do throws(SystemError) {
+            Syscalls.close(
+                try connectLocally(ContainerDirectory.gate, in: directory.descriptor, waiting: false))
+            return true
+        } catch {
+            // One that is held still takes nobody, and those who asked before wait.
+            return error.errno == .resourceTemporarilyUnavailable
+        }
     }
 
     /// Its cgroup; `nil` where it has none.
     func cgroup() throws(CgroupError) -> Cgroup? {
         if let opened { return opened }
+        return record.hasCgroup ? try foundCgroup() : nil
+    }
+
+    /// What is where its cgroup is to be, whosever it is.
+    func foundCgroup() throws(CgroupError) -> Cgroup? {
         guard let path = record.cgroup else { return nil }
         return try Cgroup.open(CgroupHost.detect(), CgroupPath(oci: path))
     }

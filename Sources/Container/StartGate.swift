@@ -36,6 +36,7 @@ func beContained(
         if request.hasContainerDoor { try requireNoOtherNetwork() }
         // From here on this is the payload, and no longer PID 1.
         if let initProgram { try becomeInit(initProgram, plan) }
+        try during(.privileges) { () throws(SystemError) in try plan.limits.apply() }
         try restrictPrograms(request, plan, timeline)
         try installFilter(request, plan, state)
         if plan.keepsAdminForFilter {

@@ -57,6 +57,15 @@ public struct ResourceLimits: Sendable, Equatable {
         }
     }
 
+    /// Raises the hard limits of process `pid`, 0 being the caller, to what ``apply(to:)`` then needs no privilege for.
+    public func raise(of pid: pid_t = 0) throws(SystemError) {
+        for limit in limits {
+            let now = try resourceLimit(limit.resource, of: pid, named: limit.name)
+            if limit.hard <= now.hard { continue }
+            try setResourceLimit(limit.resource, soft: now.soft, hard: limit.hard, of: pid, named: limit.name)
+        }
+    }
+
     /// By number, as on every architecture but alpha, mips and sparc (`asm-generic/resource.h`).
     private static let names = [
         "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC",

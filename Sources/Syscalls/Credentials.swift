@@ -86,6 +86,21 @@ public func setResourceLimit(
     }
 }
 
+/// A resource limit of process `pid`, 0 being the caller (prlimit(2)).
+///
+/// - Parameter resource: `RLIMIT_*` as a number.
+public func resourceLimit(
+    _ resource: Int32, of pid: pid_t = 0, named name: String
+) throws(SystemError) -> (soft: UInt64, hard: UInt64) {
+    var limit = rlimit()
+    try checking("prlimit", name) {
+        withUnsafeMutablePointer(to: &limit) {
+            carrel_syscall(Int(SYS_prlimit64), Int(pid), Int(resource), 0, Int(bitPattern: $0), 0, 0)
+        }
+    }
+    return (UInt64(limit.rlim_cur), UInt64(limit.rlim_max))
+}
+
 /// The magic number of the filesystem that `descriptor` is open on (`f_type` of fstatfs(2)).
 public func filesystemType(_ descriptor: FileDescriptor) throws(SystemError) -> Int {
     var result = statfs()

@@ -31,8 +31,13 @@ private func makeSocket(_ family: Int32, _ type: __socket_type) throws(SystemErr
 public func connectLocal(to path: String) throws(SystemError) -> FileDescriptor { try connected(SOCK_STREAM, path) }
 
 /// Connects to the message socket `name` in `directory`; `ECONNREFUSED` where nobody listens any more.
-public func connectLocally(_ name: String, in directory: FileDescriptor) throws(SystemError) -> FileDescriptor {
-    try connected(SOCK_SEQPACKET, "/proc/self/fd/\(directory.rawValue)/\(name)")
+///
+/// - Parameter waiting: whether to wait where as many as can wait do so already, instead of `EAGAIN`.
+public func connectLocally(
+    _ name: String, in directory: FileDescriptor, waiting: Bool = true
+) throws(SystemError) -> FileDescriptor {
+    let type = SOCK_SEQPACKET.rawValue | (waiting ? 0 : SOCK_NONBLOCK.rawValue)
+    return try connected(__socket_type(rawValue: type), "/proc/self/fd/\(directory.rawValue)/\(name)")
 }
 
 private func connected(_ type: __socket_type, _ path: String) throws(SystemError) -> FileDescriptor {
