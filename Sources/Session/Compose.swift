@@ -70,7 +70,7 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
             guarding
             ? try WorkdirGuard.prepare(
                 workdir, protect: profile.workdir.protect, deny: profile.workdir.deny, session: parts.id,
-                in: parts.state)
+                tenant: parts.tenant.name, in: parts.state)
             : try WorkdirGuard.existing(workdir, protect: profile.workdir.protect, deny: profile.workdir.deny)
         composed.extensions.pinnedPaths = held.pinned.map { "\(target)/\($0)" }
         composed.spec.linux?.readonlyPaths += held.readOnly.map { "\(target)/\($0)" }

@@ -9,22 +9,25 @@ import SystemPackage
 /// moves them from here into the user's tree, and back when it ends. Where the tree is on another filesystem, or none are
 /// left, they are made and removed.
 ///
-/// What comes back is kept only if nobody has changed it, and only for workdirs of the same owner.
+/// What comes back is kept only if nobody has changed it and no other session could have opened it (``WorkdirClaims``), and
+/// only for workdirs of the same owner and sessions of the same tenant. It is looked at again before it is given out.
 struct Spares {
     private let places: StateDirectory
     private let owner: stat
+    private let tenant: String
     /// Sessions that start at the same time would take each other's.
     private let set = getpid() & 7
     private static let noReplace: UInt32 = 1  // RENAME_NOREPLACE
 
     /// - Parameter root: the workdir.
-    init(_ state: StateDirectory, for root: FileDescriptor) throws(SystemError) {
+    init(_ state: StateDirectory, for root: FileDescriptor, of tenant: String) throws(SystemError) {
         places = state
+        self.tenant = tenant
         owner = try status(root)
     }
 
     private func place(_ number: Int, isDirectory: Bool) -> String {
-        places["spares/\(owner.st_uid).\(owner.st_gid).\(set).\(isDirectory ? "d" : "f")\(number)"]
+        places["spares/\(tenant).\(owner.st_uid).\(owner.st_gid).\(set).\(isDirectory ? "d" : "f")\(number)"]
     }
 
     /// Puts an empty file or directory of the workdir's owner's at `name`.
@@ -34,10 +37,11 @@ struct Spares {
     func put(
         _ name: String, in parent: FileDescriptor, _ number: Int, isDirectory: Bool
     ) throws(SystemError) -> UInt64 {
-        do throws(SystemError) {
-            try rename(
-                place(number, isDirectory: isDirectory), to: name, in: parent, flags: Self.noReplace)
-        } catch {
+        let place = place(number, isDirectory: isDirectory)
+        // Nothing but what is held open leads there: what it is now, it is in the workdir too.
+        let isKept = isBlank(place, isDirectory)
+        if !isKept { try? removeTree(place) }
+        if !isKept || (try? rename(place, to: name, in: parent, flags: Self.noReplace)) == nil {
             if isDirectory {
                 try makeDirectory(name, orExisting: false, at: parent)
             } else {
@@ -58,25 +62,35 @@ struct Spares {
     /// - Parameter found: what is there.
     func take(_ name: String, in parent: FileDescriptor, _ number: Int, _ found: stat) {
         let isDirectory = found.st_mode & S_IFMT == S_IFDIR
-        let isAsItWas =
-            found.st_mode & 0o7777 == (isDirectory ? 0o755 : 0o444) && found.st_uid == owner.st_uid
-            && found.st_nlink == (isDirectory ? 2 : 1) && (isDirectory || found.st_size == 0)
         let place = place(number, isDirectory: isDirectory)
-        if isAsItWas, (try? rename(name, at: parent, to: place, flags: Self.noReplace)) != nil {
+        if isAsMade(found), (try? rename(name, at: parent, to: place, flags: Self.noReplace)) != nil {
             if isBlank(place, isDirectory) { return }
             // Looked at where nobody else reaches it: what was put into it in the meantime goes back.
             _ = try? rename(place, to: name, in: parent, flags: Self.noReplace)
         }
+        Self.remove(name, in: parent, isDirectory: isDirectory)
+    }
+
+    /// Removes an empty file or directory; what somebody has put something into is left to them.
+    static func remove(_ name: String, in parent: FileDescriptor, isDirectory: Bool) {
         guard isDirectory || (try? status(name, at: parent, followingLinks: false).st_size) == 0 else { return }
         _ = unlinkat(parent.rawValue, name, isDirectory ? AT_REMOVEDIR : 0)
     }
 
-    /// Whether there is nothing in it, extended attributes (an access control list is one) included.
+    /// Whether owner, mode, links and size are those it was made with.
+    private func isAsMade(_ found: stat) -> Bool {
+        let isDirectory = found.st_mode & S_IFMT == S_IFDIR
+        return found.st_mode & 0o7777 == (isDirectory ? 0o755 : 0o444) && found.st_uid == owner.st_uid
+            && found.st_nlink == (isDirectory ? 2 : 1) && (isDirectory || found.st_size == 0)
+    }
+
+    /// Whether it is as it was made, with nothing in it, extended attributes (an access control list is one) included.
     private func isBlank(_ place: String, _ isDirectory: Bool) -> Bool {
         guard let file = try? open(place, O_RDONLY | O_NOFOLLOW | (isDirectory ? O_DIRECTORY : 0)) else { return false }
         defer { close(file) }
-        guard (try? hasExtendedAttributes(file)) == false else { return false }
-        if !isDirectory { return (try? status(file).st_size) == 0 }
-        return (try? list(".", at: file).isEmpty) ?? false
+        guard let found = try? status(file), isAsMade(found), (try? hasExtendedAttributes(file)) == false else {
+            return false
+        }
+        return !isDirectory || (try? list(".", at: file).isEmpty) ?? false
     }
 }

@@ -6,7 +6,7 @@ import SystemPackage
 /// inode.
 ///
 /// ```
-/// /home/ann/repo NUL  d 4711 .claude NUL  f 4712 .claude/settings.json NUL  s s-42 NUL  s s-43 NUL NUL
+/// /home/ann/repo NUL  d 4711 .claude NUL  f 4712 .claude/settings.json NUL  t acme NUL  s s-42 NUL NUL
 /// ```
 ///
 /// Whoever reads or changes one holds the lock on all of them (``locked(_:_:)``).
@@ -17,8 +17,11 @@ struct WorkdirClaims {
     private let workdir: String
     /// What was made, in the order in which it was.
     var ghosts: [WorkdirGuard.Ghost] = []
-    /// The sessions that have not ended.
+    /// The sessions that have not ended: all that work there, whatever their profiles protect.
     var sessions: [String] = []
+    /// The tenant whose sessions can use again what was made; `nil` where more than one session was there. To one that came
+    /// before it was made it was not read-only: what that one holds open, or has handed on, must not become another's.
+    private var tenant: String?
 
     /// The claims on the directory that `root` is open on.
     init(_ root: FileDescriptor, _ workdir: String, _ state: StateDirectory) throws(SystemError) {
@@ -42,10 +45,9 @@ struct WorkdirClaims {
         self.init(key: key, String(Substring(workdir)), state)
         // An empty field ends them: behind it may be what a longer text has left.
         for field in fields.dropFirst().prefix(while: { !$0.isEmpty }) {
-            let parts = field.split(separator: 0x20, maxSplits: field.first == UInt8(ascii: "s") ? 1 : 2)
-            let words = parts.map { String(Substring($0)) }
+            let words = field.split(separator: 0x20, maxSplits: 2).map { String(Substring($0)) }
             if words.count == 2 {
-                sessions.append(words[1])
+                if words[0] == "s" { sessions.append(words[1]) } else { tenant = words[1] }
             } else if words.count == 3, let inode = UInt64(words[1]) {
                 ghosts.append(WorkdirGuard.Ghost(path: words[2], inode: inode, isDirectory: words[0] == "d"))
             }
@@ -57,9 +59,10 @@ struct WorkdirClaims {
         return "\(found.st_dev)-\(found.st_ino)"
     }
 
-    /// Whether a session has claims on the directory that `root` is open on.
-    static func exist(_ root: FileDescriptor, in state: StateDirectory) -> Bool {
-        (try? key(of: root)).map { exists(state["workdirs/\($0)"]) } ?? false
+    /// Adds a session of `tenant`.
+    mutating func join(_ session: String, of tenant: String) {
+        self.tenant = sessions.isEmpty ? tenant : nil
+        sessions.append(session)
     }
 
     static func locked(_ state: StateDirectory, _ body: () throws(SessionError) -> Void) throws(SessionError) {
@@ -81,6 +84,7 @@ struct WorkdirClaims {
         if !exists(path) { try? rename(spare, to: path, flags: 0) }
         var text = workdir + "\0"
         for ghost in ghosts { text += "\(ghost.isDirectory ? "d" : "f") \(ghost.inode) \(ghost.path)\0" }
+        if let tenant { text += "t \(tenant)\0" }
         for session in sessions { text += "s \(session)\0" }
         text += "\0"
         // In one call: there is no instant at which half of it stands there.
@@ -116,7 +120,7 @@ struct WorkdirClaims {
         defer { close(root) }
         // The path may lead to another directory by now; that one is not ours to touch.
         guard (try? Self.key(of: root)) == key else { return }
-        guard let spares = try? Spares(state, for: root) else { return }
+        let spares = tenant.flatMap { try? Spares(state, for: root, of: $0) }
         for (number, ghost) in ghosts.enumerated().dropFirst(kept).reversed() {
             guard let (parent, name) = try? openParent(of: ghost.path, in: root) else { continue }
             defer { if parent != root { close(parent) } }
@@ -124,7 +128,12 @@ struct WorkdirClaims {
                 ghost.inode == 0 || UInt64(found.st_ino) == ghost.inode
             else { continue }
             let isEmptyFile = found.st_mode & S_IFMT == S_IFREG && found.st_size == 0
-            if ghost.isDirectory || isEmptyFile { spares.take(name, in: parent, number, found) }
+            guard ghost.isDirectory || isEmptyFile else { continue }
+            if let spares {
+                spares.take(name, in: parent, number, found)
+            } else {
+                Spares.remove(name, in: parent, isDirectory: ghost.isDirectory)
+            }
         }
     }
 }

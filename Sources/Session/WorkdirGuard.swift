@@ -6,11 +6,11 @@ import SystemPackage
 ///
 /// A file that a host program trusts (`.git/hooks`, `.mcp.json`, `.envrc`...) is read-only for the session *also when it
 /// does not exist*: an agent that could create it would run code on the host at the next `git commit` (CVE-2026-25725). The
-/// kernel can only protect what exists, so what is missing is made, empty, and removed when the last session that
-/// needs it ends (``WorkdirClaims``, also from the sweep). The directories on the way are bound onto themselves, since one
-/// that can be renamed takes the protection away with it.
+/// kernel can only protect what exists, so what is missing is made, empty, and removed when the last session of the workdir
+/// ends (``WorkdirClaims``, also from the sweep). The directories on the way to it, and to what is denied, are bound onto
+/// themselves: one that can be renamed takes the protection away with it, and a denied file to where the next session reads it.
 struct WorkdirGuard: Equatable {
-    /// Directories on the way to protected paths: bound onto themselves.
+    /// Directories on the way to protected and denied paths: bound onto themselves.
     var pinned: [String] = []
     /// Protected paths: read-only.
     var readOnly: [String] = []
@@ -27,39 +27,46 @@ struct WorkdirGuard: Equatable {
 
     /// Looks through `workdir` and makes what is missing. All paths of the result are relative to it.
     ///
+    /// Every session with a workdir is written down as one of it, whatever its own profile protects: what was made for
+    /// others is read-only for it too, and what is made while it works there is nobody's to use again.
+    ///
     /// - Throws: ``SessionError`` for a protected path that is, or leads through, a symbolic link: what it leads to can be
     ///   changed, so it cannot be protected (CVE-2026-39861).
     static func prepare(
-        _ workdir: String, protect: [String], deny: [String], session: String, in state: StateDirectory
+        _ workdir: String, protect: [String], deny: [String], session: String, tenant: String,
+        in state: StateDirectory
     ) throws(SessionError) -> WorkdirGuard {
-        let protect = protect.map { PathPattern($0) }
-        if protect.isEmpty && deny.isEmpty { return WorkdirGuard() }
         let root = try telling("workdir \(workdir)") { () throws(SystemError) in
             try open(workdir, O_RDONLY | O_DIRECTORY)
         }
         defer { close(root) }
-        var result = try existing(in: root, workdir, protect, deny.map { PathPattern($0) })
-        let missing = protect.filter { pattern in
-            pattern.isLiteral
-                && !result.readOnly.contains {
-                    $0 == pattern.path || isAncestor($0, of: pattern)
-                }
-        }
-        if missing.isEmpty && !WorkdirClaims.exist(root, in: state) { return result }
+        // The long part, without the lock: what it sees may have been made for a session that ends meanwhile.
+        let patterns = Patterns(protect, deny)
+        let found = try patterns.matches(in: root, workdir)
+        var result = WorkdirGuard()
         try WorkdirClaims.locked(state) { () throws(SessionError) in
             var claims = try telling("workdir \(workdir)") { () throws(SystemError) in
                 try WorkdirClaims(root, workdir, state)
             }
-            // What was made for another session is still no file of the user's: this session needs it too.
-            claims.ghosts.removeAll { !exists($0.path, at: root) }
+            // From here on nobody else makes or removes anything.
+            claims.ghosts.removeAll { !isThere($0, in: root) }
             let known = claims.ghosts.count
-            for pattern in missing { try result.plan(pattern, &claims.ghosts, in: root, workdir) }
-            claims.sessions.append(session)
+            try result.note(found, in: root, workdir)
+            for ghost in claims.ghosts {
+                result.readOnly.note(ghost.path)
+                try result.pinAncestors(of: ghost.path, in: root, workdir)
+            }
+            for pattern in patterns.literal {
+                guard let ghost = try result.protect(pattern, in: root, workdir) else { continue }
+                result.readOnly.note(ghost.path)
+                claims.ghosts.append(ghost)
+            }
+            claims.join(session, of: tenant)
             // The claim is written before anything is made: a crash in between leaves a claim on nothing.
             try telling("workdirs") { () throws(SystemError) in try claims.write() }
             if claims.ghosts.count == known { return }
             do throws(SessionError) {
-                try make(&claims.ghosts, from: known, in: root, workdir, state)
+                try make(&claims.ghosts, from: known, in: root, workdir, tenant, state)
                 try telling("workdirs") { () throws(SystemError) in try claims.write() }
             } catch {
                 claims.removeGhosts(from: known)
@@ -80,27 +87,54 @@ struct WorkdirGuard: Equatable {
             try open(workdir, O_RDONLY | O_DIRECTORY)
         }
         defer { close(root) }
-        return try existing(in: root, workdir, protect.map { PathPattern($0) }, deny.map { PathPattern($0) })
-    }
-
-    private static func existing(
-        in root: FileDescriptor, _ workdir: String, _ protect: [PathPattern], _ deny: [PathPattern]
-    ) throws(SessionError) -> WorkdirGuard {
+        let patterns = Patterns(protect, deny)
         var result = WorkdirGuard()
-        let found = try telling("workdir \(workdir)") { () throws(SystemError) in try find(protect + deny, in: root) }
-        for match in found where match.pattern >= protect.count { try result.deny(match, in: root, workdir) }
-        for match in found where match.pattern < protect.count {
-            if match.type == S_IFLNK { throw linkError(match.path, workdir) }
-            result.readOnly.note(match.path)
-            try result.pinAncestors(of: PathPattern(match.path), in: root, workdir)
-        }
-        for pattern in protect where pattern.isLiteral { try result.pinAncestors(of: pattern, in: root, workdir) }
+        try result.note(try patterns.matches(in: root, workdir), in: root, workdir)
+        for pattern in patterns.literal { _ = try result.protect(pattern, in: root, workdir) }
         return result
     }
 
-    private static func isAncestor(_ path: String, of pattern: PathPattern) -> Bool {
-        pattern.path.utf8.starts(with: path.utf8)
-            && pattern.path.utf8.dropFirst(path.utf8.count).first == 0x2f
+    /// What a profile protects and denies.
+    private struct Patterns {
+        /// Protected paths without wildcards: they hold also where nothing is there.
+        let literal: [PathPattern]
+        private let wild: [PathPattern]
+        private let deny: [PathPattern]
+
+        init(_ protect: [String], _ deny: [String]) {
+            let protect = protect.map { PathPattern($0) }
+            literal = protect.filter(\.isLiteral)
+            wild = protect.filter { !$0.isLiteral }
+            self.deny = deny.map { PathPattern($0) }
+        }
+
+        /// What is there of all but the literal ones.
+        func matches(
+            in root: FileDescriptor, _ workdir: String
+        ) throws(SessionError) -> (protected: [PathMatch], denied: [PathMatch]) {
+            let found = try telling("workdir \(workdir)") { () throws(SystemError) in
+                try find(wild + deny, in: root)
+            }
+            return (found.filter { $0.pattern < wild.count }, found.filter { $0.pattern >= wild.count })
+        }
+    }
+
+    /// Whether what was made is there still, and nothing of the user's in its place.
+    private static func isThere(_ ghost: Ghost, in root: FileDescriptor) -> Bool {
+        guard let found = try? status(ghost.path, at: root, followingLinks: false) else { return false }
+        return ghost.inode == 0 || UInt64(found.st_ino) == ghost.inode
+    }
+
+    /// Notes what a walk has found, as far as it is there still.
+    private mutating func note(
+        _ found: (protected: [PathMatch], denied: [PathMatch]), in root: FileDescriptor, _ workdir: String
+    ) throws(SessionError) {
+        for match in found.denied where exists(match.path, at: root) { try deny(match, in: root, workdir) }
+        for match in found.protected where exists(match.path, at: root) {
+            if match.type == S_IFLNK { throw Self.linkError(match.path, workdir) }
+            readOnly.note(match.path)
+            try pinAncestors(of: match.path, in: root, workdir)
+        }
     }
 
     private static func linkError(_ path: String, _ workdir: String) -> SessionError {
@@ -111,54 +145,71 @@ struct WorkdirGuard: Equatable {
 
     /// A denied link is left as it is; what it leads to, if that is in the workdir, is denied as well.
     private mutating func deny(_ match: PathMatch, in root: FileDescriptor, _ workdir: String) throws(SessionError) {
-        guard match.type == S_IFLNK else { return masked.note(match.path) }
+        guard match.type == S_IFLNK else {
+            masked.note(match.path)
+            return try pinAncestors(of: match.path, in: root, workdir)
+        }
         guard let target = try? open(match.path, O_PATH, in: root, [.beneath, .noMagicLinks]) else { return }
         defer { close(target) }
         let (here, there) = try telling("workdir \(workdir)") { () throws(SystemError) in
             (try readLink("/proc/self/fd/\(root.rawValue)"), try readLink("/proc/self/fd/\(target.rawValue)"))
         }
-        if there.hasPrefix(here + "/") { masked.note(String(there.dropFirst(here.utf8.count + 1))) }
+        guard there.utf8.starts(with: (here + "/").utf8) else { return }
+        let path = String(Substring(there.utf8.dropFirst(here.utf8.count + 1)))
+        masked.note(path)
+        try pinAncestors(of: path, in: root, workdir)
     }
 
-    /// Pins every directory above a protected path. A file in the place of one (a worktree's `.git`) is what leads to
-    /// the protected files then, and is protected itself.
+    /// Pins every directory above a path that is there.
     private mutating func pinAncestors(
-        of pattern: PathPattern, in root: FileDescriptor, _ workdir: String
+        of path: String, in root: FileDescriptor, _ workdir: String
     ) throws(SessionError) {
-        for length in 1..<max(pattern.names.count, 1) {
-            let path = pattern.names[..<length].joined(separator: "/")
+        let names = steps(of: path)
+        for length in 1..<max(names.count, 1) {
+            let path = names[..<length].joined(separator: "/")
+            if pinned.contains(path) { continue }
             guard let found = try? status(path, at: root, followingLinks: false) else { return }
-            switch found.st_mode & S_IFMT {
-            case S_IFDIR: pinned.note(path)
-            case S_IFLNK: throw Self.linkError(path, workdir)
-            default: return readOnly.note(path)
-            }
+            if found.st_mode & S_IFMT == S_IFLNK { throw Self.linkError(path, workdir) }
+            pinned.note(path)
         }
     }
 
-    /// Notes what has to be made for a missing protected path: where its directory is missing too, that one, which is
-    /// read-only as a whole.
-    private mutating func plan(
-        _ pattern: PathPattern, _ ghosts: inout [Ghost], in root: FileDescriptor, _ workdir: String
-    ) throws(SessionError) {
-        for length in 1...pattern.names.count {
+    /// Protects what is at a path without wildcards, and pins every directory above it. A file in the place of one (a
+    /// worktree's `.git`) is what leads to the protected files then, and is protected itself.
+    ///
+    /// - Returns: what has to be made where it is missing: where its directory is missing too, that one, which is read-only
+    ///   as a whole. `nil` as well for what is below something read-only, where nobody can make it.
+    private mutating func protect(
+        _ pattern: PathPattern, in root: FileDescriptor, _ workdir: String
+    ) throws(SessionError) -> Ghost? {
+        var isInside = false
+        for length in 1..<pattern.names.count + 1 {
             let path = pattern.names[..<length].joined(separator: "/")
             let isLeaf = length == pattern.names.count
-            if ghosts.contains(where: { $0.path == path }) { return readOnly.note(path) }
+            isInside = isInside || readOnly.contains(path)
             guard let found = try? status(path, at: root, followingLinks: false) else {
-                ghosts.append(Ghost(path: path, inode: 0, isDirectory: !isLeaf || pattern.isDirectory))
-                return readOnly.note(path)
+                return isInside ? nil : Ghost(path: path, inode: 0, isDirectory: !isLeaf || pattern.isDirectory)
             }
-            if found.st_mode & S_IFMT == S_IFLNK { throw Self.linkError(path, workdir) }
-            if isLeaf { readOnly.note(path) } else { pinned.note(path) }
+            switch found.st_mode & S_IFMT {
+            case S_IFLNK: throw Self.linkError(path, workdir)
+            case S_IFDIR where !isLeaf:
+                if !isInside { pinned.note(path) }
+            default:
+                if !isInside { readOnly.note(path) }
+                return nil
+            }
         }
+        return nil
     }
 
     /// Makes what is missing, from the ghost at `first` on.
     private static func make(
-        _ ghosts: inout [Ghost], from first: Int, in root: FileDescriptor, _ workdir: String, _ state: StateDirectory
+        _ ghosts: inout [Ghost], from first: Int, in root: FileDescriptor, _ workdir: String, _ tenant: String,
+        _ state: StateDirectory
     ) throws(SessionError) {
-        let spares = try telling("workdir \(workdir)") { () throws(SystemError) in try Spares(state, for: root) }
+        let spares = try telling("workdir \(workdir)") { () throws(SystemError) in
+            try Spares(state, for: root, of: tenant)
+        }
         // One empty file under many names.
         var twin: Ghost?
         for index in first..<ghosts.count {

@@ -20,6 +20,10 @@ extension Integration {
             Host.outside("cd '\(work)' && find . -name objects -prune -o -printf '%p %y %m %U:%G %s\\n' | sort").lines
         }
 
+        static func isThere(_ name: String, _ desk: Desk) -> Bool {
+            FileManager.default.fileExists(atPath: desk.path + "/" + name)
+        }
+
         static let claude = ["--profile", "claude-code"]
 
         @Test(arguments: [
@@ -185,6 +189,59 @@ extension Integration {
             }
         }
 
+        /// A profile that protects and denies nothing.
+        static func bare(_ desk: Desk) throws -> [String] {
+            let profile = "version: 1\nimage: host\nseccomp: agent-default\nlimits: {memory: 256MiB, pids: 64}\n"
+            return ["--profile", try desk.write(profile, to: "profiles/bare.yaml")]
+        }
+
+        /// What was made for one session is not another's to write into, whose profile protects nothing.
+        @Test func whatWasMadeForOneSessionIsReadOnlyForAll() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let first = try desk.detached(["--workdir", work], session: "first")
+                let inside = desk.python(
+                    try Self.bare(desk) + ["--workdir", work],
+                    """
+                    print(attempt(lambda: open('.vscode/tasks.json', 'w')), attempt(lambda: open('.envrc', 'w')))
+                    print(attempt(os.rename, '.vscode', 'v'), attempt(os.rmdir, '.idea'), attempt(os.unlink, '.mcp.json'))
+                    open('made', 'w')
+                    """)
+                #expect(inside.lines == ["EROFS EROFS", "EBUSY EBUSY EBUSY"], "\(inside)")
+                #expect(desk.carrel(["kill", first, "--signal", "KILL"]).status == 0)
+                #expect(eventually { Host.outside("ls -A '\(work)'").lines == ["made"] }, "a ghost is left")
+            }
+        }
+
+        /// A session that stays in what was made for another one does not stay in what the next tenant gets.
+        @Test(arguments: ["before", "after"]) func nobodyStaysInWhatOthersGet(starting: String) throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let other = try desk.directory("other")
+                let bare = try Self.bare(desk) + ["--tenant", "ta", "--workdir", work]
+                let writer = """
+                    until cd .vscode 2>/dev/null; do sleep 0.02; done; touch /workspace/inside
+                    until [ -e /workspace/go ]; do sleep 0.02; done
+                    while true; do echo evil > tasks.json; sleep 0.02; done 2>/dev/null
+                    """
+                if starting == "before" { _ = try desk.detached(bare, writer, session: "writer") }
+                _ = try desk.detached(["--tenant", "ta", "--workdir", work], session: "first")
+                if starting == "after" { _ = try desk.detached(bare, writer, session: "writer") }
+                try #require(eventually { Self.isThere("work/inside", desk) })
+                #expect(desk.carrel(["kill", "first", "--signal", "KILL"]).status == 0)
+                try #require(eventually { !Self.isThere("state/sessions/first.json", desk) })
+                try desk.write("", to: "work/go")
+                for _ in 0..<12 {
+                    let inside = desk.sh(
+                        ["--tenant", "tb", "--workdir", other], "sleep 0.05; ls -A .vscode; cat .vscode/*; true")
+                    #expect(inside.status == 0 && inside.output == "", "\(inside)")
+                }
+                #expect(desk.carrel(["kill", "writer", "--signal", "KILL"]).status == 0)
+                #expect(eventually { !Self.isThere("state/sessions/writer.json", desk) })
+                #expect(Host.outside("ls -A '\(other)'").output == "")
+            }
+        }
+
         /// A directory that protected files would be in, and that is missing, is nobody's to make.
         @Test(arguments: [".claude/commands", ".git/objects", ".vscode/x"])
         func aMissingDirectoryIsProtectedAsAWhole(name: String) throws {
@@ -212,6 +269,27 @@ extension Integration {
                     grep -rs 'secret of mine' . ; true
                     """)
                 #expect(inside.status == 0 && inside.output == "", "\(inside)")
+                #expect(desk.read("work/" + name) == "secret of mine")
+            }
+        }
+
+        /// A denied file stays denied for the next session: the way to it cannot be renamed.
+        @Test(arguments: [".docker/config.json", ".config/gcloud/key", "deep/er/.env"])
+        func theWayToADeniedFileStaysWhereItIs(name: String) throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                try desk.write("secret of mine", to: "work/" + name)
+                let top = String(name.prefix { $0 != "/" })
+                let moving = desk.sh(
+                    ["--workdir", work],
+                    """
+                    mv '\(top)' moved; cd '\(top)'; for name in *; do mv "$name" moved; done
+                    for path in "$PWD"/*/; do mv "$path" ../moved; done
+                    cd ..; mv '\(top)' moved; true
+                    """)
+                #expect(moving.status == 0, "\(moving)")
+                let reading = desk.sh(["--workdir", work], "grep -rs 'secret of mine' . ; true")
+                #expect(reading.status == 0 && reading.output == "", "\(reading)")
                 #expect(desk.read("work/" + name) == "secret of mine")
             }
         }
