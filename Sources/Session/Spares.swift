@@ -9,8 +9,9 @@ import SystemPackage
 /// moves them from here into the user's tree, and back when it ends. Where the tree is on another filesystem, or none are
 /// left, they are made and removed.
 ///
-/// What comes back is kept only if nobody has changed it and no other session could have opened it (``WorkdirClaims``), and
-/// only for workdirs of the same owner and sessions of the same tenant. It is looked at again before it is given out.
+/// What comes back is kept only if nobody has changed it and no other session could have opened it for writing
+/// (``WorkdirClaims``), and only for workdirs of the same owner and sessions of the same tenant. It is looked at again before
+/// it is given out.
 struct Spares {
     private let places: StateDirectory
     private let owner: stat

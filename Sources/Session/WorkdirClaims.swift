@@ -55,9 +55,10 @@ struct WorkdirClaims {
     }
 
     private static func key(of root: FileDescriptor) throws(SystemError) -> String {
-        let found = try status(root)
-        return "\(found.st_dev)-\(found.st_ino)"
+        key(of: try status(root))
     }
+
+    private static func key(of found: stat) -> String { "\(found.st_dev)-\(found.st_ino)" }
 
     /// Adds a session of `tenant`.
     mutating func join(_ session: String, of tenant: String) {
@@ -114,13 +115,23 @@ struct WorkdirClaims {
         }
     }
 
+    /// Whether the workdir is inside one that a session works in: to that session nothing here is read-only.
+    private func isInsideAnother(_ root: FileDescriptor) -> Bool {
+        guard let path = try? readLink("/proc/self/fd/\(root.rawValue)") else { return true }
+        let names = steps(of: path)
+        return names.indices.contains { length in
+            guard let above = try? status("/" + names[..<length].joined(separator: "/")) else { return true }
+            return exists(state["workdirs/\(Self.key(of: above))"])
+        }
+    }
+
     /// Removes what was made from the user's tree, the last first, but for the first `kept`.
     func removeGhosts(from kept: Int) {
         guard let root = try? open(workdir, O_RDONLY | O_DIRECTORY) else { return }
         defer { close(root) }
         // The path may lead to another directory by now; that one is not ours to touch.
         guard (try? Self.key(of: root)) == key else { return }
-        let spares = tenant.flatMap { try? Spares(state, for: root, of: $0) }
+        let spares = tenant.flatMap { isInsideAnother(root) ? nil : try? Spares(state, for: root, of: $0) }
         for (number, ghost) in ghosts.enumerated().dropFirst(kept).reversed() {
             guard let (parent, name) = try? openParent(of: ghost.path, in: root) else { continue }
             defer { if parent != root { close(parent) } }

@@ -144,6 +144,24 @@ import Testing
         #expect(!exists(work + "/.vscode") && place.spares == [])
     }
 
+    /// Nor what is in a directory that another session works in.
+    @Test func whatIsInAnothersWorkdirIsNotUsedAgain() throws {
+        let place = try Place()
+        let work = try place.workdir("work", "a/repository")
+        let inner = work + "/a/repository"
+        try place.prepare("outer", work)
+        try place.prepare("inner", inner, [".vscode/"])
+        let handle = try open(inner + "/.vscode", O_RDONLY | O_DIRECTORY)
+        defer { close(handle) }
+        place.release("inner", inner)
+        #expect(!exists(inner + "/.vscode") && place.spares == [])
+        #expect(throws: SystemError.self) { try makeDirectory("evil", at: handle) }
+        place.release("outer", work)
+        try place.prepare("alone", inner, [".vscode/"])
+        place.release("alone", inner)
+        #expect(place.spares.count == 1)
+    }
+
     @Test func sparesAreOfOneTenant() throws {
         let place = try Place()
         let work = try place.workdir("work")
