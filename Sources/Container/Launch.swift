@@ -220,8 +220,11 @@ private func beInit(
         timeline.mark(.mounts)
         try during(.devices) { () throws(SystemError) in
             try plan.makeDevices(in: root)
-            try root.bindOntoItself(request.extensions.pinnedPaths, readOnly: false, required: true)
-            try root.bindOntoItself(request.spec.linux?.readonlyPaths ?? [], readOnly: true, required: false)
+            try root.bindOntoItself(request.extensions.pinnedPaths, readOnly: false) { _ in true }
+            // What a session protects of its workdir was there, or was made: it is not there because somebody took it away.
+            try root.bindOntoItself(request.spec.linux?.readonlyPaths ?? [], readOnly: true) {
+                plan.runtime == nil && !$0.utf8.starts(with: "/proc/".utf8)
+            }
             try root.mask(request.spec.linux?.maskedPaths ?? [])
         }
         timeline.mark(.devices)

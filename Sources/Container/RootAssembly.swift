@@ -161,11 +161,13 @@ struct RootAssembly {
     /// Binds each path onto itself: read-only (OCI `readonlyPaths`), or as it is, so that it can no longer be renamed
     /// or removed. Source and target are one descriptor: nothing can be swapped between the look and the mount.
     ///
-    /// - Parameter required: whether a path that is missing is an error.
-    func bindOntoItself(_ paths: [String], readOnly: Bool, required: Bool) throws(SystemError) {
+    /// - Parameter required: whether it is an error that this path is missing.
+    func bindOntoItself(
+        _ paths: [String], readOnly: Bool, required: (String) -> Bool
+    ) throws(SystemError) {
         for path in paths {
             guard let target = try openExisting(path) else {
-                if required { throw SystemError("openat2", path, errno: .noSuchFileOrDirectory) }
+                if required(path) { throw SystemError("openat2", path, errno: .noSuchFileOrDirectory) }
                 continue
             }
             defer { close(target) }
