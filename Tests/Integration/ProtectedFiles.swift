@@ -53,6 +53,21 @@ extension Integration {
             }
         }
 
+        /// Another session can take it away between the look through the workdir and the mounts.
+        @Test(.enabled(if: Host.isRoot && Host.has("strace"), "needs root and strace"))
+        func aProtectedFileThatIsGoneByThenRefusesTheStart() throws {
+            try withDesk { desk in
+                let work = try Self.repository(desk)
+                let outcome = desk.around(
+                    """
+                    strace -f -qq -o /dev/null -e trace=openat2 -P /workspace/.envrc -e inject=openat2:error=ENOENT \
+                    "$CARREL" run --workdir '\(work)' -- true
+                    """)
+                #expect(outcome.status == 125 && outcome.errors.contains("/workspace/.envrc"), "\(outcome)")
+                #expect(!Self.isThere("work/.envrc", desk))
+            }
+        }
+
         @Test(arguments: [
             "os.rename('.git', '.git2')", "os.rename('.git/hooks', 'hooks')", "os.rename('.git/config', 'config')",
             "os.unlink('.git/config')", "os.link('evil', '.git/hooks/pre-commit')",
