@@ -4,7 +4,7 @@ import SystemPackage
 
 /// A process that the caller stays for: its signals and its terminal are handed on until it has ended.
 struct ForegroundProcess {
-    private enum Token: UInt64 { case process, signals, terminal, input }
+    private enum Token: UInt64 { case process, signals, terminal }
 
     private let epoll: FileDescriptor
     private let signals: FileDescriptor
@@ -25,17 +25,15 @@ struct ForegroundProcess {
         try epollControl(epoll, .add, process, token: Token.process.rawValue)
         try epollControl(epoll, .add, signals, token: Token.signals.rawValue)
         if let terminal {
-            relay = TerminalRelay(controller: terminal)
-            try epollControl(epoll, .add, terminal, token: Token.terminal.rawValue)
-            // A regular file as input is always readable, and none of epoll's.
-            try? epollControl(epoll, .add, FileDescriptor(rawValue: 0), token: Token.input.rawValue)
+            let carrier = try TerminalRelay(controller: terminal)
+            try epollControl(epoll, .add, carrier.descriptor, token: Token.terminal.rawValue)
+            relay = carrier
         }
-        func unwatch(_ descriptor: FileDescriptor) { try? epollControl(epoll, .delete, descriptor) }
         while true {
             for event in try epollWait(epoll) {
                 switch Token(rawValue: event.token) {
                 case .process:
-                    relay?.finish()
+                    relay?.finish(signals)
                     switch try wait(for: pid) {
                     case .exited(let code): return code
                     case .signaled(let signal): return 128 + signal
@@ -48,8 +46,7 @@ struct ForegroundProcess {
                             try? pidfdSendSignal(process, signal.signal)
                         }
                     }
-                case .terminal: relay?.fromSession(unwatch)
-                case .input: relay?.fromCaller(unwatch)
+                case .terminal: relay?.carry()
                 case nil: break
                 }
             }

@@ -96,16 +96,16 @@ extension Carrel {
         try descriptors.watch(.process, entered.process)
         try descriptors.watch(.signals, descriptors.signals)
         if let terminal = entered.terminal {
-            relay = TerminalRelay(controller: terminal)
-            try descriptors.watch(.terminal, terminal)
-            try? descriptors.watch(.input, FileDescriptor(rawValue: 0))
+            let carrier = try TerminalRelay(controller: terminal)
+            try descriptors.watch(.terminal, carrier.descriptor)
+            relay = carrier
         }
         while true {
             for event in try epollWait(descriptors.epoll) {
                 switch Supervisor.Token(rawValue: event.token) {
                 case .process:
                     let status = try Syscalls.wait(for: entered.helper)
-                    relay?.finish()
+                    relay?.finish(descriptors.signals)
                     switch status {
                     case .exited(let code): return code
                     case .signaled(let signal): return 128 + signal
@@ -118,8 +118,7 @@ extension Carrel {
                             try? pidfdSendSignal(entered.program, signal.signal)
                         }
                     }
-                case .terminal: relay?.fromSession { descriptors.unwatch($0) }
-                case .input: relay?.fromCaller { descriptors.unwatch($0) }
+                case .terminal: relay?.carry()
                 default: break
                 }
             }

@@ -3,6 +3,7 @@ import Documents
 import Glibc
 import Records
 import Syscalls
+import SystemPackage
 
 /// Writes what happens into the ledger and the audit log of a state directory.
 struct Recorder {
@@ -46,9 +47,11 @@ struct Recorder {
         } catch { warn("report \(copy): \(error)") }
     }
 
-    /// Tells the caller, on standard error.
+    /// Tells the caller, on standard error; one that does not read it within ten seconds is not told.
     func warn(_ text: String) {
-        try? writeAll("carrel: \(text)\n".utf8, to: .init(rawValue: 2))
+        let errors = FileDescriptor(rawValue: 2)
+        if (try? poll([(errors, .writable)], timeout: 10_000)) == [[]] { return }
+        try? writeAll("carrel: \(text)\n".utf8, to: errors)
     }
 }
 

@@ -211,10 +211,9 @@ extension Carrel {
         }
         var relay: TerminalRelay?
         if let terminal = container.terminal {
-            relay = TerminalRelay(controller: terminal)
-            try descriptors.watch(.terminal, terminal)
-            // A regular file cannot be waited for (EPERM): it is read when the terminal asks for more.
-            try? descriptors.watch(.input, FileDescriptor(rawValue: 0))
+            let carrier = try TerminalRelay(controller: terminal)
+            try descriptors.watch(.terminal, carrier.descriptor)
+            relay = carrier
         }
         let now = monotonicNanoseconds()
         let idle = IdleWatch(

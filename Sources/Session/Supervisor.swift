@@ -41,7 +41,6 @@ final class Supervisor {
         case outOfMemory
         case log
         case terminal
-        case input
         case gateway
         case listener
         case curve
@@ -93,9 +92,8 @@ final class Supervisor {
                     if (try? oom?.happened()) == true, bounds.isOutOfMemory(cgroup) { end(.outOfMemory) }
                 case .pids: refusedFork()
                 case .log: log?.drain { descriptors.unwatch($0) }
-                case .terminal: relay?.fromSession { descriptors.unwatch($0) }
+                case .terminal: relay?.carry()
                 case .gateway: hearGateway()
-                case .input: relay?.fromCaller { descriptors.unwatch($0) }
                 case .listener: attendListener(event.events)
                 case .curve: curve?.look()
                 case nil: break
@@ -261,7 +259,6 @@ final class Supervisor {
         let (status, largest) = payloadStatus()
         // Without a word PID 1 was killed, and the rest of the session may not know it yet.
         if status == nil { awaitEnd() }
-        relay?.finish()
         log?.drain { _ in }
         link?.finish()
         let usage = cgroup?.usage(now: false)
@@ -283,8 +280,6 @@ final class Supervisor {
         report.throttled = usage.map { record.throttles($0) } ?? []
         let recorder = Recorder(state)
         recorder.ended(report, copy: record.reportPath)
-        // The caller of an attached session is told what its program could not: that Carrel ended it.
-        if ending != nil && !record.isDetached { recorder.warn("session \(record.id): \(exit.why)") }
 
         if status != nil { awaitEnd() }
         log?.drain { _ in }
@@ -294,6 +289,10 @@ final class Supervisor {
         if link != nil { Door.release(session: record.id, in: state) }
         try? BerthBook(state["berths"]).release(holder: record.supervisor)
         LiveSessions(state: state).remove(id: record.id, supervisor: record.supervisor)
+        // Nothing of the session is left to be kept by a caller who does not read.
+        relay?.finish(descriptors.signals)
+        // The caller of an attached session is told what its program could not: that Carrel ended it.
+        if ending != nil && !record.isDetached { recorder.warn("session \(record.id): \(exit.why)") }
         return code
     }
 

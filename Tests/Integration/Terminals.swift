@@ -71,6 +71,31 @@ extension Integration {
             }
         }
 
+        /// The program blocks writing, so it reads nothing; the caller reads what is shown, or not before the report is there.
+        @Test(arguments: [true, false]) func theWallClockEndsWhatNobodyReads(callerReads: Bool) throws {
+            try withDesk { desk in
+                let caller = [Host.python, Host.fixtures + "/between_pipes.py", "--feed", "300000"]
+                let patience = callerReads ? [] : ["--after", desk.state + "/ledger.jsonl"]
+                let session = ["run", "--tty", "--timeout", "4s", "--grace", "1s", "--", "sh", "-c"]
+                let words = caller + patience + [Host.carrel] + session + ["stty raw -echo; echo ready; cat"]
+                let inside = desk.around(words.map { "'\($0)'" }.joined(separator: " "))
+                #expect(inside.status == 124 && inside.output.hasPrefix("same "), "\(inside)")
+                if callerReads { #expect(inside.output == "same 300000") }
+                let how = try desk.lastReport().at("exit.how")?.string
+                #expect(how == "timeout")
+            }
+        }
+
+        @Test func aFileAsInputIsTypedToItsEnd() throws {
+            try withDesk { desk in
+                let text = (0..<2000).map { "line \($0)" }
+                let inside = desk.carrel(
+                    ["run", "--tty", "--timeout", "30s", "--", "sh", "-c", "stty -echo; cat"],
+                    stdin: text.joined(separator: "\n") + "\n")
+                #expect(inside.status == 0 && inside.output.hasSuffix("line 1998\r\nline 1999"), "\(inside)")
+            }
+        }
+
         @Test func withoutATerminalOfTheCallersItHasTheUsualSize() throws {
             try withDesk { desk in
                 let inside = desk.run(["--tty"], ["sh", "-c", "tty; stty size"])
