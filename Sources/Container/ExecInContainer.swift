@@ -102,16 +102,26 @@ extension RuntimeContainer {
             throw RuntimeError("exec failed: \(error)", exitStatus: error.exitStatus == 125 ? 255 : error.exitStatus)
         }
         return try telling("exec") { () throws(SystemError) in
-            _ = try wait(for: entered.helper)
-            let pid = try processID(of: entered.program)
-            if let file = request.pidFile {
-                try replaceFile(file, with: Array(String(pid).utf8), mode: 0o644)
+            do throws(SystemError) {
+                _ = try wait(for: entered.helper)
+                let pid = try processID(of: entered.program)
+                if let console, let terminal = entered.terminal {
+                    try send(Array("/dev/ptmx".utf8), descriptors: [terminal], over: console)
+                }
+                if let file = request.pidFile {
+                    try replaceFile(file, with: Array(String(pid).utf8), mode: 0o644)
+                }
+                guard let foreground else { return 0 }
+                return try foreground.attend(
+                    entered.program, pid: pid, terminal: console == nil ? entered.terminal : nil)
+            } catch {
+                // Whoever asked is told that it does not run, and has nothing to end it by.
+                try? pidfdSendSignal(entered.program, SIGKILL)
+                // In a container that is held still it ends when that goes on.
+                _ = try? poll([(entered.program, .readable)], timeout: 10_000)
+                while waitpid(-1, nil, WNOHANG) > 0 {}
+                throw error
             }
-            if let console, let terminal = entered.terminal {
-                try send(Array("/dev/ptmx".utf8), descriptors: [terminal], over: console)
-            }
-            guard let foreground else { return 0 }
-            return try foreground.attend(entered.program, pid: pid, terminal: console == nil ? entered.terminal : nil)
         }
     }
 

@@ -165,6 +165,41 @@ extension Conformance {
             #expect(processes.split(separator: "\n").count { $0.hasSuffix("sleep 1000") } == 2, "\(processes)")
         }
 
+        @Test("a program of exec whose number or terminal cannot be handed over does not live on")
+        func execThatFails() throws {
+            let bundle = try Bundle()
+            try bundle.start()
+            func exec(_ words: [String]) throws -> Outcome {
+                // Nor if it would outlive its terminal.
+                try bundle.oci("exec", "--detach", words + ["c", "sh", "-c", "trap '' HUP; exec sleep 2000"])
+            }
+            let file = try exec(["--pid-file", "\(bundle.path)/nosuch/pid"])
+            #expect(file.status != 0 && file.errors.contains("nosuch/pid"), "\(file)")
+            let foreground = try bundle.oci("exec", "--pid-file", ["\(bundle.path)/nosuch/pid", "c", "sleep", "2000"])
+            #expect(foreground.status != 0 && foreground.errors.contains("nosuch/pid"), "\(foreground)")
+            // One who hangs up as soon as it is called. What is sent before it does is not refused.
+            let socket = "\(bundle.path)/console"
+            let server = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()\n"
+            let pid = try spawn(
+                ["python3", "-c", server + "while True: s.accept()[0].close()", socket],
+                environment: ProcessInfo.processInfo.environment)
+            defer {
+                kill(pid, SIGKILL)
+                waitpid(pid, nil, 0)
+            }
+            try wait { access(socket, F_OK) == 0 }
+            var console = Outcome(status: 0, output: "", errors: "")
+            for _ in 0..<20 where console.status == 0 {
+                let file = "\(bundle.path)/pid"
+                console = try exec(["--tty", "--console-socket", socket, "--pid-file", file])
+                let pid = (try? String(contentsOfFile: file, encoding: .utf8)).flatMap { Int32($0) }
+                if console.status == 0, let pid { kill(pid, SIGKILL) }
+            }
+            #expect(console.status != 0 && console.errors.contains("sendmsg"), "\(console)")
+            let processes = try bundle.oci("exec", "c", "ps").output
+            #expect(processes.split(separator: "\n").count { $0.contains("sleep") } == 1, "\(processes)")
+        }
+
         @Test(
             "a seccomp filter answers, logs or kills as its rules say, with and without no_new_privs",
             arguments: [true, false])
