@@ -28,9 +28,11 @@ public struct MeasuredCeiling: Sendable, Equatable {
 
     /// The ceiling that runs come to: the p99 bound where there are enough of them, else the highest; `nil` for fewer than
     /// ``fewestRuns``, and where one was clipped.
-    public init?(peaks: OrderStatistics, medianSeconds: Int64, digest: String) {
+    ///
+    /// - Parameter least: what it is not below, in bytes.
+    public init?(peaks: OrderStatistics, atLeast least: Double = 0, medianSeconds: Int64, digest: String) {
         guard peaks.clipped == 0, peaks.count >= Self.fewestRuns, let highest = peaks.highest else { return nil }
-        let bytes = peaks.quantile(0.99).upper ?? highest
+        let bytes = max(peaks.quantile(0.99).upper ?? highest, least)
         self.init(bytes: UInt64(bytes), runs: peaks.count, medianSeconds: medianSeconds, digest: digest)
     }
 

@@ -39,6 +39,36 @@ public struct Measurements: Sendable {
     public var shared: Double = 0
     /// Sessions left out since they only warmed the page cache, were refused or failed to start.
     public var leftOut = 0
+    /// Runs that did not do their work to its end, and are no measurements: what they would have needed is not known. That
+    /// they needed at least their peak is (``leastCeiling``).
+    public var unfinished: [Unfinished] = []
+
+    /// Runs that ended in the same way before their work was done.
+    public struct Unfinished: Sendable, Equatable {
+        /// How they ended.
+        public var how: Report.Exit.How
+        /// Their exit status; `nil` where that is not how they differ.
+        public var status: Int64?
+        /// How many.
+        public var runs: Int
+        /// One of them.
+        public var session: String
+        /// The highest of their peaks, in bytes.
+        public var peak: Double
+
+        /// For people: `exited with 1`.
+        public var text: String {
+            switch how {
+            case .exited: "exited with \(status ?? 1)"
+            case .signaled: "were ended by signal \((status ?? 128) - 128)"
+            case .timeout: "came up against their time limit"
+            case .idle: "came up against their idle limit"
+            case .cpuTime: "used all of their processor time"
+            case .killed: "were killed"
+            default: "ended as \(how.rawValue)"
+            }
+        }
+    }
     /// What a reader has to know of where the runs are from.
     public var notes: [String] = []
 
@@ -61,12 +91,26 @@ public struct Measurements: Sendable {
     /// How long half of the runs lasted at most, in seconds.
     public var medianSeconds: Double { OrderStatistics(runs.map(\.seconds)).median ?? 0 }
 
+    /// What a ceiling is not below, in bytes: what was needed even without having come to the end.
+    public var leastCeiling: Double { unfinished.map(\.peak).max() ?? 0 }
+
+    /// What to know of the runs that are no measurements, a line for each kind.
+    public var unfinishedText: [String] {
+        let all = runs.count + unfinished.reduce(0) { $0 + $1.runs }
+        return unfinished.map {
+            "\($0.runs) of \(all) runs \($0.text): they are no measurements (carrel report \($0.session))"
+        }
+    }
+
     /// The runs that grew without end, as far as their curves tell.
     public var leaks: [Run] { runs.filter { $0.summary?.isLeak == true } }
 }
 
 extension Measurements {
     /// Chooses from all reports of a host.
+    ///
+    /// A run counts where its program exited with 0, and where it came up against its memory limit, as one that is clipped. Of
+    /// sessions as they came those count too that somebody or another limit ended: that is how such sessions end.
     ///
     /// Measured runs come first: those of the newest campaign of the profile, and of all earlier ones of the same box and
     /// command. Where nothing was measured, all sessions of the profile count, with a note: among them are those that were
@@ -100,8 +144,13 @@ extension Measurements {
                 leftOut += 1
                 continue
             }
+            guard report.usage.memoryClipped || report.exit.isDone(inCampaign: isMeasured) else {
+                addUnfinished(report, peak: Double(peak))
+                continue
+            }
             var run = Run(
-                session: report.session, peak: Double(peak), isClipped: report.usage.memoryClipped,
+                session: report.session, peak: Double(peak),
+                isClipped: report.usage.memoryClipped || report.exit.how == .oom,
                 seconds: Double(report.ended.seconds - report.started.seconds)
                     + Double(report.ended.nanoseconds - report.started.nanoseconds) / 1e9, how: report.exit.how,
                 summary: report.curve, cpuNanoseconds: report.usage.cpuNanoseconds)
@@ -118,6 +167,30 @@ extension Measurements {
                 "no campaign was measured: these are sessions as they came, and those that touched files first paid for "
                     + "everyone's page cache (carrel measure keeps that out)")
         }
-        if runs.isEmpty { return nil }
+        if runs.isEmpty && unfinished.isEmpty { return nil }
+    }
+
+    private mutating func addUnfinished(_ report: Report, peak: Double) {
+        let status = [.exited, .signaled].contains(report.exit.how) ? report.exit.status : nil
+        let index =
+            unfinished.firstIndex { $0.how == report.exit.how && $0.status == status } ?? unfinished.endIndex
+        if index == unfinished.endIndex {
+            unfinished.append(
+                Unfinished(how: report.exit.how, status: status, runs: 0, session: report.session, peak: 0))
+        }
+        unfinished[index].runs += 1
+        unfinished[index].peak = max(unfinished[index].peak, peak)
+    }
+}
+
+extension Report.Exit {
+    /// Whether what the session was started for was done.
+    fileprivate func isDone(inCampaign: Bool) -> Bool {
+        switch how {
+        case .exited: status == 0
+        case .oom: true
+        case .timeout, .idle, .cpuTime, .recycled, .budget, .killed: !inCampaign
+        default: false
+        }
     }
 }

@@ -10,7 +10,7 @@ extension CapacityPlan {
             "schema": "carrel.capacity/1", "profile": Node(.string(measurements.profile)),
             "command": Node(.sequence(measurements.command.map { Node(.string($0)) })),
             "runs": count(measurements.runs.count), "clipped": count(measurements.peaks.clipped),
-            "leftOut": count(measurements.leftOut),
+            "leftOut": count(measurements.leftOut), "unfinished": measurements.unfinishedNode,
             "campaigns": Node(.sequence(measurements.campaigns.map { Node(.string($0)) })),
             "limitBytes": bytes(measurements.limit), "sharedBytes": bytes(measurements.shared),
             "overheadBytes": bytes(question.overhead), "riskPerDay": Node(.number(question.risk)),
@@ -98,12 +98,25 @@ extension ToleranceBound {
 }
 
 extension Measurements {
+    /// The runs that are no measurements.
+    var unfinishedNode: Node {
+        Node(
+            .sequence(
+                unfinished.map { kind -> Node in
+                    [
+                        "how": Node(.string(kind.how.rawValue)),
+                        "status": kind.status.map { Node(.integer($0)) } ?? nil,
+                        "runs": count(kind.runs), "session": Node(.string(kind.session)), "peakBytes": bytes(kind.peak),
+                    ]
+                }))
+    }
+
     /// The runs as a document.
     public var node: Node {
         [
             "profile": Node(.string(profile)), "command": Node(.sequence(command.map { Node(.string($0)) })),
             "campaigns": Node(.sequence(campaigns.map { Node(.string($0)) })), "limitBytes": bytes(limit),
-            "sharedBytes": bytes(shared), "leftOut": count(leftOut),
+            "sharedBytes": bytes(shared), "leftOut": count(leftOut), "unfinished": unfinishedNode,
             "quantiles": Node(.sequence([0.5, 0.9, 0.95, 0.99].map { peaks.quantile($0).node })),
             "runs": Node(
                 .sequence(

@@ -95,6 +95,7 @@ extension Carrel {
             try campaign.run(request.warmUps, parallel: 1, isWarmUp: true) { progress($0, total) }
             try campaign.run(request.runs, parallel: request.parallel) { progress(request.warmUps + $0, total) }
             let calibration = try outcome(of: campaign, request, adopting: false)
+            try refuseUnfinished(calibration.measurements)
             guard calibration.measurements.peaks.clipped == 0 else {
                 throw SessionError(
                     "\(calibration.measurements.peaks.clipped) of \(request.runs) single runs came up against their limit: "
@@ -115,6 +116,7 @@ extension Carrel {
                         + "has no memory controller", fix: "give another --tenant; see carrel doctor")
             }
             let all = try outcome(of: campaign, request, adopting: false).measurements
+            try refuseUnfinished(all)
             var together = all
             together.runs = Array(all.runs.suffix(sessions))
             return Validation(
@@ -122,6 +124,14 @@ extension Carrel {
                 sumOfPeaks: together.runs.reduce(0) { $0 + $1.peak }, calibration: calibration.measurements,
                 together: together)
         }
+    }
+
+    /// A prediction is of runs that do their work, and so is what it is compared with.
+    private func refuseUnfinished(_ measurements: Measurements) throws(SessionError) {
+        if measurements.unfinished.isEmpty { return }
+        throw SessionError(
+            measurements.unfinishedText.joined(separator: "; "),
+            fix: "run a command that ends with 0 when its work is done")
     }
 
     private func withCampaign<Result>(
@@ -146,7 +156,8 @@ extension Carrel {
         }
         let profile = try load(request.session.profile, request.session.overrides)
         let ceiling = MeasuredCeiling(
-            peaks: all.peaks, medianSeconds: Int64(all.medianSeconds.rounded(.up)), digest: profile.box)
+            peaks: all.peaks, atLeast: all.leastCeiling, medianSeconds: Int64(all.medianSeconds.rounded(.up)),
+            digest: profile.box)
         if let ceiling {
             try telling("ceiling") { () throws(SystemError) in try ceiling.write(to: ceilingPath(profile.name)) }
         }

@@ -24,6 +24,8 @@ extension Option {
     static let curve = Option(
         "curve", "Records the session's memory once a second: `curves/SESSION.jsonl` in the state directory")
     static let runs = Option("runs", letter: "n", takes: "NUMBER", under: campaign, "How many runs. Without it: 30")
+    static let singleRuns = Option(
+        "runs", letter: "n", takes: "NUMBER", under: campaign, "How many single runs. Without it: 8")
     static let parallel = Option(
         "parallel", takes: "NUMBER", under: campaign, "How many at a time. Without it: 1")
     static let warmUp = Option(
@@ -74,7 +76,8 @@ extension Command {
             Peaks are the kernel's own counters, not samples. A run that comes up against its limit is counted and is no \
             measurement. The sessions are ordinary ones, of tenant `measure` unless `--tenant` names another, and their \
             reports are in the ledger. Once 29 runs are there, `carrel run` admits sessions of the profile by what was \
-            measured instead of by their limit.
+            measured instead of by their limit. A run that does not exit with 0 is told, and is no measurement; ends with \
+            1 where there is no other.
             """,
             """
             A bound of p99 that supposes nothing about the distribution takes 299 runs, p95 59, p90 29. Campaigns of one \
@@ -106,12 +109,12 @@ extension Command {
 
     static let capacityValidate = Command(
         "capacity validate", in: planning, takesProgram: true,
-        options: [.sessions, .runs, .parallel, .warmUp, .lookEvery, .json] + measuredOptions,
+        options: [.sessions, .singleRuns, .parallel, .warmUp, .lookEvery, .json] + measuredOptions,
         "Predict the peak of a sum of sessions, and measure it",
         details: [
             """
-            Single runs first (`--runs`, 8 where nothing is said, looked at every 50 ms): their curves, put on top of each \
-            other, predict. Then all at once, and the kernel's counter of the cgroup above them tells what it was.
+            Single runs first (`--runs`, looked at every 50 ms where `--interval` does not say otherwise): their curves, \
+            put on top of each other, predict. Then all at once, and the kernel's counter of the cgroup above them tells what it was.
             """
         ],
         examples: [Example("Forty agents at once", "carrel capacity validate --sessions 40 -- ./agent")])
@@ -160,12 +163,12 @@ extension Verb {
     }
 
     private func measureRequest(
-        _ words: Words, runs: Int, interval: Int64
+        _ words: Words, _ option: Option, runs: Int, interval: Int64
     ) throws(SessionError) -> MeasureRequest {
         var session = try request(words)
         if words[.tenant] == nil { session.tenant = "measure" }
         var measure = MeasureRequest(session)
-        measure.runs = try number(words, .runs, runs)
+        measure.runs = try number(words, option, runs)
         measure.parallel = try number(words, .parallel, 1)
         if words[.warmUp] == "0" { measure.warmUps = 0 } else { measure.warmUps = try number(words, .warmUp, 1) }
         measure.interval = try span(words, .lookEvery, interval)
@@ -180,18 +183,18 @@ extension Verb {
     }
 
     func measure(_ words: Words) throws(SessionError) -> Int32 {
-        let request = try measureRequest(words, runs: 30, interval: 1_000_000_000)
+        let request = try measureRequest(words, .runs, runs: 30, interval: 1_000_000_000)
         let outcome = try Carrel().measure(request, progress: showProgress)
         if words.has(.json) {
             try put(outcome.node)
         } else {
             try put(measureText(outcome, parallel: request.parallel, Style(for: 1)))
         }
-        return 0
+        return outcome.measurements.runs.isEmpty ? 1 : 0
     }
 
     func validateCapacity(_ words: Words) throws(SessionError) -> Int32 {
-        let request = try measureRequest(words, runs: 8, interval: 50_000_000)
+        let request = try measureRequest(words, .singleRuns, runs: 8, interval: 50_000_000)
         let sessions = try number(words, .sessions, 20)
         let validation = try Carrel().validate(request, sessions: sessions, progress: showProgress)
         if words.has(.json) {
@@ -211,6 +214,9 @@ extension Verb {
                 "nothing was measured" + (words[.ofProfile].map { " of profile \($0)" } ?? "")
                     + (words[.ofCampaign].map { " in campaign \($0)" } ?? ""),
                 fix: "carrel measure --profile PROFILE --runs 30 -- CMD")
+        }
+        if measurements.runs.isEmpty {
+            throw SessionError("nothing was measured: " + measurements.unfinishedText.joined(separator: "; "))
         }
         let plan = CapacityPlan(measurements, question)
         if let file = words[.html] {

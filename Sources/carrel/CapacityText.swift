@@ -25,6 +25,7 @@ private func add(_ quantile: OrderStatistics.Quantile, to table: inout Table) {
 private func runsText(_ runs: Measurements, _ style: Style) -> String {
     var text =
         "\(runs.runs.count) runs of \(style.bold(printable(runs.profile))): \(printable(commandLine(runs.command)))\n"
+    for line in runs.unfinishedText { text += style.yellow(printable(line) + "\n") }
     if runs.leftOut > 0 { text += style.dim("\(runs.leftOut) more left out: warm-up, or never started\n") }
     if runs.peaks.clipped > 0 {
         text += style.yellow(
@@ -80,7 +81,14 @@ private func percent(_ part: Double) -> String {
 }
 
 func measureText(_ outcome: MeasureOutcome, parallel: Int, _ style: Style) -> String {
-    var text = "campaign \(style.bold(outcome.campaign)), " + runsText(outcome.measurements, style)
+    var text = "campaign \(style.bold(outcome.campaign)), "
+    if outcome.measurements.runs.isEmpty {
+        // Nothing to make a table of.
+        text += "no run of \(style.bold(printable(outcome.measurements.profile))) was measured\n"
+        for line in outcome.measurements.unfinishedText { text += style.red(printable(line) + "\n") }
+        return text
+    }
+    text += runsText(outcome.measurements, style)
     if let sum = outcome.peakOfSum, parallel > 1 {
         text +=
             "all together            \(size(Double(sum))) at most, \(parallel) at a time, of which \(size(Double(outcome.base))) "
@@ -90,7 +98,7 @@ func measureText(_ outcome: MeasureOutcome, parallel: Int, _ style: Style) -> St
         outcome.ceiling.map {
             "carrel run admits sessions of this profile by \(size(Double($0.bytes))) from now on (\($0.runs) runs)\n"
         } ?? "carrel run admits sessions of this profile by their limit: a ceiling needs "
-        + "\(MeasuredCeiling.fewestRuns) runs, none of them clipped\n"
+        + "\(MeasuredCeiling.fewestRuns) runs that end with 0, and none that is clipped\n"
     return text + style.dim("carrel capacity tells what hosts have room for\n")
 }
 

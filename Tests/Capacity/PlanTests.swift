@@ -176,6 +176,47 @@ private func measured(_ runs: [Measurements.Run], limit: Double = 1024) -> Measu
         #expect(try Report(Node.parse(Array(kept.node.json().utf8), file: "r"), file: "r") == kept)
     }
 
+    @Test func whatDidNotComeToItsEndIsNoMeasurementAndLowersNothing() throws {
+        func report(_ number: Int, _ exit: Report.Exit, peak: Int64, inCampaign: Bool = true) -> Report {
+            var report = Report(
+                session: "s-\(number)", tenant: "t", host: .init(name: "h", bootID: ""), carrel: "1",
+                profile: .init(name: "p", sha256: "1"), image: "host", command: ["c"], started: Timestamp(seconds: 0),
+                ended: Timestamp(seconds: 10), exit: exit, cgroups: "unified")
+            report.usage.memoryPeakBytes = peak
+            report.campaign = inCampaign ? Report.Campaign(name: "m", run: Int64(number)) : nil
+            return report
+        }
+        func ceiling(_ found: Measurements) -> MeasuredCeiling? {
+            MeasuredCeiling(peaks: found.peaks, atLeast: found.leastCeiling, medianSeconds: 1, digest: "d")
+        }
+        let failed = Report.Exit(how: .exited, status: 1, why: "")
+        let all = try #require(Measurements(from: (1...29).map { report($0, failed, peak: 7) }))
+        #expect(all.runs.isEmpty && ceiling(all) == nil)
+        #expect(all.unfinishedText == ["29 of 29 runs exited with 1: they are no measurements (carrel report s-1)"])
+        // What each end is: the others are whole. One that did not come to its end and needed more is a ceiling's floor.
+        let whole = (1...29).map { report($0, .init(how: .exited, status: 0, why: ""), peak: 100) }
+        for (how, status) in [
+            (.exited, 1), (.signaled, 139), (.timeout, 124), (.idle, 124), (.cpuTime, 124), (.killed, 137),
+            (.recycled, 124), (.budget, 124), (.tripwire, 137), (.lost, nil),
+        ] as [(Report.Exit.How, Int64?)] {
+            let end = Report.Exit(how: how, status: status, why: "")
+            let low = try #require(Measurements(from: whole + [report(30, end, peak: 5)]))
+            #expect(low.runs.count == 29 && low.unfinished.count == 1 && ceiling(low)?.bytes == 100, "\(how)")
+            let high = try #require(Measurements(from: whole + [report(30, end, peak: 500)]))
+            #expect(ceiling(high)?.bytes == 500 && ceiling(high)?.runs == 29, "\(how)")
+        }
+        // A clipped run is counted as one, however it ended.
+        var clipped = report(30, failed, peak: 100)
+        clipped.usage.memoryClipped = true
+        for run in [clipped, report(30, .init(how: .oom, status: 137, why: ""), peak: 100)] {
+            let found = try #require(Measurements(from: whole + [run]))
+            #expect(found.peaks.clipped == 1 && found.unfinished.isEmpty && ceiling(found) == nil)
+        }
+        // Sessions as they came end by their limits and by their users.
+        let killed = report(1, .init(how: .killed, status: 137, why: ""), peak: 9, inCampaign: false)
+        #expect(Measurements(from: [killed])?.runs.count == 1)
+    }
+
     @Test func aMeasuredCeilingIsKept() throws {
         let scratch = Scratch()
         #expect(MeasuredCeiling(peaks: OrderStatistics([1, 2]), medianSeconds: 1, digest: "d") == nil)

@@ -177,6 +177,29 @@ extension Integration {
             }
         }
 
+        @Test func runsThatFailAreNoMeasurement() throws {
+            try withDesk { desk in
+                let options = ["-n", "29", "--parallel", "8", "--warm-up", "0"]
+                let measured = desk.carrel(["measure"] + options + ["--", "false"])
+                #expect(measured.status == 1 && measured.output.contains("29 of 29 runs exited with 1"), "\(measured)")
+                #expect(Desk.list(desk.state + "/ceilings").isEmpty)
+                let plan = desk.carrel(["capacity"])
+                #expect(plan.status == 125 && plan.errors.contains("29 of 29 runs exited with 1"), "\(plan)")
+                let some = desk.carrel(
+                    [
+                        "measure", "-n", "3", "--json", "--tenant", "odd", "--", "sh", "-c",
+                        "exit $((${CARREL_SESSION##*-} % 2))",
+                    ])
+                let document = try desk.parse(some.output)
+                #expect(some.status == 0 && document["runs"]?.elements?.count == 1, "\(some)")
+                let kind = document["unfinished"]?.elements?.first
+                #expect(kind?["status"]?.int == 1 && kind?["runs"]?.int == 2, "\(some)")
+                let validated = desk.carrel(["capacity", "validate", "-n", "2", "--sessions", "2", "--", "false"])
+                #expect(
+                    validated.status == 125 && validated.errors.contains("2 of 2 runs exited with 1"), "\(validated)")
+            }
+        }
+
         @Test func aClippedRunIsNoMeasurement() throws {
             try withDesk { desk in
                 let measured = desk.carrel([
