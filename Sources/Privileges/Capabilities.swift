@@ -106,6 +106,14 @@ public struct Capabilities: Sendable, Equatable {
         }
     }
 
+    /// The names of all capabilities that libcap or the kernel knows, `CAP_CHOWN` first.
+    public static let names: [String] = values(.max).compactMap { value in
+        let text = cap_to_name(value)
+        defer { cap_free(text) }
+        // One without a name is told by its number.
+        return text.map { String(cString: $0).uppercased() }.flatMap { $0.hasPrefix("CAP_") ? $0 : nil }
+    }
+
     /// `NOROOT`, `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE` set, `KEEP_CAPS` clear, and all four locked
     /// (`linux/securebits.h`, whose macros Swift does not import).
     static let lockedBits: UInt32 = 0b1110_1111

@@ -1,5 +1,7 @@
 import Documents
 import Glibc
+import Privileges
+import Records
 import Seccomp
 import Syscalls
 import Workshop
@@ -11,19 +13,48 @@ extension Carrel {
     ///
     /// - Parameters:
     ///   - name: a path, if it has a slash or ends in `.json`; else the name of a filter (`agent-default`).
-    ///   - capabilities: the container's, for files in Docker's form.
-    /// - Throws: what is wrong with the document; `FilterLint` tells the rest.
+    ///   - capabilities: the container's, for files in Docker's form; `cap_sys_admin` and `SYS_ADMIN` are `CAP_SYS_ADMIN` too.
+    /// - Throws: what is wrong with the document, or a capability that there is not; `FilterLint` tells the rest.
     public static func filterFile(
         _ name: String, capabilities: [String] = [], machine: Architecture = .native
     ) throws(SessionError) -> ProfileFile {
+        let circumstances = try circumstances(capabilities, machine)
         let (path, bytes) = try filterBytes(name)
-        let (major, minor) = kernelVersion()
         do throws(Problems) {
-            return try ProfileFile(
-                reading: bytes, file: path,
-                for: ProfileFile.Circumstances(
-                    capabilities: Set(capabilities), kernel: (major, minor), machine: machine))
+            return try ProfileFile(reading: bytes, file: path, for: circumstances)
         } catch { throw SessionError(error.description) }
+    }
+
+    /// What is wrong or dangerous in a filter; of a file that cannot be read, or is no filter, that it is so.
+    ///
+    /// - Parameters: as of ``filterFile(_:capabilities:machine:)``.
+    public static func lint(_ name: String, capabilities: [String] = []) throws(SessionError) -> FilterLint {
+        let circumstances = try circumstances(capabilities, .native)
+        let found: (path: String, bytes: [UInt8])
+        do throws(SessionError) { found = try filterBytes(name) } catch {
+            return FilterLint(errors: [Problem(file: name, mark: nil, message: error.message)])
+        }
+        do throws(Problems) {
+            return FilterLint(try ProfileFile(reading: found.bytes, file: found.path, for: circumstances))
+        } catch { return FilterLint(errors: error.list) }
+    }
+
+    private static func circumstances(
+        _ capabilities: [String], _ machine: Architecture
+    ) throws(SessionError) -> ProfileFile.Circumstances {
+        var names: Set<String> = []
+        for text in capabilities { names.insert(try capability(text)) }
+        return ProfileFile.Circumstances(capabilities: names, kernel: kernelVersion(), machine: machine)
+    }
+
+    /// A capability as files name it, of a name in lower case or without `CAP_`.
+    private static func capability(_ text: String) throws(SessionError) -> String {
+        let upper = text.uppercased()
+        let name = upper.hasPrefix("CAP_") ? upper : "CAP_" + upper
+        if Capabilities.names.contains(name) { return name }
+        throw SessionError(
+            "--cap \(text): there is no such capability",
+            fix: nearest(name, in: Capabilities.names).map { "did you mean \($0)?" } ?? "see capabilities(7)")
     }
 
     /// The bytes of a filter's file, and where it is.
@@ -49,12 +80,33 @@ extension Carrel {
         do throws(SystemError) { bytes = try readFile(path) } catch { throw SessionError("\(error)") }
         do throws(Problems) {
             if bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "{") {
-                return (try Recording(reading: bytes, file: path), bytes)
+                return (identified(try Recording(reading: bytes, file: path), bytes), bytes)
             }
             // strace does not say where it ran: here, as far as anybody knows.
             let environment = RecordedEnvironment(kernel: kernelRelease(), architecture: Architecture.native.rawValue)
-            return (try Recording(strace: bytes, file: path, environment: environment), bytes)
+            return (identified(try Recording(strace: bytes, file: path, environment: environment), bytes), bytes)
         } catch { throw SessionError(error.description) }
+    }
+
+    /// A log of strace, and a recording of an earlier version, does not say of which run it is: it is taken for the one that has
+    /// these bytes.
+    private static func identified(_ recording: Recording, _ bytes: [UInt8]) -> Recording {
+        var recording = recording
+        if recording.runIDs.isEmpty { recording.runIDs = ["sha256:" + sha256(bytes)] }
+        return recording
+    }
+
+    /// The recordings in files, each run once.
+    ///
+    /// - Throws: every error of a file, with its place, and that a run is in two of them.
+    public static func recordings(_ paths: [String]) throws(SessionError) -> [(recording: Recording, bytes: [UInt8])] {
+        var found: [(recording: Recording, bytes: [UInt8])] = []
+        for path in paths { found.append(try recording(path)) }
+        if let (first, second) = Recording.repeated(in: found.map(\.recording)) {
+            let what = first == second ? paths[first] + " has" : "\(paths[first]) and \(paths[second]) have"
+            throw SessionError("\(what) the same run: it would be counted twice", fix: "give each run once")
+        }
+        return found
     }
 
     private static func kernelRelease() -> String {

@@ -119,6 +119,7 @@ final class SessionRecorder: CallListener {
         if let probe {
             try telling("recording") { () throws(SystemError) in try probe.finish(into: &recording) }
         }
+        recording.runIDs = [Carrel.randomLetters() + Carrel.randomLetters()]
         notified?.finish(into: &recording)
         place?.identify(&recording.executables)
         return recording

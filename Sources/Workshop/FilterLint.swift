@@ -31,6 +31,9 @@ public struct FilterLint: Sendable {
     /// Whether there is nothing but notes.
     public var passes: Bool { !findings.contains { $0.level != .note } }
 
+    /// What is wrong with a file that cannot be looked at.
+    public init(errors: [Problem]) { findings = errors.map { Finding(level: .error, problem: $0) } }
+
     /// Looks at a file.
     public init(_ file: ProfileFile) {
         var linter = Linter(file: file)

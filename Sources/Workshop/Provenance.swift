@@ -66,7 +66,7 @@ extension Unseen {
             "seenOnce": Node(.integer(Int64(once))), "seenTwice": Node(.integer(Int64(twice))),
             "estimatedUnseen": missing.isFinite ? Node(.number(missing)) : nil,
             "nextRunBreaks": Node(.number(breakProbability())),
-            "upperBound95": Node(.number(upperBound)),
+            "upperBound95": upperBound.map { Node(.number($0)) } ?? nil,
         ]
     }
 }

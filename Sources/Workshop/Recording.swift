@@ -21,6 +21,8 @@ public struct Recording: SpecObject {
     public var executables: [RecordedExecutable]
     /// How many runs this is the union of.
     public var runs: UInt64
+    /// What tells a run from every other, a word for each that has one: two runs of one command can be the same in all else.
+    public var runIDs: [String]
     /// Calls that happened and could not be recorded. A recording with such is no evidence of absence.
     public var lost: UInt64
     /// Calls through the entry of another architecture (`int 0x80`, x32), whose numbers mean other calls.
@@ -39,6 +41,7 @@ public struct Recording: SpecObject {
         commands = command.isEmpty ? [] : [RecordedCommand(words: command, runs: 1)]
         self.executables = executables
         runs = 1
+        runIDs = []
         self.lost = lost
         foreign = 0
         calls = []
@@ -55,6 +58,7 @@ public struct Recording: SpecObject {
         members("commands", &commands)
         members("executables", &executables)
         members("runs", &runs)
+        members("runIDs", &runIDs)
         members("lost", &lost)
         members("foreign", &foreign)
         members("calls", &calls)

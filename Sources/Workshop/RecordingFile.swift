@@ -34,6 +34,7 @@ extension Recording {
                 $1.architecture, $1.kernel, $1.libc, $1.image ?? ""
             )
         }
+        result.runIDs.sort()
         result.commands.sort { $0.words.lexicographicallyPrecedes($1.words) }
         result.executables = Set(executables).sorted {
             ($0.path, $0.identity ?? "") < ($1.path, $1.identity ?? "")

@@ -8,6 +8,18 @@ extension Recording {
         return result.sorted
     }
 
+    /// The first run that is in two of the recordings, by the place of both; `nil` where each run is in one alone. Counted
+    /// twice, what a run alone has shown would look as if two had.
+    public static func repeated(in recordings: [Recording]) -> (first: Int, second: Int)? {
+        var places: [String: Int] = [:]
+        for (index, recording) in recordings.enumerated() {
+            for id in recording.runIDs {
+                if let first = places.updateValue(index, forKey: id) { return (first, index) }
+            }
+        }
+        return nil
+    }
+
     private mutating func merge(_ other: Recording) {
         if source != other.source { source = .mixed }
         for environment in other.environments where !environments.contains(environment) {
@@ -22,6 +34,7 @@ extension Recording {
         }
         executables += other.executables
         runs += other.runs
+        runIDs += other.runIDs
         lost += other.lost
         foreign += other.foreign
         var places: [String: Int] = [:]

@@ -52,9 +52,9 @@ public struct Unseen: Sendable, Equatable {
         return 1 - exp(-missing * step * pow(1 - step, more))
     }
 
-    /// What the probability for the next run is below, with a confidence of 95 %, where `m` runs had no surprise that
-    /// another run did not have too: `1 - 0.05^(1/m)`, about `3/m`.
-    public var upperBound: Double { max(breakProbability(), 1 - pow(0.05, 1 / Double(max(runs, 1)))) }
+    /// What the probability for the next run is below, with a confidence of 95 %, where each of `m` runs had nothing that no
+    /// other run had: `1 - 0.05^(1/m)`, about `3/m`; `nil` where one had, since then that is no bound.
+    public var upperBound: Double? { once > 0 || runs < 2 ? nil : 1 - pow(0.05, 1 / Double(runs)) }
 
     /// How many more runs make the probability fall below `limit` (between 0 and 1).
     ///

@@ -114,8 +114,7 @@ extension Command {
 
 extension Verb {
     func mergeRecordings(_ words: Words) throws(SessionError) -> Int32 {
-        var recordings: [Recording] = []
-        for file in words.operands { recordings.append(try Carrel.recording(file).recording) }
+        let recordings = try Carrel.recordings(words.operands).map(\.recording)
         guard let merged = Recording.merging(recordings) else {
             throw SessionError("seccomp merge: expected a recording")
         }
@@ -144,14 +143,9 @@ extension Verb {
     }
 
     func synthesize(_ words: Words) throws(SessionError) -> Int32 {
-        var recordings: [Recording] = []
-        var sources: [Provenance.Source] = []
-        for file in words.operands {
-            let (recording, bytes) = try Carrel.recording(file)
-            recordings.append(recording)
-            sources.append(Provenance.Source(name: file, bytes: bytes))
-        }
-        guard let merged = Recording.merging(recordings) else {
+        let files = try Carrel.recordings(words.operands)
+        let sources = zip(words.operands, files).map { Provenance.Source(name: $0, bytes: $1.bytes) }
+        guard let merged = Recording.merging(files.map(\.recording)) else {
             throw SessionError("seccomp synthesize: expected a recording")
         }
         var base: ProfileFile?
@@ -196,7 +190,7 @@ extension Verb {
         var list: [Node] = []
         let style = Style(for: 1)
         for name in words.operands {
-            let lint = FilterLint(try Carrel.filterFile(name, capabilities: words.all(.capability)))
+            let lint = try Carrel.lint(name, capabilities: words.all(.capability))
             passes = passes && lint.passes
             if words.has(.json) {
                 list += lint.document.elements ?? []

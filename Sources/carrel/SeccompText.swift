@@ -23,7 +23,7 @@ func mergedText(_ merged: Recording, _ limit: Double, _ heldOut: HeldOut?) -> St
     guard merged.runs > 1 else { return text + "one run says nothing of the next: record more\n" }
     text += "families not seen yet, by Chao2: \(decimal(unseen.missing))\n"
     text += "chance that the next run meets one: \(decimal(unseen.breakProbability()))"
-    text += " (below \(decimal(unseen.upperBound)) with 95 % confidence)\n"
+    text += unseen.upperBound.map { " (below \(decimal($0)) with 95 % confidence)\n" } ?? "\n"
     if let needed = unseen.runsNeeded(below: limit) {
         text +=
             needed == 0

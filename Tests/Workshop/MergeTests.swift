@@ -30,6 +30,20 @@ import Testing
         #expect(Recording.merging([]) == nil)
     }
 
+    @Test("a run that is in two recordings is found, two runs that look the same are two")
+    func repeated() throws {
+        var (one, two) = (recording("read"), recording("read"))
+        #expect(Recording.repeated(in: [one, one, two]) == nil, "nothing tells them apart")
+        (one.runIDs, two.runIDs) = (["a"], ["b"])
+        #expect(Recording.repeated(in: [one, two]) == nil)
+        let both = try #require(Recording.merging([two, one]))
+        #expect(both.runs == 2 && both.runIDs == ["a", "b"])
+        let found = try #require(Recording.repeated(in: [recording("write"), two, both]))
+        #expect(found == (1, 2))
+        // They are kept in the file.
+        #expect(try Recording(reading: [UInt8](both.text.utf8), file: "m") == both)
+    }
+
     @Test("Chao2, by hand")
     func chao() {
         // 10 runs; 4 things seen once, 2 twice: Q0 = 9/10 * 16/4 = 3.6
@@ -51,7 +65,10 @@ import Testing
             if more > 0 { #expect(unseen.breakProbability(after: Double(more) - 1) >= bound - 1e-9, "\(bound)") }
         }
         #expect(Unseen(runs: 20, incidence: [20, 5]).runsNeeded(below: 0.01) == 0)
-        #expect(Unseen(runs: 20, incidence: [20, 5]).upperBound > 0.13)
+        #expect(Unseen(runs: 20, incidence: [20, 5]).upperBound ?? 0 > 0.13)
+        // Where a run had what no other had, 1 - 0.05^(1/m) bounds nothing.
+        #expect(unseen.upperBound == nil && unseen.document["upperBound95"]?.isNull == true)
+        #expect(Unseen(runs: 1, incidence: []).upperBound == nil)
         #expect(Unseen(runs: 1, incidence: [1]).runsNeeded(below: 0.5) == nil)
         #expect(Unseen(runs: 1, incidence: [1]).breakProbability() == 1)
         // One thing seen once and nothing twice: Q0 is 0 by the bias-corrected form, and nothing is expected.
