@@ -61,15 +61,11 @@ struct ProfileChain {
         }
     }
 
-    /// The file of a profile: a path if the name has a slash or `.yaml`, otherwise found in the catalog. The name that a file gives
-    /// its parent is looked for beside it first.
+    /// The file of a profile: a path if the name has a slash or `.yaml`, otherwise found in the catalog. What a file says of
+    /// its parent is relative to it: a path, and a name is looked for beside it first.
     private func find(_ name: String, _ mark: Mark?) -> String? {
         if name.utf8.contains(UInt8(ascii: "/")) || name.hasSuffix(".yaml") {
-            guard links.isEmpty || name.utf8.first == UInt8(ascii: "/") else {
-                return refuse(
-                    mark, "expected the name of a profile, or an absolute path, found \(Node(.string(name)).json())")
-            }
-            return name
+            return links.isEmpty ? name : reader.beside(name)
         }
         var places = catalog.directories.map { $0 + "/session" }
         if let child = links.last?.file { places.insert(directory(of: child), at: 0) }

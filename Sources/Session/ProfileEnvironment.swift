@@ -33,7 +33,7 @@ extension Profile.Environment {
             else { return true }
             if entry.key == "PATH" && !Self.isSafe(path: value) {
                 // An empty or relative entry runs what lies in the working directory (execvp(3)).
-                reader.note(entry.value.mark, field, "expected absolute directories alone, separated by colons")
+                reader.note(entry.value.mark, field, "expected absolute directories alone in PATH, separated by colons")
             }
             set(entry.key, value)
             reader.set("environment.set", entry.key, at: entry.keyMark)
@@ -85,7 +85,10 @@ extension ProfileReader {
 
     fileprivate func isVariable(_ name: String, _ mark: Mark?, _ field: String) -> Bool {
         guard let first = name.utf8.first, !Self.isDigit(first), name.utf8.allSatisfy(Self.isWord) else {
-            note(mark, field, "expected a name of letters, digits and _ that begins with no digit")
+            note(
+                mark, field,
+                "expected a name of letters, digits and _ that begins with no digit, found \(Node(.string(name)).json())"
+            )
             return false
         }
         if Profile.Environment.launchers.contains(name) {

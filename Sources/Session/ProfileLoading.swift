@@ -143,6 +143,9 @@ extension Profile {
                 if error.errno != .noSuchFileOrDirectory { return problem("seccomp", "", "\(error)") }
             }
         }
+        if !seccomp.path.isEmpty {
+            return problem("seccomp", "", "expected a filter's file, found none at \(seccomp.path)")
+        }
         let hint = nearest(seccomp.name, in: catalog.names(in: places, ending: ".json"))
         return problem(
             "seccomp", "",

@@ -16,6 +16,13 @@ final class ProfileReader {
     /// Turns to the command line.
     func openCommandLine() { (file, isCommandLine) = ("command line", true) }
 
+    /// A path that is relative to the document's directory, or on the command line to the working directory.
+    func beside(_ path: String) -> String {
+        let steps = path.hasPrefix("./") ? String(path.dropFirst(2)) : path
+        if isCommandLine || steps.hasPrefix("/") || !file.utf8.contains(UInt8(ascii: "/")) { return steps }
+        return "\(directory(of: file))/\(steps)"
+    }
+
     func note(_ mark: Mark?, _ field: String, _ message: String) {
         let field = isCommandLine ? ProfileOverrides.option(for: field) : field
         problems.append(Problem(file: file, mark: mark, field: field, message: message))

@@ -17,8 +17,15 @@ extension ProfileReader {
     func filter(_ node: Node, _ field: String) -> Profile.Filter? {
         guard let name = text(node, field) else { return nil }
         if name.utf8.first == UInt8(ascii: "/") { return path(node, field).map { Profile.Filter(name: $0, path: $0) } }
+        if name.utf8.contains(UInt8(ascii: "/")) || name.hasSuffix(".json") {
+            // Absolute, since sessions are entered from elsewhere.
+            guard let path = try? absolute(beside(name)) else {
+                return refuse(node, field, "a path that can be followed")
+            }
+            return Profile.Filter(name: path, path: path)
+        }
         guard ProfileCatalog.accepts(name: name) else {
-            return refuse(node, field, "the name of a filter, or an absolute path")
+            return refuse(node, field, "the name or the path of a filter")
         }
         return Profile.Filter(name: name, path: "")
     }

@@ -61,6 +61,91 @@ extension Integration {
             }
         }
 
+        /// The documented way to a filter for debuggers, with names as they are written there.
+        @Test func aFilterIsFoundWhereItsNameSays() throws {
+            try withDesk { desk in
+                func carrel(_ words: String...) -> Outcome { desk.carrel(words, directory: desk.path) }
+                let made = carrel("seccomp", "allow", "agent-default", "ptrace", "-o", "debug.json")
+                try #require(made.status == 0, "\(made)")
+                let traced = ["--", "python3", "-c", "import ctypes; print(ctypes.CDLL(None).ptrace(0, 0, 0, 0))"]
+                #expect(desk.carrel(["run"] + traced).output == "-1")
+                let named = desk.carrel(["run", "--seccomp", "debug.json"] + traced, directory: desk.path)
+                #expect(named.output == "0", "\(named)")
+                try desk.write("version: 1\nextends: default\nseccomp: debug.json\n", to: "base.yaml")
+                try desk.write("version: 1\nextends: ../base.yaml\n", to: "profiles/debug.yaml")
+                let profile = desk.carrel(["run", "-P", desk.path + "/profiles/debug.yaml"] + traced)
+                #expect(profile.output == "0", "\(profile)")
+                // Another program of the session has it too, from wherever it is started.
+                let options = ["run", "-d", "-s", "d-1", "--seccomp", "./debug.json", "--", "sleep", "600"]
+                #expect(desk.carrel(options, directory: desk.path).status == 0)
+                let entered = desk.carrel(["exec", "d-1"] + traced)
+                #expect(entered.output == "0", "\(entered)")
+                #expect(desk.carrel(["kill", "d-1"]).status == 0)
+                chmod(desk.path + "/debug.json", 0o666)
+                let loose = desk.carrel(["run", "--seccomp", "debug.json"] + traced, directory: desk.path)
+                #expect(loose.status == 125 && loose.errors.contains("chmod go-w"), "\(loose)")
+            }
+        }
+
+        @Test func aCapabilityIsTakenAsItIsMeant() throws {
+            try withDesk { desk in
+                let file = try desk.write(
+                    """
+                    {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+                    {"names": ["mount"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}}]}
+                    """, to: "docker.json")
+                func show(_ words: String...) -> Outcome { desk.carrel(["seccomp", "show", file] + words) }
+                let with = show("--cap", "CAP_SYS_ADMIN").output
+                #expect(with != show().output)
+                for name in ["SYS_ADMIN", "sys_admin", "cap_sys_admin"] { #expect(show("--cap", name).output == with) }
+                for verb in [["show", file], ["lint", file], ["diff", file, file], ["allow", file, "read"]] {
+                    let wrong = desk.carrel(["seccomp"] + verb + ["--cap", "CAP_SYS_ADMN"])
+                    #expect(wrong.status == 125 && wrong.errors.contains("did you mean CAP_SYS_ADMIN?"), "\(wrong)")
+                }
+            }
+        }
+
+        @Test func oneBadFileIsAFindingAmongOthers() throws {
+            try withDesk { desk in
+                let bad = try desk.write("{\"defaultAction\": \"SCMP_ACT_WHAT\"}", to: "bad.json")
+                let files = [desk.path + "/none.json", bad, "agent-default"]
+                let lint = desk.carrel(["seccomp", "lint"] + files)
+                #expect(lint.status == 1 && lint.output.contains("agent-default: nothing wrong"), "\(lint)")
+                #expect(
+                    lint.output.contains("none.json: error: ") && lint.output.contains("bad.json:1:19: error: "),
+                    "\(lint)")
+                let document = desk.carrel(["seccomp", "lint", "--json"] + files)
+                let list = try desk.parse(document.output).elements ?? []
+                #expect(document.status == 1)
+                #expect(
+                    list.filter { $0["level"]?.string == "error" }.compactMap { $0["file"]?.string }
+                        == Array(files[..<2]))
+            }
+        }
+
+        @Test func aRunIsCountedOnce() throws {
+            try withDesk { desk in
+                func seccomp(_ words: String...) -> Outcome { desk.carrel(["seccomp"] + words, directory: desk.path) }
+                for name in ["a", "b"] {
+                    #expect(seccomp("record", "-o", "\(name).rec", "--", "/usr/bin/true").status == 0)
+                }
+                // Two runs that do the same are two.
+                let merged = seccomp("merge", "a.rec", "b.rec", "-o", "all.rec")
+                #expect(merged.status == 0 && merged.output.hasPrefix("2 runs, "), "\(merged)")
+                #expect(Host.outside("cp '\(desk.path)/a.rec' '\(desk.path)/copy.rec'").status == 0)
+                for files in [("a.rec", "a.rec"), ("a.rec", "copy.rec"), ("all.rec", "b.rec")] {
+                    for verb in ["merge", "synthesize"] {
+                        let twice = seccomp(verb, files.0, files.1)
+                        #expect(
+                            twice.status == 125 && twice.errors.contains("\(files.0) and \(files.1) have the same run"),
+                            "\(twice)")
+                    }
+                }
+                let log = try desk.write("1 read(0, \"\", 1) = 0\n1 +++ exited with 0 +++\n", to: "log")
+                #expect(seccomp("merge", log, log).errors.contains("the same run"))
+            }
+        }
+
         @Test func aFilterIsShownAsTableAsProgramAndForTheKernel() throws {
             try withDesk { desk in
                 func show(_ words: String...) -> Outcome { desk.carrel(["seccomp", "show", "agent-default"] + words) }

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Session
@@ -39,7 +40,7 @@ import Testing
         overrides.cpus = "-1"
         overrides.openFiles = "1"
         overrides.timeout = "30"
-        overrides.seccomp = "a/b"
+        overrides.seccomp = "a b"
         overrides.network = "host"
         overrides.environment = ["HOME=/", "LD_PRELOAD", "=x"]
         let loader =
@@ -47,7 +48,7 @@ import Testing
         #expect(
             fixture.problems("p", overrides) == [
                 "command line: --image: expected host, the name of an image, or an absolute path, found \"../x\"",
-                "command line: --seccomp: expected the name of a filter, or an absolute path, found \"a/b\"",
+                "command line: --seccomp: expected the name or the path of a filter, found \"a b\"",
                 "command line: --network: expected none or gateway, found \"host\"",
                 "command line: --memory: expected a size such as 2GiB, found \"2g\"; did you mean 2GiB?",
                 "command line: --pids: expected a whole number from 1 to 4194304, found \"many\"",
@@ -55,8 +56,41 @@ import Testing
                 "command line: --open-files: expected a whole number from 16 to 1048576, found 1",
                 "command line: --timeout: expected a duration such as 1h30m, 10s or 500ms, or none, found \"30\"",
                 "command line: --env: HOME is set by the launcher",
-                "command line: --env: expected a name of letters, digits and _ that begins with no digit",
+                "command line: --env: expected a name of letters, digits and _ that begins with no digit, found \"\"",
                 "command line: --env: \(loader)",
+            ])
+    }
+
+    /// On the command line to the working directory, in a profile to its file, through its parents too.
+    @Test func pathsAreRelativeToWhereTheyAreSaid() throws {
+        let fixture = try ProfileFixture(["p": "version: 1\n"])
+        for name in ["session/debug", "seccomp/tight"] { try fixture.write("{}", to: name + ".json") }
+        for (text, filter) in [
+            ("seccomp: debug.json", "session/debug.json"), ("seccomp: ./debug.json", "session/debug.json"),
+            ("seccomp: {file: ../session/debug.json}", "session/../session/debug.json"),
+        ] {
+            try fixture.write("version: 1\n\(text)\n", to: "session/child.yaml")
+            #expect(try fixture.load("child").seccomp.path == "\(fixture.root)/\(filter)")
+            #expect(try fixture.load("\(fixture.root)/session/child.yaml").seccomp.path == "\(fixture.root)/\(filter)")
+        }
+        try fixture.write("version: 1\nseccomp: seccomp/tight.json\n", to: "base.yaml")
+        try fixture.write("version: 1\nextends: ../base.yaml\n", to: "session/child.yaml")
+        let child = try fixture.load("child")
+        #expect(child.seccomp.path == "\(fixture.root)/session/../seccomp/tight.json")
+        #expect(child.files == ["\(fixture.root)/session/child.yaml", "\(fixture.root)/session/../base.yaml"])
+        // Nobody else may be able to write them, wherever they are.
+        chmod("\(fixture.root)/seccomp/tight.json", 0o666)
+        #expect(fixture.problems("child").first?.contains("seccomp: expected nobody else to be able to write") == true)
+        chmod("\(fixture.root)/seccomp/tight.json", 0o644)
+        chmod("\(fixture.root)/base.yaml", 0o666)
+        #expect(fixture.problems("child").first?.contains("extends: expected nobody else to be able to write") == true)
+
+        var overrides = ProfileOverrides()
+        overrides.seccomp = "nosuch.json"
+        #expect(
+            fixture.problems("p", overrides) == [
+                "command line: --seccomp: expected a filter's file, found none at "
+                    + FileManager.default.currentDirectoryPath + "/nosuch.json"
             ])
     }
 

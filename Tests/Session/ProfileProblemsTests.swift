@@ -55,15 +55,15 @@ private struct Bad: CustomTestStringConvertible {
         Bad(
             "environment:\n  set: {A: 1, 2B: x, HOME: /, PATH: \"/bin:\", C: [x], E=: x}\n  pass: [LANG, LD_PRELOAD, USER, '', 3]",
             "p:3:12: environment.set.A: expected a string (write it in quotes), found 1",
-            "p:3:15: environment.set.2B: expected a name of letters, digits and _ that begins with no digit",
+            "p:3:15: environment.set.2B: expected a name of letters, digits and _ that begins with no digit, found \"2B\"",
             "p:3:22: environment.set.HOME: HOME is set by the launcher",
-            "p:3:37: environment.set.PATH: expected absolute directories alone, separated by colons",
+            "p:3:37: environment.set.PATH: expected absolute directories alone in PATH, separated by colons",
             "p:3:49: environment.set.C: expected a string, found a list",
-            "p:3:54: environment.set.E=: expected a name of letters, digits and _ that begins with no digit",
+            "p:3:54: environment.set.E=: expected a name of letters, digits and _ that begins with no digit, found \"E=\"",
             "p:4:16: environment.pass[1]: LD_PRELOAD says what code is loaded, and the caller would say it; write a value "
                 + "under environment.set",
             "p:4:28: environment.pass[2]: USER is set by the launcher",
-            "p:4:34: environment.pass[3]: expected a name of letters, digits and _ that begins with no digit",
+            "p:4:34: environment.pass[3]: expected a name of letters, digits and _ that begins with no digit, found \"\"",
             "p:4:38: environment.pass[4]: expected a string (write it in quotes), found 3"),
         Bad(
             "environment: {pas: [A]}",
@@ -99,7 +99,7 @@ private struct Bad: CustomTestStringConvertible {
             "p:2:116: workdir.deny: expected a list, found \".env\""),
         Bad(
             "config: {variable: 1X}", "p:2:9: config.target: expected an absolute path, found nothing",
-            "p:2:20: config.variable: expected a name of letters, digits and _ that begins with no digit"),
+            "p:2:20: config.variable: expected a name of letters, digits and _ that begins with no digit, found \"1X\""),
         Bad("config: yes", "p:2:9: config: expected a map, found \"yes\""),
         Bad(
             "limits:\n  memory: 2G\n  swap: none\n  pids: 0\n  cpus: 0\n  openFiles: 1e3\n  tmp: -1\n  home: 1KiB\n  shm: big\n"
@@ -126,10 +126,11 @@ private struct Bad: CustomTestStringConvertible {
         ),
         Bad(
             "seccomp: ../agent",
-            "p:2:10: seccomp: expected the name of a filter, or an absolute path, found \"../agent\""),
+            "p:2:1: seccomp: expected a filter's file, found none at session/../agent"),
         Bad(
             "seccomp: /nowhere/x.json",
-            "p:2:1: seccomp: expected the name of a filter in seccomp, found \"/nowhere/x.json\""),
+            "p:2:1: seccomp: expected a filter's file, found none at /nowhere/x.json"),
+        Bad("seccomp: a b", "p:2:10: seccomp: expected the name or the path of a filter, found \"a b\""),
         Bad(
             "exec: {allow: [git, /usr/bin/git, 3], from: [workdir, /tmp]}",
             "p:2:16: exec.allow[0]: expected \(absolute), found \"git\"",
@@ -171,10 +172,10 @@ private struct Bad: CustomTestStringConvertible {
         Bad("extends: /p.yml", "p:2:10: extends: openat /p.yml: No such file or directory (2)"),
         Bad(
             "extends: q.yaml",
-            "p:2:10: extends: expected the name of a profile, or an absolute path, found \"q.yaml\""),
+            "p:2:10: extends: openat session/q.yaml: No such file or directory (2)"),
         Bad(
             "extends: ./q",
-            "p:2:10: extends: expected the name of a profile, or an absolute path, found \"./q\""),
+            "p:2:10: extends: openat session/q: No such file or directory (2)"),
         Bad(
             "extends: [a]\nimage: 1", "p:2:10: extends: expected a string, found a list",
             "p:3:8: image: expected a string (write it in quotes), found 1"),
