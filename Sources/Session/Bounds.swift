@@ -149,9 +149,13 @@ extension HostBounds {
             }
             return true
         } check: { reader in
-            guard let reserve = bounds.reserve, reserve >= hostMemory() else { return }
-            reader.note(
-                reserveMark, "reserve", "expected less than the host's memory, which is \(hostMemory() >> 20)MiB")
+            guard let reserve = bounds.reserve else { return }
+            if reserve >= hostMemory() {
+                reader.note(
+                    reserveMark, "reserve", "expected less than the host's memory, which is \(hostMemory() >> 20)MiB")
+            } else if let memory = bounds.memory, reserve >= memory {
+                reader.note(reserveMark, "reserve", "expected less than memory, which is \(ByteSize.text(memory))")
+            }
         }
         bounds.file = file
         return isThere ? bounds : nil

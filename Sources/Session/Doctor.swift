@@ -1,5 +1,6 @@
 import Cgroups
 import Container
+import Documents
 import Glibc
 import Privileges
 import Syscalls
@@ -11,9 +12,10 @@ extension Carrel {
     public static func doctor() -> [Fact] {
         let use = "tenants, records of sessions, reports and the audit log"
         do throws(SessionError) {
-            let state = try Carrel().state
+            let carrel = try Carrel()
+            let state = carrel.state
             return HostFacts.all(directories: [state.path]) + cgroupFacts() + installationFacts()
-                + [Fact("state directory", state.path, use: use)]
+                + [Fact("state directory", state.path, use: use), boundsFact(state)] + carrel.holdFacts()
         } catch {
             return HostFacts.all(directories: []) + cgroupFacts() + installationFacts()
                 + [Fact("state directory", error.message, .missing, use: use, fix: error.fix)]
@@ -61,6 +63,32 @@ extension Carrel {
                 fix: absent.isEmpty
                     ? nil : "enable \(absent.joined(separator: ", ")) for the cgroup that carrel is started in"))
         return facts
+    }
+
+    /// What `host.yaml` says: with a file that is wrong nothing starts.
+    private static func boundsFact(_ state: StateDirectory) -> Fact {
+        let use = "memory for all sessions together, and how they are admitted"
+        do throws(Problems) {
+            let bounds = try HostBounds.load(in: state)
+            return Fact("host.yaml", bounds.file ?? "none: usual bounds", use: use)
+        } catch {
+            return Fact(
+                "host.yaml", error.list.map(\.description).joined(separator: "; "), .missing, use: use,
+                fix: "mend the file: while it is wrong nothing starts")
+        }
+    }
+
+    /// Levels at which starts are held, or that are paused; no fact where there is none, as a rule.
+    private func holdFacts() -> [Fact] {
+        let levels = heldLevels()
+        if levels.isEmpty { return [] }
+        let told = levels.map { "\($0.level.name) is \($0.isPaused ? "paused" : "held")" }
+        let fixes = levels.map { "carrel \($0.isPaused ? "resume" : "release") \($0.level.words)" }
+        return [
+            Fact(
+                "holds", told.joined(separator: "; "), .degraded, use: "new sessions there are refused",
+                fix: fixes.joined(separator: "; "))
+        ]
     }
 
     private static func gatewayFact() -> Fact {

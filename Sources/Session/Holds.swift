@@ -29,7 +29,7 @@ public enum Selection: Sendable, Equatable {
     }
 
     /// The level as the command line says it.
-    var words: String {
+    public var words: String {
         switch self {
         case .session(let id): id
         case .tenant(let tenant): "--tenant \(tenant)"
@@ -50,6 +50,25 @@ public enum Selection: Sendable, Equatable {
         }
     }
 
+    /// The level of a name; `nil` where it is none.
+    init?(name: String) {
+        if name == "all" {
+            self = .all
+            return
+        }
+        guard let dot = name.utf8.firstIndex(of: UInt8(ascii: ".")) else { return nil }
+        let rest = String(name[dot...].dropFirst())
+        switch name[..<dot] {
+        case "session": self = .session(rest)
+        case "tenant": self = .tenant(rest)
+        case "profile": self = .profile(rest)
+        case "image":
+            let steps = rest.utf8.split(separator: UInt8(ascii: "%"), omittingEmptySubsequences: false)
+            self = .image(steps.map { String(Substring($0)) }.joined(separator: "/"))
+        default: return nil
+        }
+    }
+
     /// Every level that a session is in, the widest first.
     static func levels(id: String, tenant: String, profile: String, image: String) -> [Selection] {
         [.all, .tenant(tenant), .profile(profile), .image(image), .session(id)]
@@ -59,6 +78,14 @@ public enum Selection: Sendable, Equatable {
 extension Carrel {
     private func holdPath(_ level: Selection) -> String { state["holds/\(level.name)"] }
     private func pausePath(_ level: Selection) -> String { state["holds/.paused.\(level.name)"] }
+
+    /// The levels at which starts are held, or that are paused, by name.
+    func heldLevels() -> [(level: Selection, isPaused: Bool)] {
+        ((try? list(state["holds"])) ?? []).sorted().compactMap { name in
+            let isPaused = name.hasPrefix(".paused.")
+            return Selection(name: isPaused ? String(name.dropFirst(8)) : name).map { ($0, isPaused) }
+        }
+    }
 
     /// Refuses starts at a level until ``release(_:)``.
     func hold(_ level: Selection) throws(SessionError) {

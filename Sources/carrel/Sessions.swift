@@ -113,7 +113,10 @@ extension Verb {
     // MARK: Selections
 
     func pause(_ words: Words) throws(SessionError) -> Int32 {
-        try put(try Carrel().pause(try selection(words)).map { $0 + "\n" }.joined())
+        let selection = try selection(words)
+        let paused = try Carrel().pause(selection)
+        try put(paused.map { $0 + "\n" }.joined())
+        if paused.isEmpty { try noteNone(selection, "it is paused all the same, until carrel resume") }
         return 0
     }
 
@@ -136,7 +139,23 @@ extension Verb {
         } else {
             try put(killText(outcome, isHeld: words.has(.hold)))
         }
+        if outcome.sessions.isEmpty {
+            try noteNone(selection, words.has(.hold) ? "starts are held all the same, until carrel release" : nil)
+        }
         return 0
+    }
+
+    /// Says that nothing was there, which may be a misspelt name.
+    private func noteNone(_ selection: Selection, _ more: String?) throws(SessionError) {
+        var known = ""
+        if case .profile(let profile) = selection {
+            let names = Carrel.profileCatalog().names
+            let meant = nearest(profile, in: names).map { ": did you mean \($0)?" } ?? ""
+            if !names.contains(profile) { known = " (no profile of that name is installed\(meant))" }
+        }
+        try note(
+            "carrel: no session was at the level \(printable(selection.words))\(known)"
+                + (more.map { "; \($0)" } ?? "") + "\n")
     }
 
     func release(_ words: Words) throws(SessionError) -> Int32 {

@@ -30,6 +30,21 @@ extension Integration {
             }
         }
 
+        @Test func aLevelWithoutASessionIsToldToBeOne() throws {
+            try withDesk { desk in
+                let held = desk.carrel(["kill", "--profile", "nodee", "--hold", "--json"])
+                #expect(
+                    held.status == 0 && held.errors.contains("no session was at the level --profile nodee"), "\(held)")
+                #expect(held.errors.contains("did you mean node?") && held.errors.contains("carrel release"), "\(held)")
+                let outcome = try desk.parse(held.output)
+                #expect(outcome["sessions"]?.elements?.isEmpty == true)
+                let paused = desk.carrel(["pause", "--tenant", "nosuch"])
+                #expect(paused.status == 0 && paused.output.isEmpty, "\(paused)")
+                #expect(
+                    paused.errors.contains("no session was at the level --tenant nosuch; it is paused"), "\(paused)")
+            }
+        }
+
         /// The kernel keeps a second change of `cgroup.events` within 10 ms for later, and forgets it when the cgroup is removed:
         /// who waits for it alone waits for ever. After a pause that is nearly always so.
         @Test func whoIsKilledRightAfterAChangeIsNotWaitedForInVain() throws {

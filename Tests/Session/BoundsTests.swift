@@ -93,5 +93,13 @@ import Testing
                 "\($0)".contains(":2:10: reserve: expected less than the host's memory")
             }
         }
+        // Nothing would be left for sessions, and each would be told that the host is full.
+        for reserve in ["1GiB", "1025MiB"] {
+            try withFile("version: 1\nmemory: 1GiB\nreserve: \(reserve)\n") { directory in
+                #expect { try HostBounds.read(file: "\(directory)/acme.yaml") } throws: {
+                    "\($0)".contains(":3:10: reserve: expected less than memory, which is 1GiB")
+                }
+            }
+        }
     }
 }
