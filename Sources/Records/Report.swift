@@ -138,9 +138,9 @@ extension Report {
             case recycled
             /// Someone ended it: `by` tells who.
             case killed
-            /// Carrel would not start it: a control could not be given, or the host was full.
+            /// Carrel would not start it. Kept for readers: such a start has no report, but a record in the audit log.
             case refused
-            /// Carrel tried to start it and could not.
+            /// Carrel could not go on with it: its request log cannot be written.
             case failed
             /// Its supervisor died; the next call of Carrel cleaned up and knows no more.
             case lost

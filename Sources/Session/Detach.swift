@@ -75,6 +75,8 @@ extension Carrel {
                 for target in 0...2 { try duplicate(null, as: Int32(target)) }
                 return SessionLog.Pipe(null: null, reading: reading, writing: writing)
             }
+            // Before the directory is left that they are told relative to.
+            try request.checkPlaces()
             var request = request
             request.workdir = try request.workdir.map(absolute)
             request.report = try request.report.map(absolute)

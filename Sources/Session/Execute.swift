@@ -56,6 +56,14 @@ extension Carrel {
         }
         let cgroup = cgroup(of: record)
         if record.cgroup != nil && cgroup == nil { throw SessionError("session \(record.id) has lost its cgroup") }
+        // In a cgroup that stands still the program would not come to its first instruction, and this call to no end.
+        if let cgroup, (try? cgroup.isFrozen()) == true {
+            let level = pausedLevel(above: record)
+            throw SessionError(
+                level.map { "\($0.name) is paused, and session \(record.id) with it" }
+                    ?? "session \(record.id) is paused",
+                fix: "carrel resume \(level?.words ?? record.id)")
+        }
 
         var inside = spec
         inside.process?.args = request.command
@@ -83,7 +91,8 @@ extension Carrel {
         do throws(LaunchError) {
             entered = try enter(launch, container)
         } catch {
-            throw SessionError("exec in session \(record.id): \(error)", exitStatus: error.exitStatus)
+            throw SessionError(
+                "exec in session \(record.id): " + told(error, request.command, inside), exitStatus: error.exitStatus)
         }
         return try telling("exec") { () throws(SystemError) in try attend(entered, descriptors) }
     }

@@ -242,6 +242,7 @@ extension Carrel {
     public func specification(_ request: SessionRequest) throws(SessionError) -> Node {
         let id = request.session ?? "example"
         try checkName(id, of: "session")
+        try request.checkPlaces()
         let profile = try load(request.profile, request.overrides)
         let parts = SessionParts(
             id: id, profile: profile, tenant: try Tenant.open(request.tenant, in: state),

@@ -44,7 +44,7 @@ struct Recorder {
         guard let copy else { return }
         do throws(SystemError) {
             try replaceFile(copy, with: (report.node.json(pretty: true) + "\n").utf8, mode: 0o644)
-        } catch { warn("report \(copy): \(error)") }
+        } catch { warn("report \(copy): cannot be written: \(String(cString: strerror(error.errno.rawValue)))") }
     }
 
     /// Tells the caller, on standard error; one that does not read it within ten seconds is not told.

@@ -64,6 +64,7 @@ extension Carrel {
         try checkName(id, of: "session")
         try checkName(request.tenant, of: "tenant")
         try checkDescriptors(request)
+        try request.checkPlaces()
         let supervisor: Supervisor
         do throws(SessionError) {
             let profile = try load(request.profile, request.overrides)
@@ -231,7 +232,9 @@ extension Carrel {
         do {
             return try launch(request, serving: serving, meanwhile: meanwhile)
         } catch let error as LaunchError {
-            throw SessionError("cannot start the session: \(error)", exitStatus: error.exitStatus)
+            throw SessionError(
+                "cannot start the session: " + told(error, request.spec.process?.args ?? [], request.spec),
+                exitStatus: error.exitStatus)
         } catch {
             throw error as? SessionError ?? SessionError("cannot start the session: \(error)")
         }
@@ -350,6 +353,15 @@ extension Carrel {
     private func callerWindowSize() -> WindowSize {
         (try? windowSize(of: FileDescriptor(rawValue: 0))) ?? WindowSize(rows: 24, columns: 80)
     }
+}
+
+/// A failed launch for people: a program that is looked for in `PATH` is told with all of it, not with its last directory.
+func told(_ error: LaunchError, _ command: [String], _ spec: Spec) -> String {
+    guard error.exitStatus == 127, let program = command.first, !program.isEmpty,
+        !program.utf8.contains(UInt8(ascii: "/")),
+        let path = spec.process?.env.last(where: { $0.hasPrefix("PATH=") })?.dropFirst(5)
+    else { return "\(error)" }
+    return "there is no \(program) in PATH (\(path)), or the interpreter that it names is not there"
 }
 
 /// Times the steps before the launch proper.

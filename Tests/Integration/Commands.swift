@@ -26,6 +26,8 @@ extension Integration {
                     let inside = desk.run([], [program])
                     #expect(inside.status == 127 && inside.errors.contains(program), "\(inside)")
                 }
+                let named = desk.run([], ["no-such-program"])
+                #expect(named.errors.contains("there is no no-such-program in PATH (/usr/local/bin:"), "\(named)")
                 for program in ["/etc/passwd", "/usr"] {
                     let inside = desk.run([], [program])
                     #expect(inside.status == 126 && inside.errors.contains(program), "\(inside)")
@@ -44,6 +46,46 @@ extension Integration {
                         "\(arguments): \(outcome)")
                 }
                 #expect(desk.carrel(["run", "--memroy", "1GiB", "--", "true"]).errors.contains("--memory"))
+            }
+        }
+
+        /// An empty path, as an unset variable gives it, is not the working directory.
+        @Test func placesThatAreNoneAreRefusedBeforeTheStart() throws {
+            try withDesk { desk in
+                let file = try desk.write("x", to: "file")
+                for (options, told) in [
+                    (["--workdir", ""], "--workdir: expected a directory, found an empty path"),
+                    (["--workdir", "nope"], "--workdir: expected a directory, found nothing at \(desk.path)/nope"),
+                    (["--workdir", file], "--workdir: expected a directory, found something else at \(file)"),
+                    (["--report", ""], "--report: expected a file, found an empty path"),
+                    (["--report", desk.path], "--report: expected a file, found a directory at \(desk.path)"),
+                    (["--report", "no/r.json"], "--report no/r.json: there is no directory \(desk.path)/no"),
+                    (["--report", file + "/r.json"], "there is no directory \(file)"),
+                    (["--report", "/dev/null"], "--report: expected a file, found something else at /dev/null"),
+                    (["--image", ""], "--image: expected host, the name of an image"),
+                ] {
+                    for more in [[], ["--detach"]] {
+                        let run = desk.carrel(
+                            ["run"] + more + options + ["--", "touch", "/workspace/started"], directory: desk.path)
+                        #expect(run.status == 125 && run.output.isEmpty, "\(options): \(run)")
+                        #expect(run.errors.contains(told) && !run.errors.contains(".new"), "\(options): \(run)")
+                    }
+                }
+                #expect(!FileManager.default.fileExists(atPath: desk.path + "/started"))
+                #expect(!FileManager.default.fileExists(atPath: desk.state + "/ledger.jsonl"))
+                // A report that takes an older one's place, with a name in the working directory.
+                try desk.write("old", to: "r.json")
+                let run = desk.carrel(["run", "--report", "r.json", "--", "true"], directory: desk.path)
+                #expect(try run.status == 0 && desk.json("r.json")["schema"] != nil, "\(run)")
+            }
+        }
+
+        @Test func aVariableThatIsRefusedIsNamed() throws {
+            try withDesk { desk in
+                for (variable, name) in [("1X=2", "1X"), ("2Y", "2Y"), ("PATH=bin", "PATH"), ("HOME=/", "HOME")] {
+                    let run = desk.run(["--env", variable], ["true"])
+                    #expect(run.status == 125 && run.errors.contains(name), "\(run)")
+                }
             }
         }
 
@@ -148,6 +190,31 @@ extension Integration {
                 }
                 #expect(text.contains(Host.outside("uname -r").output.lowercased()))
                 #expect(desk.carrel(["doctor"]).output.count > 200)
+            }
+        }
+
+        @Test func doctorTellsWhatKeepsSessionsFromStarting() throws {
+            try withDesk { desk in
+                func fact(_ name: String) throws -> Node? {
+                    try desk.parse(desk.carrel(["doctor", "--json"]).output).elements?.first {
+                        $0["name"]?.string == name
+                    }
+                }
+                #expect(try fact("host.yaml")?["status"]?.string == "ok" && fact("holds") == nil)
+                desk.carrel(["kill", "--profile", "strict", "--hold"])
+                desk.carrel(["pause", "--tenant", "acme"])
+                let holds = try #require(try fact("holds"))
+                #expect(holds["value"]?.string == "tenant.acme is paused; profile.strict is held", "\(holds.json())")
+                #expect(holds["fix"]?.string == "carrel resume --tenant acme; carrel release --profile strict")
+                desk.carrel(["release", "--profile", "strict"])
+                desk.carrel(["resume", "--tenant", "acme"])
+                #expect(try fact("holds") == nil)
+
+                try desk.write("version: 1\nresrve: 2GiB\n", to: "state/host.yaml", mode: 0o600)
+                let doctor = desk.carrel(["doctor"])
+                #expect(doctor.status == 1 && doctor.output.contains("host.yaml:2:1: resrve: unknown"), "\(doctor)")
+                #expect(!doctor.output.contains("everything that a session needs is there"))
+                #expect(desk.run([], ["true"]).status == 125)
             }
         }
     }

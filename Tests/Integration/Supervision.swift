@@ -187,6 +187,10 @@ extension Integration {
                 usleep(300_000)
                 #expect(desk.read("work/now") == before)
                 #expect(desk.carrel(["ps"]).output.contains("paused"))
+                // A program that would stand still, and its caller with it, is not started.
+                let entered = desk.carrel(["exec", session, "--", "true"], timeout: 20)
+                #expect(entered.status == 125 && entered.errors.contains("session p is paused"), "\(entered)")
+                #expect(entered.errors.contains("carrel resume p"), "\(entered)")
                 #expect(desk.carrel(["resume", session]).status == 0)
                 #expect(eventually { desk.read("work/now") != before })
                 // Killed while paused.

@@ -1,0 +1,53 @@
+import Glibc
+import Syscalls
+import SystemPackage
+
+// What of a request is wrong with the host's own files is told before anything is made, in the words of the command line.
+
+extension SessionRequest {
+    /// Refuses a workdir that is none, and a place where the report could not be written when the session is over.
+    func checkPlaces() throws(SessionError) {
+        if let workdir {
+            let path = try Self.path(workdir, "--workdir", "a directory")
+            guard let found = try Self.found(path, "--workdir") else {
+                throw SessionError("--workdir: expected a directory, found nothing at \(path)")
+            }
+            guard found.st_mode & S_IFMT == S_IFDIR else {
+                throw SessionError("--workdir: expected a directory, found something else at \(path)")
+            }
+        }
+        if let report { try Self.checkReport(report) }
+    }
+
+    /// A report takes the place of a file by rename(2): it needs a directory that can be written, and must not take the place
+    /// of a device such as /dev/null.
+    private static func checkReport(_ name: String) throws(SessionError) {
+        let path = try path(name, "--report", "a file")
+        let place = directory(of: path)
+        guard let parent = try found(place, "--report"), parent.st_mode & S_IFMT == S_IFDIR else {
+            throw SessionError("--report \(name): there is no directory \(place)")
+        }
+        if let there = try found(path, "--report"), there.st_mode & S_IFMT != S_IFREG {
+            let what = there.st_mode & S_IFMT == S_IFDIR ? "a directory" : "something else"
+            throw SessionError("--report: expected a file, found \(what) at \(path)")
+        }
+        if access(place, W_OK | X_OK) == -1 {
+            throw SessionError("--report \(name): cannot write in \(place): \(reason(errno))")
+        }
+    }
+
+    private static func path(_ name: String, _ option: String, _ expected: String) throws(SessionError) -> String {
+        if name.isEmpty { throw SessionError("\(option): expected \(expected), found an empty path") }
+        return try absolute(name)
+    }
+
+    /// What is at a path; `nil` where there is nothing.
+    private static func found(_ path: String, _ option: String) throws(SessionError) -> stat? {
+        do throws(SystemError) { return try status(path) } catch {
+            if error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory { return nil }
+            throw SessionError("\(option): \(path): \(reason(error.errno.rawValue))")
+        }
+    }
+
+    private static func reason(_ number: Int32) -> String { String(cString: strerror(number)) }
+}
