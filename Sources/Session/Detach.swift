@@ -68,20 +68,16 @@ extension Carrel {
     private func superviseDetached(_ request: SessionRequest, _ channel: FileDescriptor) -> Never {
         do throws(SessionError) {
             let pipe = try telling("detach") { () throws(SystemError) in
-                // Of the caller nothing stays: no terminal, no group of processes, no directory, no descriptor.
+                // Of the caller nothing stays: no terminal, no group of processes, no descriptor; at last no directory.
                 try checking("setsid") { setsid() }
                 let null = try open("/dev/null", O_RDWR)
                 let (reading, writing) = try makePipe()
                 for target in 0...2 { try duplicate(null, as: Int32(target)) }
                 return SessionLog.Pipe(null: null, reading: reading, writing: writing)
             }
-            // Before the directory is left that they are told relative to.
-            try request.checkPlaces()
-            var request = request
-            request.workdir = try request.workdir.map(absolute)
-            request.report = try request.report.map(absolute)
-            _ = chdir("/")
             let status = try runHere(request, log: pipe, recorder: nil) { id in
+                // Not before: the request's paths may be relative to it.
+                _ = chdir("/")
                 try? send([0] + Array(id.utf8), over: channel)
                 close(channel)
             }

@@ -25,14 +25,14 @@ extension SessionRequest {
         let path = try path(name, "--report", "a file")
         let place = directory(of: path)
         guard let parent = try found(place, "--report"), parent.st_mode & S_IFMT == S_IFDIR else {
-            throw SessionError("--report \(name): there is no directory \(place)")
+            throw SessionError("--report: there is no directory \(place)")
         }
         if let there = try found(path, "--report"), there.st_mode & S_IFMT != S_IFREG {
             let what = there.st_mode & S_IFMT == S_IFDIR ? "a directory" : "something else"
             throw SessionError("--report: expected a file, found \(what) at \(path)")
         }
         if access(place, W_OK | X_OK) == -1 {
-            throw SessionError("--report \(name): cannot write in \(place): \(reason(errno))")
+            throw SessionError("--report: cannot write in \(place): \(reason(errno))")
         }
     }
 

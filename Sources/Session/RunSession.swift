@@ -64,9 +64,9 @@ extension Carrel {
         try checkName(id, of: "session")
         try checkName(request.tenant, of: "tenant")
         try checkDescriptors(request)
-        try request.checkPlaces()
         let supervisor: Supervisor
         do throws(SessionError) {
+            try request.checkPlaces()
             let profile = try load(request.profile, request.overrides)
             clock.mark("profile")
             try refuseHeld(id: id, tenant: request.tenant, profile)
@@ -377,9 +377,10 @@ struct PhaseClock {
     }
 }
 
-/// An absolute path for one that may be relative to the working directory; symbolic links are followed.
+/// An absolute path for one that may be relative to the working directory; symbolic links are followed. An empty one stays
+/// what it is, and names nothing.
 func absolute(_ path: String) throws(SessionError) -> String {
-    if path.hasPrefix("/") { return path }
+    if path.hasPrefix("/") || path.isEmpty { return path }
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
     guard getcwd(&buffer, buffer.count) != nil else { throw SessionError("getcwd: \(SystemError.last("getcwd"))") }
     let here = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)

@@ -59,7 +59,7 @@ extension Integration {
                     (["--workdir", file], "--workdir: expected a directory, found something else at \(file)"),
                     (["--report", ""], "--report: expected a file, found an empty path"),
                     (["--report", desk.path], "--report: expected a file, found a directory at \(desk.path)"),
-                    (["--report", "no/r.json"], "--report no/r.json: there is no directory \(desk.path)/no"),
+                    (["--report", "no/r.json"], "--report: there is no directory \(desk.path)/no"),
                     (["--report", file + "/r.json"], "there is no directory \(file)"),
                     (["--report", "/dev/null"], "--report: expected a file, found something else at /dev/null"),
                     (["--image", ""], "--image: expected host, the name of an image"),
@@ -72,6 +72,7 @@ extension Integration {
                     }
                 }
                 #expect(!FileManager.default.fileExists(atPath: desk.path + "/started"))
+                #expect(try desk.auditEvents().allSatisfy { $0["event"]?.string == "refusal" })
                 #expect(!FileManager.default.fileExists(atPath: desk.state + "/ledger.jsonl"))
                 // A report that takes an older one's place, with a name in the working directory.
                 try desk.write("old", to: "r.json")

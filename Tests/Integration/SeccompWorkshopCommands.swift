@@ -76,11 +76,16 @@ extension Integration {
                 let profile = desk.carrel(["run", "-P", desk.path + "/profiles/debug.yaml"] + traced)
                 #expect(profile.output == "0", "\(profile)")
                 // Another program of the session has it too, from wherever it is started.
-                let options = ["run", "-d", "-s", "d-1", "--seccomp", "./debug.json", "--", "sleep", "600"]
-                #expect(desk.carrel(options, directory: desk.path).status == 0)
-                let entered = desk.carrel(["exec", "d-1"] + traced)
-                #expect(entered.output == "0", "\(entered)")
-                #expect(desk.carrel(["kill", "d-1"]).status == 0)
+                for choice in [["--seccomp", "./debug.json"], ["-P", "profiles/debug.yaml"]] {
+                    let options = ["run", "-d", "-s", "d-1"] + choice + ["--", "sleep", "600"]
+                    let started = desk.carrel(options, directory: desk.path)
+                    #expect(started.output == "d-1", "\(started)")
+                    let supervisor = try desk.json("state/sessions/d-1.json")["supervisor"]?.int ?? 0
+                    #expect(Host.outside("readlink /proc/\(supervisor)/cwd").output == "/")
+                    let entered = desk.carrel(["exec", "d-1"] + traced)
+                    #expect(entered.output == "0", "\(entered)")
+                    #expect(desk.carrel(["kill", "d-1"]).status == 0)
+                }
                 chmod(desk.path + "/debug.json", 0o666)
                 let loose = desk.carrel(["run", "--seccomp", "debug.json"] + traced, directory: desk.path)
                 #expect(loose.status == 125 && loose.errors.contains("chmod go-w"), "\(loose)")
@@ -168,8 +173,8 @@ extension Integration {
         }
 
         static let mistakes: [(command: [String], file: String, told: String)] = [
-            (["lint"], "{ \"defaultAction\": \"SCMP_ACT_NO\" }", "bad.json:1:20: defaultAction"),
-            (["lint"], "{\n  \"syscalls\": 7\n}", "bad.json:2:15: syscalls"),
+            (["lint"], "{ \"defaultAction\": \"SCMP_ACT_NO\" }", "bad.json:1:20: error: defaultAction"),
+            (["lint"], "{\n  \"syscalls\": 7\n}", "bad.json:2:15: error: syscalls"),
             (["show"], "{", "bad.json:2:1: while parsing"),
             (["diff", "agent-default"], "[]", "bad.json:1:1"),
             (["test", "agent-default"], "{\n \"version\": 9 }", "bad.json:2:13: version: expected 1"),
