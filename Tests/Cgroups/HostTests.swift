@@ -200,7 +200,8 @@ import Testing
         for limits in [CgroupLimits(memoryMax: 32 << 20), CgroupLimits(pidsMax: 5)] {
             #expect { try Cgroup.create(host, CgroupPath("carrel/t/s"), limits) } throws: {
                 guard case .noPlace(let reason, let fix)? = $0 as? CgroupError else { return false }
-                return reason.contains("directly in /sys/fs/cgroup\(host.own.path()),") && fix.contains("DelegateSubgroup=")
+                return reason.contains("directly in /sys/fs/cgroup\(host.own.path()),")
+                    && fix.contains("DelegateSubgroup=")
             }
         }
         print("the role was played")
