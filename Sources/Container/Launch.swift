@@ -95,13 +95,22 @@ private func guide(
     // While the child makes its own filesystems, the host's trees are cloned and id-mapped for it: only the owner of
     // their superblocks may map ids, and a path of the caller's may not be open to the container's root at all.
     var maps = MapNamespaces(container: plan.hasUserNamespace ? pid : nil, canMap: true)
-    defer { maps.free() }
-    let binds = plan.parentBinds ? try plan.prepareBinds(&maps) : []
+    let binds: [FileDescriptor]
+    do throws(LaunchError) {
+        binds = plan.parentBinds ? try plan.prepareBinds(&maps) : []
+    } catch {
+        maps.free()
+        throw error
+    }
     timeline.mark(.binds)
     try tell(child, .binds, binds)
     for bind in binds { close(bind) }
-    // Its root is the child's to build now; its payload waits for the caller's word.
-    try meanwhile(pid)
+    // Its root is the child's to build now; its payload waits for the caller's word. Whoever watches it must not wait any more
+    // when it has that: what it does at once is to be seen.
+    do {
+        defer { maps.free() }
+        try meanwhile(pid)
+    }
     if !request.extensions.listeners.isEmpty { try serving(receiveListeners(request, from: child)) }
     if plan.hasHooksBeforePivot {
         guard try hear(child).first == Message.assembled.rawValue else {
