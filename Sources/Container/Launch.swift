@@ -103,6 +103,11 @@ private func guide(
         throw error
     }
     timeline.mark(.binds)
+    // Raising a hard limit needs CAP_SYS_RESOURCE of the host, which the child no longer has. What a container of the OCI
+    // runtime builds is not held to them: it takes its own last of all.
+    try during(.privileges) { () throws(SystemError) in
+        if plan.runtime == nil { try plan.limits.apply(to: pid) } else { try plan.limits.raise(of: pid) }
+    }
     try tell(child, .binds, binds)
     for bind in binds { close(bind) }
     // Its root is the child's to build now; its payload waits for the caller's word. Whoever watches it must not wait any more
@@ -121,11 +126,6 @@ private func guide(
         try runHooks(plan.spec.hooks?.prestart ?? [], "prestart", state: plan.state(.created, pid))
         try runHooks(plan.spec.hooks?.createRuntime ?? [], "createRuntime", state: state)
         try tell(child, .pivot, text: state)
-    }
-    // Raising a hard limit needs CAP_SYS_RESOURCE of the host, which the child no longer has; what it builds is not held to
-    // them. A container of the OCI runtime takes its own last of all.
-    try during(.privileges) { () throws(SystemError) in
-        if plan.runtime == nil { try plan.limits.apply(to: pid) } else { try plan.limits.raise(of: pid) }
     }
     try tell(child, .proceed, text: plan.state(.created, pid))
 
