@@ -92,28 +92,22 @@ private func guide(
     try plan.moveNetworkDevices(to: pid)
     timeline.mark(.idMap)
     try tell(child, .idMap)
-    // While the child makes its own filesystems, the host's trees are cloned and id-mapped for it: only the owner of
-    // their superblocks may map ids, and a path of the caller's may not be open to the container's root at all.
-    var maps = MapNamespaces(container: plan.hasUserNamespace ? pid : nil, canMap: true)
-    let binds: [FileDescriptor]
-    do throws(LaunchError) {
-        binds = plan.parentBinds ? try plan.prepareBinds(&maps) : []
-    } catch {
-        maps.free()
-        throw error
-    }
-    timeline.mark(.binds)
-    // Raising a hard limit needs CAP_SYS_RESOURCE of the host, which the child no longer has. What a container of the OCI
-    // runtime builds is not held to them: it takes its own last of all.
-    try during(.privileges) { () throws(SystemError) in
-        if plan.runtime == nil { try plan.limits.apply(to: pid) } else { try plan.limits.raise(of: pid) }
-    }
-    try tell(child, .binds, binds)
-    for bind in binds { close(bind) }
-    // Its root is the child's to build now; its payload waits for the caller's word. Whoever watches it must not wait any more
-    // when it has that: what it does at once is to be seen.
     do {
+        // While the child makes its own filesystems, the host's trees are cloned and id-mapped for it: only the owner of
+        // their superblocks may map ids, and a path of the caller's may not be open to the container's root at all.
+        var maps = MapNamespaces(container: plan.hasUserNamespace ? pid : nil, canMap: true)
+        // Before the payload starts: whoever watches it must not wait for anything when it does.
         defer { maps.free() }
+        let binds = plan.parentBinds ? try plan.prepareBinds(&maps) : []
+        timeline.mark(.binds)
+        // Raising a hard limit needs CAP_SYS_RESOURCE of the host, which the child no longer has. What a container of the OCI
+        // runtime builds is not held to them: it takes its own last of all.
+        try during(.privileges) { () throws(SystemError) in
+            if plan.runtime == nil { try plan.limits.apply(to: pid) } else { try plan.limits.raise(of: pid) }
+        }
+        try tell(child, .binds, binds)
+        for bind in binds { close(bind) }
+        // Its root is the child's to build now; its payload waits for the caller's word.
         try meanwhile(pid)
     }
     if !request.extensions.listeners.isEmpty { try serving(receiveListeners(request, from: child)) }
