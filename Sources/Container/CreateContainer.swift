@@ -68,7 +68,7 @@ extension RuntimeRoot {
                 id: request.id, bundle: bundle.path, rootfs: spec.root?.path ?? "", annotations: spec.annotations))
         do throws(RuntimeError) {
             try container.placeCgroup(spec, request.cgroupManager)
-            if !(spec.linux?.namespaces ?? []).contains(where: { $0.type == .mount }) {
+            if spec.sharesCallersMounts {
                 container.record.mountsBelow = mountCount(at: container.record.rootfs)
             }
             container.record.hasHooks = !(spec.hooks?.poststart ?? []).isEmpty || !(spec.hooks?.poststop ?? []).isEmpty
@@ -121,6 +121,16 @@ extension RuntimeRoot {
 }
 
 extension Spec {
+    /// Whether what is mounted for it is mounted where the caller is: without a mount namespace, and in the caller's own by its
+    /// path.
+    fileprivate var sharesCallersMounts: Bool {
+        guard let namespace = linux?.namespaces.first(where: { $0.type == .mount }) else { return true }
+        guard let path = namespace.path, !path.isEmpty else { return false }
+        var joined = JoinedNamespaces()
+        defer { joined.close() }
+        return (try? joined.add(.mount, path)) != nil && (try? joined.isOwn(.mount)) ?? false
+    }
+
     /// Whether refused calls are to be explained (`dev.carrel.explain`).
     fileprivate func explains() throws(RuntimeError) -> Bool {
         try telling("annotations") { () throws(ControlError) in

@@ -98,6 +98,8 @@ extension Conformance {
             #expect(try other.oci("exec", "d", "cat", "/etc/where").output == "there")
             #expect(try other.oci("delete", "--force", "d").status == 0)
             #expect(try bundle.oci("delete", "--force", "c").status == 0)
+            let mounts = try String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)
+            #expect(!mounts.contains(other.path) && !mounts.contains(bundle.path))
         }
 
         @Test("a create that is refused leaves the processes of its cgroup's owner alone")
