@@ -29,7 +29,7 @@ func withContents<Result>(_ path: String, _ body: (UnsafeRawBufferPointer) -> Re
     return try withContents(file, body)
 }
 
-/// Hands `body` what an open kernel file says now, from its start; at most 16 kB, more than any of those read here has.
+/// Hands `body` what an open kernel file says now, from its start; at most 16 kB: lists of processes are longer.
 func withContents<Result>(
     _ file: FileDescriptor, _ body: (UnsafeRawBufferPointer) -> Result
 ) throws(CgroupError) -> Result {
@@ -80,20 +80,10 @@ func number(_ path: String) -> UInt64? {
 
 /// The names of the directories in `path`, in the kernel's order; none where `path` is gone.
 func subdirectories(_ path: String) throws(CgroupError) -> [String] {
-    try kernel { () throws(SystemError) in
-        guard let stream = opendir(path) else {
-            if errno == ENOENT { return [] }
-            throw SystemError.last("opendir", path)
-        }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            guard entry.pointee.d_type == DT_DIR else { continue }
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names
+    do throws(SystemError) {
+        return try list(path, onlyDirectories: true)
+    } catch {
+        if error.errno == .noSuchFileOrDirectory { return [] }
+        throw .system(error)
     }
 }

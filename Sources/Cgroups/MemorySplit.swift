@@ -87,10 +87,10 @@ public final class MemoryMeter {
 
     private func residentSum() -> UInt64? {
         guard let processes else { return nil }
-        let pids = try? withContents(processes) { text in
-            text.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
-        }
-        guard let pids else { return nil }
+        // Longer than what else is read here: a number and a newline for each.
+        lseek(processes.rawValue, 0, SEEK_SET)
+        guard let text = try? readAll(processes, named: "cgroup.procs") else { return nil }
+        let pids = text.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
         let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
         var sum: UInt64 = 0
         for pid in pids {

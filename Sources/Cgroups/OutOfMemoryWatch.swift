@@ -7,6 +7,8 @@ public struct OutOfMemoryWatch: Sendable {
     public let descriptor: FileDescriptor
     /// What to watch it for.
     public let readiness: Readiness
+    /// How many it has told of.
+    private var seen: UInt64 = 0
 
     /// A watch whose descriptor has come through execve(2).
     public init(descriptor: FileDescriptor, readiness: Readiness) {
@@ -14,16 +16,18 @@ public struct OutOfMemoryWatch: Sendable {
         self.readiness = readiness
     }
 
-    /// Whether it has happened, and arms the watch again. To be asked whenever the descriptor is ready, which it is for
+    /// Whether it has happened since the last call, and arms the watch again. To be asked whenever the descriptor is ready, which it is for
     /// lesser events too.
     ///
     /// On a hybrid host the kernel tells just before it kills, so ``CgroupUsage/oomKills`` may still be 0; it tells too
     /// when the cgroup is removed.
-    public func happened() throws(CgroupError) -> Bool {
+    public mutating func happened() throws(CgroupError) -> Bool {
         if readiness == .readable {
             return try kernel { () throws(SystemError) in try takeCount(descriptor) != nil }
         }
-        return try withContents(descriptor) { value("oom_kill", in: $0) ?? 0 > 0 }
+        let count = try withContents(descriptor) { value("oom_kill", in: $0) ?? 0 }
+        defer { seen = count }
+        return count > seen
     }
 
     /// Ends the watch.

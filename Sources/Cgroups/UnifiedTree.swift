@@ -92,7 +92,7 @@ struct UnifiedTree: ControllerTree {
     func watchOutOfMemory(_ directory: String) throws(CgroupError) -> OutOfMemoryWatch {
         // Not inotify: a user has 128 of its instances, and sessions are more. A poll tells the same (cgroups(7)).
         let file = try open("\(directory)/memory.events")
-        let watch = OutOfMemoryWatch(descriptor: file, readiness: .priority)
+        var watch = OutOfMemoryWatch(descriptor: file, readiness: .priority)
         _ = try watch.happened()  // the first read arms it
         return watch
     }

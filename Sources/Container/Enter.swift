@@ -81,7 +81,7 @@ private func join(
         }
         let root = try plan.openRoot(of: container)
         try during(.privileges) { () throws(SystemError) in
-            if plan.runtime?.makesKeyring ?? true { try joinNewSessionKeyring() }
+            if plan.runtime?.makesKeyring ?? true { try plan.joinKeyring() }
             try plan.setOwnOutOfMemoryScore()
             try setDumpable(false)
             if plan.runtime == nil { try plan.limits.apply() } else { try plan.limits.raise() }

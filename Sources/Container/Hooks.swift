@@ -64,7 +64,7 @@ private func run(_ hook: Hook, _ state: [UInt8]) throws(SystemError) -> WaitStat
         }
     case .parent(let pid, let process):
         defer { close(process) }
-        let limit = hook.timeout.map { Int(clamping: $0) * 1000 }
+        let limit = hook.timeout.map { Int(clamping: min($0, 1 << 31)) * 1000 }
         if try poll([(process, .readable)], timeout: limit)[0].isEmpty {
             try? pidfdSendSignal(process, SIGKILL)
             _ = try wait(for: pid)

@@ -200,7 +200,7 @@ private func beInit(
         }
         // While the caller still is the user: the keyring counts against whoever joins it, and a user's share of them is small.
         if plan.runtime?.makesKeyring ?? true {
-            try during(.privileges) { () throws(SystemError) in try joinNewSessionKeyring() }
+            try during(.privileges) { () throws(SystemError) in try plan.joinKeyring() }
         }
         // Root of the new user namespace: the owner of what is made below.
         if plan.mapsRoot { try during(.idMap) { () throws(SystemError) in try becomeNamespaceRoot() } }
@@ -218,7 +218,8 @@ private func beInit(
         }
         try plan.setKernelNames()
         timeline.mark(.network)
-        try plan.setProcessAttributes()
+        // What is made for the payload has the mode that it says, whatever the caller's umask is.
+        let callers = umask(0)
         var (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received.descriptors)
         timeline.mark(.mounts)
         try during(.devices) { () throws(SystemError) in
@@ -228,14 +229,16 @@ private func beInit(
             try root.bindOntoItself(request.spec.linux?.readonlyPaths ?? [], readOnly: true) {
                 plan.runtime == nil && !$0.utf8.starts(with: "/proc/".utf8)
             }
-            try root.mask(request.spec.linux?.maskedPaths ?? [])
+            try root.mask(request.spec.linux?.maskedPaths ?? [], label: LaunchPlan.mountLabel(request.spec))
         }
+        umask(callers)
         timeline.mark(.devices)
         if plan.hasHooksBeforePivot {
             try during(.hooks) { () throws(SystemError) in try send([Message.assembled.rawValue], over: parent) }
             let state = try listen(parent, for: .pivot).text
             try runHooks(plan.spec.hooks?.createContainer ?? [], "createContainer", state: state)
         }
+        try plan.setProcessAttributes()
         try plan.changeRoot(to: &root)
         timeline.mark(.pivot)
 

@@ -124,6 +124,7 @@ struct LaunchPlan {
                 mounts.append(try MountPlan(mount, recursing: !isRuntime))
             }
         }
+        if let label = mountLabel(spec) { for index in mounts.indices { mounts[index].label = label } }
         return mounts
     }
 
@@ -311,7 +312,9 @@ struct LaunchPlan {
             try during(.mounts, "mount \(mount.destination)") { () throws(SystemError) in try mount.finish(tree) }
             close(tree)
         }
-        return (root, binds.popFirst())
+        let initProgram = binds.popFirst()
+        if let initProgram, runtime == nil { root.leave(initProgram) }
+        return (root, initProgram)
     }
 
     // MARK: What the namespaces hold

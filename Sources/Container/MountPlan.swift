@@ -41,6 +41,8 @@ struct MountPlan {
     let mapsAll: Bool
     /// `tmpcopyup`: a tmpfs begins with what it hides.
     let copiesUp: Bool
+    /// The SELinux label of all that is in a filesystem of the container's own (OCI `linux.mountLabel`).
+    var label: String?
 
     var isBind: Bool { if case .bind = source { true } else { false } }
     /// Whether the container makes it itself.
@@ -219,7 +221,7 @@ struct MountPlan {
         switch source {
         case .remount: throw SystemError("mount", destination, errno: .invalidArgument)
         case .filesystem(let type, let options):
-            return try makeFilesystem(type, options: options, attributes: initialAttributes)
+            return try makeFilesystem(type, options: options + labelOptions(type), attributes: initialAttributes)
         case .bind(let path, let withSubmounts):
             let mount = try cloneMount(path, withSubmounts: withSubmounts)
             do throws(SystemError) {
@@ -230,6 +232,13 @@ struct MountPlan {
             }
             return mount
         }
+    }
+
+    /// What gives a filesystem its label as it is made (mount(8), "context"). Those that are one for the whole kernel keep what
+    /// the policy says of them.
+    private func labelOptions(_ type: String) -> [(key: String, value: String?)] {
+        guard let label, !["proc", "sysfs", "mqueue", "cgroup", "cgroup2"].contains(type) else { return [] }
+        return [("context", label)]
     }
 
     /// Sets the attributes on a mount: those of all below, and then its own.

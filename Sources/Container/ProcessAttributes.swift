@@ -7,7 +7,8 @@ import SystemPackage
 
 extension LaunchPlan {
     /// Sets the scheduler, the I/O priority, the execution domain and the security label of the caller, in the host's
-    /// /proc, before pivot_root(2): no image has a say in where the label is written (CVE-2019-16884).
+    /// /proc, before pivot_root(2): no image has a say in where the label is written (CVE-2019-16884). The label is that of
+    /// whatever the caller executes next: hooks of the host come before.
     func setProcessAttributes() throws(LaunchError) {
         if let scheduler = process.scheduler {
             try during(.privileges, "process.scheduler") { () throws(SystemError) in
@@ -53,6 +54,15 @@ extension LaunchPlan {
         }
     }
 
+    /// Gives the caller a session keyring of its own, with the container's label where it has one (`keycreate` in
+    /// proc_pid_attr(5)).
+    func joinKeyring() throws(SystemError) {
+        guard let label = process.selinuxLabel, !label.isEmpty else { return try joinNewSessionKeyring() }
+        try writeLabel(label, "self/attr/keycreate")
+        try joinNewSessionKeyring()
+        try writeLabel("\n", "self/attr/keycreate")
+    }
+
     private func writeLabel(_ label: String, _ path: String) throws(SystemError) {
         try withProc { proc throws(SystemError) in
             let file = try open(path, O_WRONLY, in: proc, [.beneath, .noCrossing, .noMagicLinks])
@@ -74,6 +84,12 @@ extension LaunchPlan {
             throw refuse("process.selinuxLabel", "SELinux")
         }
         if spec.linux?.intelRdt != nil { throw refuse("linux.intelRdt", "support for resctrl in this runtime") }
+    }
+
+    /// The SELinux label of the container's own filesystems; without SELinux none, as with runc and crun.
+    static func mountLabel(_ spec: Spec) -> String? {
+        guard let label = spec.linux?.mountLabel, !label.isEmpty, hasSELinux else { return nil }
+        return label
     }
 
     /// Whether SELinux is on (selinux(8)).

@@ -114,11 +114,13 @@ struct RootAssembly {
     /// Puts an empty file over files and an empty directory over directories (OCI `maskedPaths`), both of one small
     /// read-only tmpfs: no device stands for anything (CVE-2025-31133). A path that is missing needs no mask; what goes
     /// wrong with a mask itself is an error.
-    mutating func mask(_ paths: [String]) throws(SystemError) {
+    ///
+    /// - Parameter label: their SELinux label.
+    mutating func mask(_ paths: [String], label: String?) throws(SystemError) {
         for path in paths {
             guard let target = try openExisting(path) else { continue }
             defer { close(target) }
-            if blank == nil { blank = (try Self.makeBlank(), false) }
+            if blank == nil { blank = (try Self.makeBlank(label), false) }
             let mask = try cloneBlank(try status(target).st_mode & S_IFMT == S_IFDIR ? "directory" : "file")
             defer { close(mask) }
             try attachMount(mask, to: target, named: path)
@@ -141,16 +143,25 @@ struct RootAssembly {
     /// for all processors once more (`dissolve_on_fput` in fs/namespace.c; 0.05 ms, more on a busy host).
     private mutating func leaveBlank() throws(SystemError) {
         guard let tree = blank?.tree, blank?.isAttached == false else { return }
-        let here = try open("/proc", O_PATH | O_DIRECTORY)
+        let here = try open("/dev", O_PATH | O_DIRECTORY)
         defer { close(here) }
         try attachMount(tree, to: here, named: "masks")
         blank?.isAttached = true
     }
 
+    /// Attaches `program`, a mount of one file, to the old root, as the blank tmpfs and for its reason: PID 1 holds it to its end,
+    /// and that is waited for. It can be executed as before. Where it cannot be attached, it is dissolved alone.
+    func leave(_ program: FileDescriptor) {
+        guard let here = try? open("/proc/version", O_PATH) else { return }
+        defer { close(here) }
+        try? attachMount(program, to: here, named: "carrel-init")
+    }
+
     /// A tmpfs with one empty file and one empty directory, read-only.
-    private static func makeBlank() throws(SystemError) -> FileDescriptor {
+    private static func makeBlank(_ label: String?) throws(SystemError) -> FileDescriptor {
         let blank = try makeFilesystem(
-            "tmpfs", options: [("size", "4k"), ("nr_inodes", "4"), ("mode", "0555")],
+            "tmpfs",
+            options: [("size", "4k"), ("nr_inodes", "4"), ("mode", "0555")] + (label.map { [("context", $0)] } ?? []),
             attributes: [.noSetuid, .noDevices, .noExec])
         try makeDirectory("directory", mode: 0o555, at: blank)
         close(try open("file", O_WRONLY | O_CREAT | O_EXCL, mode: 0o444, at: blank))

@@ -62,9 +62,13 @@ extension RuntimeContainer {
     public func follow(interval: Int, _ print: (Node) -> Void) throws(RuntimeError) {
         guard let process = openProcess() else { throw RuntimeError("container with id \(id) is not running") }
         defer { Syscalls.close(process) }
-        let watch = try? cgroup()?.watchOutOfMemory()
+        var watch = try? cgroup()?.watchOutOfMemory()
         while true {
-            print(try statistics())
+            do throws(RuntimeError) { print(try statistics()) } catch {
+                // It may have ended since.
+                if (try? poll([(process, .readable)], timeout: 0)[0].contains(.readable)) == true { return }
+                throw error
+            }
             var waited: [(FileDescriptor, Readiness)] = [(process, .readable)]
             if let watch { waited.append((watch.descriptor, watch.readiness)) }
             let ready = try telling("events") { () throws(SystemError) in try poll(waited, timeout: interval * 1000) }

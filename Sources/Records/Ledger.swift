@@ -58,6 +58,25 @@ public struct Ledger: Sendable {
         }
     }
 
+    /// The newest report of a session; `nil` where there is none. What names no such session is not looked into.
+    public func newest(of session: String) throws(SystemError) -> Report? {
+        let name = Array("\"session\":\"\(session)\"".utf8)
+        var found: Report?
+        do throws(SystemError) {
+            try LineFile.with(path, for: .reading) { file throws(SystemError) in
+                try file.unlock()
+                try file.forEachLine { number, line throws(SystemError) in
+                    if line.contains(name), case .report(let report) = entry(number, line), report.session == session {
+                        found = report
+                    }
+                }
+            }
+        } catch {
+            if error.errno != .noSuchFileOrDirectory { throw error }
+        }
+        return found
+    }
+
     /// All that the ledger holds.
     public func read() throws(SystemError) -> [Entry] {
         var entries: [Entry] = []
@@ -76,6 +95,17 @@ public struct Ledger: Sendable {
                     field: problem.field, message: problem.message)
             }
             return .unreadable(line: number, Problems(problems))
+        }
+    }
+}
+
+extension ArraySlice<UInt8> {
+    /// Whether these bytes are somewhere in it.
+    fileprivate func contains(_ bytes: [UInt8]) -> Bool {
+        withUnsafeBytes { text in
+            text.indices.dropLast(Swift.max(0, bytes.count - 1)).contains { start in
+                text[start] == bytes[0] && text[start...].starts(with: bytes)
+            }
         }
     }
 }

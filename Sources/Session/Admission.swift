@@ -80,7 +80,7 @@ extension Carrel {
                 if other.kind != .taken { return other.expectedEnd + 5 < now }
                 // A start has its berth before its marker, for some milliseconds.
                 if now - other.since < 10 { return false }
-                if supervisors == nil { supervisors = Set(live.supervisors().map(\.supervisor)) }
+                if supervisors == nil { supervisors = Set(live.claims().map(\.supervisor)) }
                 return supervisors?.contains(other.holder) == false
             }
         }

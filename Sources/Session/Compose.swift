@@ -32,6 +32,9 @@ struct ComposedSession {
 /// - Parameter guarding: whether missing protected files are made in the workdir: not for a specification that is only
 ///   printed.
 func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> ComposedSession {
+    // Sessions read what is made here, and what stands for missing files is known again by its mode.
+    let callers = umask(0o022)
+    defer { umask(callers) }
     let profile = parts.profile
     let user = SessionUser(
         uid: profile.user.uid, gid: profile.user.gid, name: profile.user.name, home: profile.user.home)

@@ -169,12 +169,11 @@ extension Carrel {
 
     /// Waits until the supervisors of sessions have cleaned up, or the time is up.
     private func waitForEnd(of sessions: [String], until end: UInt64) {
-        var supervisors: [String: Int32] = [:]
-        for (id, supervisor) in live.supervisors() { supervisors[id] = supervisor }
-        for id in sessions {
-            guard let pid = supervisors[id], let supervisor = try? pidfdOpen(pid) else { continue }
+        for claim in live.claims() where sessions.contains(claim.id) {
+            let pid = claim.holder
+            guard let supervisor = try? pidfdOpen(pid) else { continue }
             defer { close(supervisor) }
-            while exists(live.marker(id, pid)) {
+            while exists(live.marker(claim)) {
                 let now = monotonicNanoseconds()
                 if now >= end { return }
                 // A supervisor that is this process's parent ends only after this call.

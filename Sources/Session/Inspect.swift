@@ -134,25 +134,21 @@ extension Carrel {
         if live.find(id) != nil {
             throw SessionError("session \(id) is running: its report is written when it ends", fix: "carrel wait \(id)")
         }
-        var found: Report?
-        try telling("ledger") { () throws(SystemError) in
-            try Recorder(state).ledger.forEach { entry in
-                if case .report(let report) = entry, report.session == id { found = report }
-            }
-        }
+        let found = try telling("ledger") { () throws(SystemError) in try Recorder(state).ledger.newest(of: id) }
         guard let found else { throw SessionError("the ledger has no report of a session \"\(id)\"") }
         return found
     }
 
     /// Waits until a session is over and gives its exit status.
     public func wait(_ id: String) throws(SessionError) -> Int32 {
-        while let record = live.find(id) {
-            // A supervisor that is gone already needs no wait, only the sweep.
+        while true {
+            // First: the number of a supervisor that is gone may be another process's by now.
+            sweepAll()
+            guard let record = live.find(id) else { break }
             if let supervisor = try? pidfdOpen(record.supervisor) {
                 defer { close(supervisor) }
                 _ = try? poll([(supervisor, .readable)])
             }
-            sweepAll()
         }
         return Int32(truncatingIfNeeded: try report(id).exit.status ?? 125)
     }

@@ -223,7 +223,7 @@ private final class CampaignRunner {
         else { return }
         // Any limit makes the memory controller's directory appear on a hybrid host.
         guard let made = try? Cgroup.create(host, path, CgroupLimits(memoryMax: 1 << 30)) else {
-            return carrel.live.remove(id: name, supervisor: getpid())
+            return carrel.live.remove(LiveSessions.Claim(name, supervisor: getpid()))
         }
         anchor = made
         // Others' sessions in the same cgroup would be counted too.
@@ -299,7 +299,7 @@ private final class CampaignRunner {
     func end() {
         if let anchor {
             try? anchor.remove()
-            carrel.live.remove(id: name, supervisor: getpid())
+            carrel.live.remove(LiveSessions.Claim(name, supervisor: getpid()))
         }
         close(signals)
     }

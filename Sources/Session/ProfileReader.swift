@@ -164,7 +164,7 @@ extension ProfileReader {
 
     private func duration(_ node: Node, _ field: String, _ least: Int64, _ or: String) -> Int64? {
         guard let span = node.string.flatMap(TimeSpan.parse) else {
-            return refuse(node, field, "a duration such as 1h30m, 10s or 500ms\(or)")
+            return refuse(node, field, "a duration such as 1h30m, 10s or 500ms, at most 3650d\(or)")
         }
         return span >= least ? span : refuse(node, field, "at least \(TimeSpan.text(least))")
     }

@@ -55,7 +55,11 @@ public enum TimeSpan {
         }
     }
 
-    /// The nanoseconds of `1h30m`; `nil` where the text is no duration. Units come once each, the largest first.
+    /// The longest, some ten years: what is added to a time stays one.
+    private static let longest: Int64 = 3_650 * 86_400_000_000_000
+
+    /// The nanoseconds of `1h30m`; `nil` where the text is no duration, or one of more than 3650 days. Units come once each,
+    /// the largest first.
     public static func parse(_ text: String) -> Int64? {
         var rest = Substring(text).utf8
         var last = Int64.max
@@ -68,7 +72,7 @@ public enum TimeSpan {
             guard let number = whole(digits), let unit = Unit(letters), unit.nanoseconds < last else { return nil }
             let (part, tooLong) = Int64(number).multipliedReportingOverflow(by: unit.nanoseconds)
             let (total, tooMuch) = sum.addingReportingOverflow(part)
-            if tooLong || tooMuch { return nil }
+            if tooLong || tooMuch || total > longest { return nil }
             sum = total
             last = unit.nanoseconds
         } while !rest.isEmpty

@@ -41,7 +41,11 @@ struct Recorder {
             }
             try audit.append(.exit, fields)
         } catch { warn("audit log: \(error)") }
-        guard let copy else { return }
+        if let copy { self.copy(report, to: copy) }
+    }
+
+    /// Writes a report where `--report` wants it.
+    func copy(_ report: Report, to copy: String) {
         do throws(SystemError) {
             try replaceFile(copy, with: (report.node.json(pretty: true) + "\n").utf8, mode: 0o644)
         } catch { warn("report \(copy): cannot be written: \(String(cString: strerror(error.errno.rawValue)))") }

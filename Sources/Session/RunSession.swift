@@ -186,7 +186,7 @@ extension Carrel {
             try? made?.remove()
             WorkdirClaims.release(id, workdir: try? request.workdir.map(absolute), in: state)
             Door.release(session: id, in: state)
-            live.remove(id: id, supervisor: getpid())
+            live.remove(LiveSessions.Claim(id, supervisor: getpid()))
             throw error
         }
     }

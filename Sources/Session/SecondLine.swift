@@ -120,7 +120,7 @@ extension Carrel {
         }
         guard isStopped(record.supervisor) else { return }
         endSupervisor(record)
-        sweep(record.id, record.supervisor)
+        sweep(LiveSessions.Claim(record.id, supervisor: record.supervisor))
     }
 
     /// Ends a supervisor that is stopped, and waits for that: it writes no report, and must not wake to do so later.

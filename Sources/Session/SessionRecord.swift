@@ -146,14 +146,35 @@ public struct SessionRecord: Sendable {
 
 // MARK: The directory of live sessions
 
-/// The live sessions of a state directory: a record each, and an empty file named by the supervisor, by which the sweep
-/// finds what lost its supervisor without opening anything.
+/// The live sessions of a state directory: a record each, and a marker, a second name of it that tells the supervisor, by
+/// which the sweep finds what lost its supervisor without opening anything.
 struct LiveSessions {
     let state: StateDirectory
 
+    /// Who cleans up after a session, as the name of its marker tells: `SUPERVISOR-ID`, or `SWEEPER.SUPERVISOR-ID`.
+    struct Claim: Equatable {
+        let id: String
+        let supervisor: Int32
+        /// Its supervisor, or after that one's death the process that sweeps.
+        var holder: Int32
+
+        /// The name of the marker.
+        var name: String { (holder == supervisor ? "" : "\(holder).") + "\(supervisor)-\(id)" }
+
+        init(_ id: String, supervisor: Int32) { (self.id, self.supervisor, holder) = (id, supervisor, supervisor) }
+
+        init?(_ name: String) {
+            guard let dash = name.utf8.firstIndex(of: 0x2d) else { return nil }
+            let numbers = name[..<dash].utf8.split(separator: UInt8(ascii: ".")).map { Int32(String(Substring($0))) }
+            guard let first = numbers.first ?? nil, let last = numbers.last ?? nil, numbers.count <= 2 else { return nil }
+            id = String(name[dash...].dropFirst())
+            (holder, supervisor) = (first, last)
+        }
+    }
+
     func recordPath(_ id: String) -> String { state["sessions/\(id).json"] }
 
-    func marker(_ id: String, _ supervisor: Int32) -> String { state["live/\(supervisor)-\(id)"] }
+    func marker(_ claim: Claim) -> String { state["live/\(claim.name)"] }
 
     /// Takes the name for this process: from here on the sweep cleans up after it.
     ///
@@ -163,7 +184,7 @@ struct LiveSessions {
     ///
     /// - Throws: ``SessionError`` where a live session has the name.
     func claim(_ id: String) throws(SessionError) {
-        let marker = marker(id, getpid())
+        let marker = marker(Claim(id, supervisor: getpid()))
         let record = recordPath(id)
         let noReplace: UInt32 = 1  // RENAME_NOREPLACE
         if link(spent, marker) == 0 {
@@ -212,13 +233,24 @@ struct LiveSessions {
         }
     }
 
+    /// Makes this process the one that sweeps a session. Should it die at that, the next one takes over from it.
+    ///
+    /// - Returns: `nil` where another process was first.
+    func takeOver(_ claim: Claim) -> Claim? {
+        var taken = claim
+        taken.holder = getpid()
+        let noReplace: UInt32 = 1  // RENAME_NOREPLACE
+        return (try? rename(marker(claim), to: marker(taken), flags: noReplace)) == nil ? nil : taken
+    }
+
     /// Forgets a session.
-    func remove(id: String, supervisor: Int32) {
+    func remove(_ claim: Claim) {
+        let id = claim.id
+        // Last of all: without it no sweep would find what is left.
+        defer { try? Syscalls.remove(marker(claim)) }
         try? Syscalls.remove(state["sessions/\(id).ending"])
         try? Syscalls.remove(state["sessions/\(id).seen"])
         try? Syscalls.remove(egressPath(id))
-        // Last of all: without it no sweep would find what is left.
-        defer { try? Syscalls.remove(marker(id, supervisor)) }
         let record = recordPath(id)
         // Blank before it is anyone else's: it held the session's environment.
         guard let file = try? open(record, O_WRONLY | O_NOFOLLOW) else { return }
@@ -256,18 +288,11 @@ struct LiveSessions {
         return names.filter { $0.hasSuffix(".json") }.sorted().compactMap { find(String($0.dropLast(5))) }
     }
 
-    /// The names and supervisors of all sessions, without opening a record.
-    func supervisors() -> [(id: String, supervisor: Int32)] {
-        ((try? list(state["live"])) ?? []).compactMap { name in
-            guard let dash = name.utf8.firstIndex(of: 0x2d), let pid = Int32(name[..<dash]) else { return nil }
-            return (String(name[dash...].dropFirst()), pid)
-        }
-    }
+    /// Who cleans up after each session, without opening a record.
+    func claims() -> [Claim] { ((try? list(state["live"])) ?? []).compactMap { Claim($0) } }
 
-    /// The names and supervisors of the sessions whose supervisor is gone, by a look at process numbers alone.
-    func orphans() -> [(id: String, supervisor: Int32)] {
-        supervisors().filter { kill($0.supervisor, 0) == -1 && errno == ESRCH }
-    }
+    /// The sessions after which nobody cleans up, by a look at process numbers alone.
+    func orphans() -> [Claim] { claims().filter { kill($0.holder, 0) == -1 && errno == ESRCH } }
 }
 
 /// The state of a process as proc_pid_stat(5) has it: `T` is stopped; `nil` where there is none.

@@ -6,7 +6,7 @@ import SystemPackage
 ///
 /// ```
 /// tenants/NAME/config   the tenant's config directory       tenants/NAME/ids   the tenant's range of ids
-/// sessions/ID.json      a live session                      live/PID-ID        its supervisor, for the sweep
+/// sessions/ID.json      a live session                      live/PID-ID        who cleans up after it
 /// images/NAME           roots put together from the host    cache/seccomp      compiled filters
 /// logs/ID               output of detached sessions         workdirs/          what was made in users' trees
 /// spares/               what of that is kept for others
@@ -42,6 +42,8 @@ public struct StateDirectory: Sendable {
     }
 
     private func make(_ path: String) throws(SessionError) {
+        let callers = umask(0o022)
+        defer { umask(callers) }
         do throws(SystemError) {
             // 0711: a session's root is looked up below it by ids of tenants; nothing in it can be listed.
             try makeDirectories(path, mode: 0o711)

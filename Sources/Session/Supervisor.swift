@@ -19,7 +19,7 @@ final class Supervisor {
     private let limits: Profile.Limits
     private let cgroup: Cgroup?
     private let descriptors: SupervisorDescriptors
-    private let oom: OutOfMemoryWatch?
+    private var oom: OutOfMemoryWatch?
     private var ending: Ending?
     /// When the grace is over, monotonic nanoseconds; `nil` while nothing is being ended.
     private var graceEnd: UInt64?
@@ -31,6 +31,7 @@ final class Supervisor {
     private var draft: Report
     private let listener: (any CallListener)?
     private var curve: CurveRecorder?
+    private var canPark = true
 
     /// What the epoll descriptor tells of.
     enum Token: UInt64 {
@@ -77,9 +78,9 @@ final class Supervisor {
         while true {
             // A detached session that is quiet needs no Swift runtime to wait.
             // Traffic is told of once a second at most.
-            let patience = record.isDetached && graceEnd == nil && curve == nil ? link == nil ? 500 : 2000 : nil
-            let events = try epollWait(descriptors.epoll, timeout: patience)
-            if events.isEmpty { try park() }
+            let parks = record.isDetached && graceEnd == nil && curve == nil && canPark
+            let events = try epollWait(descriptors.epoll, timeout: parks ? link == nil ? 500 : 2000 : nil)
+            if events.isEmpty { park() }
             for event in events {
                 switch Token(rawValue: event.token) {
                 case .process: return finish()
@@ -288,7 +289,7 @@ final class Supervisor {
         if let workdir = record.workdir { WorkdirClaims.release(record.id, workdir: workdir, in: state) }
         if link != nil { Door.release(session: record.id, in: state) }
         try? BerthBook(state["berths"]).release(holder: record.supervisor)
-        LiveSessions(state: state).remove(id: record.id, supervisor: record.supervisor)
+        LiveSessions(state: state).remove(LiveSessions.Claim(record.id, supervisor: record.supervisor))
         // Nothing of the session is left to be kept by a caller who does not read.
         relay?.finish(descriptors.signals)
         // The caller of an attached session is told what its program could not: that Carrel ended it.
@@ -324,24 +325,32 @@ final class Supervisor {
     // MARK: Parking
 
     /// Becomes `carrel-init park` until something happens. Everything to come back is in the record and in descriptors.
-    private func park() throws(SystemError) {
+    ///
+    /// It is about memory alone: a supervisor that cannot park stays as it is.
+    private func park() {
         if let link { draft.egress = link.usage }
         if record.draft != draft.node {
             record.draft = draft.node
             try? LiveSessions(state: state).write(record, isFirst: false)
         }
         listener?.rest()
-        let program = try open("/proc/self/exe", O_PATH)
-        let ours = try open(try carrelInitPath(), O_PATH)
-        let kept = descriptors.all(container, oom, log) + [program] + (link?.descriptors ?? [])
-        for descriptor in kept + [bounds.pids].compactMap({ $0 }) {
-            try setCloseOnExec(descriptor, false)
+        var kept = descriptors.all(container, oom, log) + (link?.descriptors ?? []) + [bounds.pids].compactMap { $0 }
+        do throws(SystemError) {
+            let ours = try open(try carrelInitPath(), O_PATH)
+            defer { close(ours) }
+            let program = try open("/proc/self/exe", O_PATH)
+            kept.append(program)
+            for descriptor in kept { try setCloseOnExec(descriptor, false) }
+            let words =
+                ["carrel-init", "park", String(descriptors.epoll.rawValue), String(program.rawValue)]
+                + ["carrel", "supervise", state.path, record.id]
+                + [descriptors.text(container, oom, log, idle, bounds) + (link.map { ";" + $0.text } ?? "")]
+            try execute(ours, CStringVector(words), environment: CStringVector([]))
+        } catch {
+            for descriptor in kept { try? setCloseOnExec(descriptor, true) }
+            canPark = false
+            draft.notes.append("the supervisor could not be made small: \(error)")
         }
-        let words =
-            ["carrel-init", "park", String(descriptors.epoll.rawValue), String(program.rawValue)]
-            + ["carrel", "supervise", state.path, record.id]
-            + [descriptors.text(container, oom, log, idle, bounds) + (link.map { ";" + $0.text } ?? "")]
-        try execute(ours, CStringVector(words), environment: CStringVector([]))
     }
 }
 

@@ -9,7 +9,7 @@ extension Carrel {
     /// Removes what sessions have left whose supervisor is gone: their processes (which die with it), cgroups, records,
     /// and what was made in users' trees. Costs a look at a directory where there is nothing to do.
     func sweepOrphans() {
-        for (id, supervisor) in LiveSessions(state: state).orphans() { sweep(id, supervisor) }
+        for claim in live.orphans() { sweep(claim) }
     }
 
     /// The same, but told apart from a process that has the supervisor's number by chance. For calls that are not in
@@ -23,19 +23,23 @@ extension Carrel {
         sweepOrphans()
         var next: UInt64?
         let records = (try? live.all()) ?? []
+        let claims = live.claims()
         // One that has claimed its name and is not written down yet has limits too.
-        if live.supervisors().count > records.count { next = monotonicNanoseconds() + 100_000_000 }
+        if claims.count > records.count { next = monotonicNanoseconds() + 100_000_000 }
         for record in records {
             if isAlive(record) {
                 next = [next, enforceLimits(record)].compactMap { $0 }.min()
                 continue
             }
+            guard let claim = claims.first(where: { $0.id == record.id && $0.supervisor == record.supervisor }) else {
+                continue
+            }
             // PID 1 is gone: its supervisor is about to write the report, is stopped, or is no supervisor at all.
-            let comm = (try? readText("/proc/\(record.supervisor)/comm")) ?? ""
-            let isOurs = comm.hasPrefix("carrel") && startTime(of: record.supervisor) != nil
-            if isOurs, !isStopped(record.supervisor) { continue }
+            let comm = (try? readText("/proc/\(claim.holder)/comm")) ?? ""
+            let isOurs = comm.hasPrefix("carrel") && startTime(of: claim.holder) != nil
+            if isOurs, claim.holder != record.supervisor || !isStopped(claim.holder) { continue }
             if isOurs { endSupervisor(record) }
-            sweep(record.id, record.supervisor)
+            sweep(claim)
         }
         return next
     }
@@ -45,14 +49,17 @@ extension Carrel {
         startTime(of: record.pid) == record.pidStarted && processState(record.pid) != UInt8(ascii: "Z")
     }
 
-    func sweep(_ id: String, _ supervisor: Int32) {
-        // One sweeper a session: who removes the marker has the right to the rest.
-        let marker = state["live/\(supervisor)-\(id)"]
-        guard unlink(marker) == 0 else { return }
-        let live = LiveSessions(state: state)
+    /// Cleans up after a session. Every step can be done again: whoever takes over from a sweeper that died begins anew.
+    func sweep(_ claim: LiveSessions.Claim) {
+        let live = self.live
+        guard let claim = live.takeOver(claim) else { return }
+        let id = claim.id
         let record = live.find(id)
-        // Another session may have taken the name since.
-        if let record, record.supervisor != supervisor { return }
+        // Another session may have taken the name since, and not have written its record yet.
+        let isOurs = record.map { $0.supervisor == claim.supervisor }
+        guard isOurs ?? !live.claims().contains(where: { $0.id == id && $0 != claim }) else {
+            return (try? Syscalls.remove(live.marker(claim))) ?? ()
+        }
         let mark = record.flatMap { EndingMark.found($0, in: state) }
         var usage: Report.Usage?
         for cgroup in cgroups(of: id, record) {
@@ -62,15 +69,18 @@ extension Carrel {
         }
         WorkdirClaims.release(id, workdir: record?.workdir, in: state)
         Door.release(session: id, in: state)
-        try? berths.release(holder: supervisor)
+        try? berths.release(holder: claim.supervisor)
         let recorder = Recorder(state)
         try? recorder.decided(
             .sweep,
             [
                 "session": Node(.string(id)), "tenant": record.map { Node(.string($0.tenant)) } ?? nil,
-                "supervisor": Node(.integer(Int64(supervisor))),
+                "supervisor": Node(.integer(Int64(claim.supervisor))),
             ])
-        if let record, var report = try? Report(record.draft, file: live.recordPath(id)) {
+        // Its supervisor may have come as far as the report.
+        if let record, let report = (try? recorder.ledger.newest(of: id)) ?? nil, report.started == record.started {
+            if let copy = record.reportPath { recorder.copy(report, to: copy) }
+        } else if let record, var report = try? Report(record.draft, file: live.recordPath(id)) {
             report.ended = .now
             if let mark {
                 report.exit = exit(nil, mark.ending, nil).report
@@ -85,7 +95,7 @@ extension Carrel {
             recorder.ended(report, copy: record.reportPath)
         }
         if record?.isExplained == true { DenialLog(id, in: state).remove() }
-        live.remove(id: id, supervisor: supervisor)
+        live.remove(claim)
     }
 
     /// A session's cgroup: by its record, or where that was never written by a look at every tenant.

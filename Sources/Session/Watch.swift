@@ -24,7 +24,7 @@ extension Carrel {
             try epollControl(epoll, .add, made, .readable, token: WatchToken.made)
             var supervisors: [Int32: FileDescriptor] = [:]
             while true {
-                for (_, pid) in live.supervisors() where supervisors[pid] == nil {
+                for pid in live.claims().map(\.holder) where supervisors[pid] == nil {
                     guard let descriptor = try? pidfdOpen(pid) else { continue }
                     try epollControl(epoll, .add, descriptor, .readable, token: UInt64(pid))
                     supervisors[pid] = descriptor

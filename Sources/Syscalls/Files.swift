@@ -183,8 +183,10 @@ public func status(_ descriptor: FileDescriptor) throws(SystemError) -> stat {
 }
 
 /// The names in a directory, without `.` and `..`, in the kernel's order.
+///
+/// - Parameter onlyDirectories: what the filesystem itself tells to be anything else is left out; for the kernel's own.
 public func list(
-    _ path: String, at directory: FileDescriptor = .workingDirectory
+    _ path: String, at directory: FileDescriptor = .workingDirectory, onlyDirectories: Bool = false
 ) throws(SystemError) -> [String] {
     let descriptor = try open(path, O_RDONLY | O_DIRECTORY, at: directory)
     guard let stream = fdopendir(descriptor.rawValue) else {
@@ -194,13 +196,18 @@ public func list(
     }
     defer { closedir(stream) }
     var names: [String] = []
-    while let entry = readdir(stream) {
+    while true {
+        errno = 0
+        guard let entry = readdir(stream) else {
+            if errno == 0 { return names }
+            throw SystemError.last("readdir", path)
+        }
         let name = withUnsafePointer(to: &entry.pointee.d_name) {
             $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
         }
-        if name != "." && name != ".." { names.append(name) }
+        if name == "." || name == ".." || onlyDirectories && entry.pointee.d_type != DT_DIR { continue }
+        names.append(name)
     }
-    return names
 }
 
 /// Sets when a file was last read and written to, as a distance from now (utimensat(2)).

@@ -34,7 +34,7 @@ import Testing
 
     @Test func aMemoryHogIsKilledAndTold() throws {
         try withCgroup("hog", CgroupLimits(memoryMax: 48 << 20, pidsMax: 20)) { cgroup in
-            let watch = try cgroup.watchOutOfMemory()
+            var watch = try cgroup.watchOutOfMemory()
             defer { watch.close() }
             #expect(try poll([(watch.descriptor, watch.readiness)], timeout: 0) == [[]])
             #expect(try !watch.happened())

@@ -84,6 +84,34 @@ extension Conformance {
             #expect(inside.contains("\"status\":\"created\""))
         }
 
+        @Test("a hook may take the longest time that there is")
+        func patientHook() throws {
+            let bundle = try Bundle()
+            bundle.spec["hooks"] = ["createRuntime": [["path": "/bin/true", "timeout": Int64.max]]]
+            bundle.payload("true")
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
+
+        @Test("without a cgroup and a PID namespace, kill reaches the first process, and tells that it cannot find the rest")
+        func killWithoutCgroup() throws {
+            let bundle = try Bundle()
+            bundle.change("linux") { linux in
+                linux["namespaces"] = (linux["namespaces"] as? [[String: Any]] ?? []).filter {
+                    $0["type"] as? String != "pid"
+                }
+                linux["resources"] = nil
+            }
+            try bundle.write()
+            let made = try bundle.oci(
+                "--cgroup-manager", "disabled", ["run", "--detach", "--bundle", bundle.path, "c"])
+            try #require(made.status == 0, "\(made.errors)")
+            #expect(try bundle.oci("kill", "--all", "c", "KILL").errors.contains("has no cgroup"))
+            #expect(try bundle.status() == "running")
+            #expect(try bundle.oci("kill", "c", "KILL").status == 0)
+            try wait { try bundle.status() == "stopped" }
+        }
+
         @Test(
             "a hook that fails, dies or hangs ends the creation and leaves nothing",
             arguments: ["exit 3", "kill -9 $$", "sleep 60"])

@@ -157,6 +157,26 @@ extension Conformance {
             }
         }
 
+        @Test("the mounts of a container without a mount namespace go with it, whatever its path is", arguments: [" ", "\\"])
+        func mountsAtAnyPath(character: String) throws {
+            let bundle = try Bundle()
+            bundle.change("linux") { $0["namespaces"] = [["type": "pid"]] }
+            bundle.change("linux") { $0["maskedPaths"] = [String]() }
+            bundle.change("linux") { $0["readonlyPaths"] = [String]() }
+            bundle.spec["hostname"] = nil
+            bundle.spec["mounts"] = [["destination": "/proc", "type": "proc", "source": "proc"]]
+            bundle.payload("true")
+            try bundle.write()
+            let place = "\(bundle.path)/b\(character)1"
+            try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+            for name in ["rootfs", "config.json"] {
+                try FileManager.default.copyItem(atPath: "\(bundle.path)/\(name)", toPath: "\(place)/\(name)")
+            }
+            let outcome = try bundle.oci("run", "--bundle", place, "c")
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            #expect(try !String(contentsOfFile: "/proc/self/mounts", encoding: .utf8).contains(bundle.path))
+        }
+
         @Test("a created container that is held still can be looked at and let go, and does not start meanwhile")
         func pausedCreated() throws {
             let bundle = try Bundle()

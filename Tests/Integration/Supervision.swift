@@ -91,6 +91,87 @@ extension Integration {
             }
         }
 
+        /// Killed between its ledger's report and its last step, a supervisor has not failed, and there is one report.
+        @Test(arguments: ["rmdir", "renameat2", "unlink"]) func aSessionHasOneReport(call: String) throws {
+            try withDesk { desk in
+                desk.run([], ["true"])
+                let copy = desk.path + "/report.json"
+                // The calls of that kind at the end of a session.
+                for number in 1...4 {
+                    let before = desk.read("state/ledger.jsonl").split(separator: "\n").count
+                    let id = "once-\(number)"
+                    _ = desk.around(
+                        "strace -qq -o /dev/null -e trace=\(call) -e inject=\(call):signal=KILL:when=\(number) "
+                            + "\"$CARREL\" run --session \(id) --report '\(copy)' -- true")
+                    #expect(desk.carrel(["ps"]).status == 0)
+                    let reports = desk.read("state/ledger.jsonl").split(separator: "\n").dropFirst(before)
+                    // Where it was killed before it had made anything, there is nothing to report.
+                    #expect(reports.count == 1 || call == "renameat2" && number == 1 && reports.isEmpty, "\(reports)")
+                    if desk.carrel(["report", id]).status == 0, let last = reports.last {
+                        let report = try desk.parse(String(last))
+                        #expect(try desk.json("report.json").at("exit.how") == report.at("exit.how"))
+                    }
+                    #expect(desk.run(["--session", id], ["true"]).status == 0, "the name is taken")
+                }
+            }
+        }
+
+        /// Whoever sweeps can be killed at that: the next one goes on.
+        @Test func aKilledSweepIsTakenOver() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                for call in ["renameat2", "rmdir", "unlinkat", "write", "pwrite64"] {
+                    for number in [1, 2, 3] {
+                        let running = desk.start(carrel: [
+                            "run", "--session", "swept", "--profile", "claude-code", "--workdir", work, "--", "sh", "-c",
+                            "echo up; sleep 600",
+                        ])
+                        try #require(eventually { running.output == "up" }, "\(running.errors)")
+                        running.signal(SIGKILL)
+                        _ = running.finish()
+                        _ = desk.around(
+                            "strace -qq -o /dev/null -e trace=\(call) -e inject=\(call):signal=KILL:when=\(number) "
+                                + "\"$CARREL\" ps")
+                        let left = desk.carrel(["ps", "--json"])
+                        #expect(left.output == "[]", "\(call) \(number): \(left)")
+                        #expect(Desk.list(desk.state + "/live").isEmpty && Desk.list(work).isEmpty)
+                    }
+                }
+            }
+        }
+
+        /// A supervisor becomes small to save memory: where it cannot, it goes on as it is.
+        @Test func aSupervisorThatCannotParkStays() throws {
+            try withDesk { desk in
+                let programs = try desk.directory("programs/bin")
+                for name in ["carrel", "carrel-init"] {
+                    try FileManager.default.copyItem(
+                        atPath: (Host.carrel as NSString).deletingLastPathComponent + "/\(name)",
+                        toPath: "\(programs)/\(name)")
+                }
+                symlink(Host.repository + "/Profiles", desk.path + "/programs/Profiles")
+                let outcome = desk.around(
+                    "'\(programs)/carrel' run --detach --session stays -- sh -c 'sleep 2; exit 3' && "
+                        + "rm '\(programs)/carrel-init' && \"$CARREL\" wait stays")
+                #expect(outcome.status == 3, "\(outcome)")
+                #expect(try desk.lastReport().at("notes")?.elements?.isEmpty == false)
+            }
+        }
+
+        /// What sessions read, and what stands for missing files, is made with modes of its own.
+        @Test func theCallersUmaskIsItsOwn() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                for mask in ["077", "022", "000"] {
+                    let inside = desk.around(
+                        "umask \(mask); \"$CARREL\" run --profile claude-code --workdir '\(work)' -- "
+                            + "sh -c 'ls .git && cat .envrc && umask && stat -c %a /dev/null'")
+                    #expect(inside.status == 0 && inside.output == "0022\n666", "\(mask): \(inside)")
+                    #expect(Desk.list(work).isEmpty, "\(mask)")
+                }
+            }
+        }
+
         @Test func killingInitIsNotAWayOut() throws {
             try withDesk { desk in
                 let running = desk.start(carrel: [
