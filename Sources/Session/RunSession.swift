@@ -324,7 +324,7 @@ extension Carrel {
                 name: parts.profile.name, sha256: sha256(Array(parts.profile.digested.json().utf8))),
             image: parts.profile.image.description, command: parts.command, started: clock.started,
             ended: clock.started,
-            exit: Report.Exit(how: .failed, status: nil, why: "the supervisor was killed"), limitsAsked: asked,
+            exit: Report.Exit(how: .lost, status: nil, why: "the supervisor was killed"), limitsAsked: asked,
             limitsInForce: inForce, cgroups: CgroupHost.detect().mode.rawValue,
             absent: composed.absent.map { Report.Absence(name: $0.control, reason: $0.reason) },
             egress: parts.door == nil ? nil : Report.Egress(),

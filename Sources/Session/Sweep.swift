@@ -87,7 +87,7 @@ extension Carrel {
                 report.notes.append("its supervisor did not do it: the report was written by another call of carrel")
             } else {
                 report.exit = Report.Exit(
-                    how: .failed, status: 137, signal: 9, why: "the supervisor was killed, and the session with it")
+                    how: .lost, status: 137, signal: 9, why: "the supervisor was killed, and the session with it")
             }
             if let usage { report.usage = usage }
             if let egress = live.egress(of: record) { report.egress = egress }

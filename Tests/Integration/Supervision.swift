@@ -83,7 +83,11 @@ extension Integration {
                 let reports = desk.read("state/ledger.jsonl").split(separator: "\n")
                 let lost = try #require(reports.first { $0.contains("\"lost-one\"") })
                 let report = try desk.parse(String(lost))
-                #expect(["lost", "failed"].contains(report.at("exit.how")?.string ?? ""))
+                #expect(report.at("exit.how")?.string == "lost")
+                #expect(
+                    desk.carrel(["metrics"]).lines.contains {
+                        $0.hasPrefix("carrel_sessions_ended_total{") && $0.contains("how=\"lost\"") && $0.hasSuffix(" 1")
+                    })
                 #expect(
                     try desk.auditEvents().contains {
                         $0["event"]?.string == "sweep" && $0["session"]?.string == "lost-one"
