@@ -52,9 +52,6 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
             try Skeleton.host(
                 user, mountPoints: points, ignoring: profile.workdir.protect + profile.workdir.deny, in: parts.state)
         case .directory(let path): try Skeleton.directory(path, mountPoints: points, in: parts.state)
-        case .named(let name):
-            throw SessionError(
-                "image \"\(name)\": there is no image of that name", fix: "use host, or the path of a directory")
         }
     var composed = ComposedSession(spec: Spec(ociVersion: "1.2.0"), extensions: Extensions())
     composed.spec.root = Root(path: skeleton.path, readonly: true)

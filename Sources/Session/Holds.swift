@@ -10,7 +10,7 @@ public enum Selection: Sendable, Equatable {
     case tenant(String)
     /// All sessions of a profile.
     case profile(String)
-    /// All sessions on a base root: an image's name, `host`, or a directory.
+    /// All sessions on a base root: `host`, or a directory.
     case image(String)
     /// All sessions of this state directory.
     case all

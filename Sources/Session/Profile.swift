@@ -50,8 +50,6 @@ extension Profile {
     public enum Image: Sendable, Equatable {
         /// The host's `/usr`, read-only.
         case host
-        /// An imported image.
-        case named(String)
         /// A prepared directory, an absolute path on the host.
         case directory(String)
     }

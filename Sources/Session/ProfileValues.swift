@@ -6,12 +6,7 @@ extension ProfileReader {
         guard let name = text(node, field) else { return nil }
         if name == "host" { return .host }
         if name.utf8.first == UInt8(ascii: "/") { return path(node, field).map { .directory($0) } }
-        let steps = name.split(separator: "/", omittingEmptySubsequences: false)
-        let named = steps.allSatisfy { step in
-            step.utf8.first.map { Self.isWord($0) } ?? false
-                && step.utf8.allSatisfy { Self.isWord($0) || "._-:@".utf8.contains($0) }
-        }
-        return named ? .named(name) : refuse(node, field, "host, the name of an image, or an absolute path")
+        return refuse(node, field, "host, or the absolute path of a directory")
     }
 
     func filter(_ node: Node, _ field: String) -> Profile.Filter? {

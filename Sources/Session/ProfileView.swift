@@ -95,7 +95,6 @@ extension Profile.Image: CustomStringConvertible {
     public var description: String {
         switch self {
         case .host: "host"
-        case .named(let name): name
         case .directory(let path): path
         }
     }

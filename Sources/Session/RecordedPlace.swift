@@ -31,7 +31,7 @@ struct RecordedPlace {
         case .directory(let path):
             root = path
             places.append(Place(inside: "", outside: path))
-        case .host, .named:
+        case .host:
             root = ""
             places += ["/usr", "/bin", "/sbin", "/lib", "/lib64"].map { Place(inside: $0, outside: "/", isRoot: true) }
         }

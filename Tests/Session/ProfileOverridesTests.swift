@@ -47,7 +47,7 @@ import Testing
             "LD_PRELOAD says what code is loaded, and the caller would say it; write a value under environment.set"
         #expect(
             fixture.problems("p", overrides) == [
-                "command line: --image: expected host, the name of an image, or an absolute path, found \"../x\"",
+                "command line: --image: expected host, or the absolute path of a directory, found \"../x\"",
                 "command line: --seccomp: expected the name or the path of a filter, found \"a b\"",
                 "command line: --network: expected none or gateway, found \"host\"",
                 "command line: --memory: expected a size such as 2GiB, found \"2g\"; did you mean 2GiB?",

@@ -38,7 +38,8 @@ private struct Bad: CustomTestStringConvertible {
             "p:2:1: imagee: unknown; the fields here are version, description, extends, image, user, environment, mounts, "
                 + "workdir, config, limits, seccomp, exec, scopes, network, egress, controls, umask; did you mean image?",
             "p:3:8: image: expected a string, found a list"),
-        Bad("image: ../x", "p:2:8: image: expected host, the name of an image, or an absolute path, found \"../x\""),
+        Bad("image: ../x", "p:2:8: image: expected host, or the absolute path of a directory, found \"../x\""),
+        Bad("image: ubuntu", "p:2:8: image: expected host, or the absolute path of a directory, found \"ubuntu\""),
         Bad("image: /a/../b", "p:2:8: image: expected \(absolute), found \"/a/../b\""),
         Bad("image:", "p:2:7: image: expected a string, found nothing"),
         Bad("description: 7", "p:2:14: description: expected a string (write it in quotes), found 7"),
