@@ -3,8 +3,8 @@ import Options
 // What there is to say about every command. Nothing here is touched by a command that is not asked for.
 
 private let running: StaticString = "Run"
-private let looking: StaticString = "Look"
-private let steering: StaticString = "Steer"
+private let looking: StaticString = "Inspect"
+private let steering: StaticString = "Control"
 let host: StaticString = "Profiles and host"
 private let shell: StaticString = "Shell"
 

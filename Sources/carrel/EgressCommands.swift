@@ -4,7 +4,7 @@ import Session
 
 // Commands on what leaves sessions.
 
-private let doors: StaticString = "The door"
+private let doors: StaticString = "Network"
 private let aSession = Operand("SESSION", completing: sessionNames)
 
 extension Command {
