@@ -163,10 +163,15 @@ extension Conformance {
             #expect(try bundle.oci("list").errors.contains("owner 1234"))
             chown(bundle.state, 0, 0)
             // A link in the place of a container's directory is none.
-            symlink("/etc", "\(bundle.state)/evil")
-            #expect(try bundle.oci("delete", "--force", "evil").status != 0 || access("/etc/passwd", F_OK) == 0)
-            #expect(access("/etc/passwd", F_OK) == 0)
-            unlink("\(bundle.state)/evil")
+            let kept = "\(bundle.path)/kept"
+            try FileManager.default.createDirectory(atPath: kept, withIntermediateDirectories: false)
+            try "kept".write(toFile: "\(kept)/state.json", atomically: false, encoding: .utf8)
+            symlink(kept, "\(bundle.state)/evil")
+            for command in [["state", "evil"], ["kill", "evil", "KILL"], ["delete", "--force", "evil"]] {
+                let outcome = try run([runtimePath, "--root", bundle.state] + command)
+                #expect(outcome.status == 1 && outcome.errors.contains("Not a directory"), "\(outcome.errors)")
+            }
+            #expect(access("\(kept)/state.json", F_OK) == 0)
         }
 
         @Test("a process number that has gone to another is not signalled")

@@ -15,15 +15,6 @@ extension Integration {
             ).finish(within: 300)
         }
 
-        /// The bar is not reached: a session starts in about 1.4 times what bwrap takes, and with a workdir whose protected
-        /// files are missing in about 1.7 times (Docs/Architecture.md, "Start-up").
-        @Test func startIsMeasured() {
-            withKnownIssue("start-up is slower than bwrap's", isIntermittent: true) {
-                let outcome = Self.bench(["start", "--runs", "90"])
-                #expect(outcome.status == 0, "\(outcome)")
-            }
-        }
-
         /// Loading takes a third of the time of libseccomp's linear form at most, an allowed call a twentieth more.
         @Test(.enabled(if: FileManager.default.fileExists(atPath: "/usr/share/containers/seccomp.json")))
         func aFilterCostsLittle() {
@@ -39,7 +30,7 @@ extension Integration {
         }
 
         @Test(arguments: [
-            ["resident", "--sessions", "100"], ["flat", "--sessions", "60", "--runs", "90"],
+            ["start", "--runs", "90"], ["resident", "--sessions", "100"], ["flat", "--sessions", "60", "--runs", "90"],
             ["leaks", "--sessions", "100"], ["record", "--runs", "7"],
         ])
         func isKept(arguments: [String]) {

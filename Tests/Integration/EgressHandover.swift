@@ -306,15 +306,27 @@ extension Integration {
         @Test func trafficIsProgress() throws {
             try withDesk { desk in
                 let standIn = try StandIn(desk)
-                let running = desk.start(
-                    carrel: ["run", "--idle", "6s"] + (try Self.profile(desk)) + ["--", "/bin/sleep", "60"])
-                for _ in 0..<5 {
-                    usleep(1_800_000)
-                    try standIn.tell(#"{"type":"activity"}"#)
+                // It is told often enough, but by a machine that had no time for this test: then once more.
+                for _ in 0..<4 {
+                    let running = desk.start(
+                        carrel: ["run", "--idle", "6s"] + (try Self.profile(desk)) + ["--", "/bin/sleep", "600"])
+                    var told = ContinuousClock.now
+                    var longest = Duration.zero
+                    for _ in 0..<16 {
+                        usleep(600_000)
+                        try standIn.tell(#"{"type":"activity"}"#)
+                        longest = max(longest, ContinuousClock.now - told)
+                        told = .now
+                    }
+                    let lived = running.isRunning
+                    #expect(running.finish(within: 120).status == 124)
+                    #expect(try desk.lastReport().at("exit.how")?.string == "idle")
+                    if lived || longest < .seconds(4) {
+                        #expect(lived, "\(running.errors)")
+                        return
+                    }
                 }
-                #expect(running.isRunning, "\(running.errors)")
-                #expect(running.finish(within: 60).status == 124)
-                #expect(try desk.lastReport().at("exit.how")?.string == "idle")
+                Issue.record("nothing was told in time in four attempts")
             }
         }
 

@@ -13,7 +13,8 @@ extension Integration {
             return lines.prefix { $0.hasPrefix(" ") || $0 == "credentials:" }.joined(separator: "\n") + "\n"
         }
 
-        @Test(arguments: ["README.md", "Docs/ClaudeCode.md"]) func theGatewayIsConfiguredAsPrinted(page: String) throws {
+        @Test(arguments: ["README.md", "Docs/ClaudeCode.md"]) func theGatewayIsConfiguredAsPrinted(page: String) throws
+        {
             try withDesk { desk in
                 let upstreams = try Upstreams(desk)
                 // What is not a reader's: another place for the key, and the tests' upstream instead of the real one.

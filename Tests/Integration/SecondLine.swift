@@ -65,15 +65,34 @@ extension Integration {
                     import signal, sys, time
                     signal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(0)))
                     x = bytearray(48 << 20)
-                    time.sleep(30)
+                    time.sleep(150)
                     """)
-                #expect(inside.status == 124 && inside.seconds > 1.9 && inside.seconds < 25, "\(inside)")
+                #expect(inside.status == 124 && inside.seconds > 1.9 && inside.seconds < 140, "\(inside)")
                 #expect(inside.output == "saved", "it had no time to save what it does")
                 #expect(try desk.lastReport().at("exit.how")?.string == "recycled")
-                // A peak is no reason.
-                let peak = desk.python(
-                    ["--profile", profile],
-                    "import time\nx = bytearray(48 << 20)\ntime.sleep(0.3)\ndel x\ntime.sleep(2.5)\nprint('done')")
+                // A peak is no reason, but for one that a slow machine has made as long as the limit.
+                var peak: Outcome
+                var isLong = false
+                var tries = 0
+                repeat {
+                    peak = desk.python(
+                        ["--profile", profile],
+                        """
+                        import signal, sys, time
+                        began = time.monotonic()
+                        over = lambda: time.monotonic() - began
+                        signal.signal(signal.SIGTERM, lambda *_: (print('ended', over()), sys.exit(0)))
+                        x = bytearray(48 << 20)
+                        time.sleep(0.3)
+                        del x
+                        length = over()
+                        over = lambda: length
+                        time.sleep(2.5)
+                        print('done')
+                        """)
+                    isLong = peak.output.split(separator: " ").last.flatMap { Double($0) }.map { $0 > 1.5 } ?? false
+                    tries += 1
+                } while isLong && tries < 4
                 #expect(peak.output == "done", "\(peak)")
                 // Without a supervisor: one look finds it beyond, a later one finds that it still is.
                 _ = desk.run(
@@ -82,7 +101,7 @@ extension Integration {
                 kill(try supervisor(desk, "fat"), SIGSTOP)
                 desk.carrel(["ps"])
                 usleep(2_200_000)
-                #expect(desk.carrel(["ps", "--json"]).output == "[]")
+                #expect(eventually { desk.carrel(["ps", "--json"]).output == "[]" })
                 #expect(try exit(desk, of: "fat")?["how"]?.string == "recycled")
             }
         }
