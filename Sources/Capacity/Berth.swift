@@ -1,3 +1,5 @@
+import Documents
+
 /// A part of the host's memory that a session has taken before its start, or waits for.
 public struct Berth: Sendable, Equatable {
     /// What its holder has.
@@ -31,9 +33,7 @@ public struct Berth: Sendable, Equatable {
         public let hash: UInt64
 
         /// The short form of a name.
-        public init(_ name: String) {
-            hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-        }
+        public init(_ name: String) { hash = fingerprint(name) }
 
         init(hash: UInt64) { self.hash = hash }
     }

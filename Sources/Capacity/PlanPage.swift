@@ -1,4 +1,4 @@
-import Records
+import Documents
 
 /// A plan as one page that can be mailed: drawings inline, no script, nothing from elsewhere, light and dark.
 ///

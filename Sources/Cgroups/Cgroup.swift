@@ -143,7 +143,7 @@ public final class Cgroup {
 
     /// The names of the cgroups that are directly in `path`: with `carrel` the tenants, with a tenant's its sessions.
     public static func names(_ host: CgroupHost, in path: CgroupPath) throws(CgroupError) -> [String] {
-        try subdirectories(try host.place().directory(path)).filter(CgroupPath.isName)
+        try subdirectories(try host.place().directory(path)).filter(isPlainName)
     }
 
     // MARK: limits and use
@@ -173,8 +173,7 @@ public final class Cgroup {
     public func lifting(_ limits: CgroupLimits) -> CgroupLimits {
         var limits = limits
         func isLimited(_ controller: String, _ file: String) -> Bool {
-            // v1 says "no limit" as the largest multiple of the page size, or as -1.
-            directories[controller].flatMap { number("\($0)/\(file)") }.map { $0 < UInt64(Int64.max - 65_536) } ?? false
+            directories[controller].flatMap { bound("\($0)/\(file)") } != nil
         }
         let unlimited = CgroupLimits.unlimited
         if limits.memoryMax == nil, isLimited("memory", tree.memory.max) { limits.memoryMax = unlimited }
@@ -191,7 +190,7 @@ public final class Cgroup {
     public func delegate(uid: uid_t, gid: gid_t) throws(CgroupError) {
         let listed = (try? readText("/sys/kernel/cgroup/delegate"))?.split(separator: "\n").map(String.init)
         let files = listed ?? ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
-        for file in [""] + files.filter({ CgroupPath.isName($0) }).map({ "/" + $0 }) {
+        for file in [""] + files.filter({ isPlainName($0) }).map({ "/" + $0 }) {
             try kernel { () throws(SystemError) in
                 if lchown(directory + file, uid, gid) == 0 || errno == ENOENT { return }
                 throw SystemError.last("chown", directory + file)
@@ -397,7 +396,7 @@ extension CgroupHost {
     /// `cgroup.kill`, and for every new one, so only a caller in another cgroup has to try, with a child that does
     /// nothing: 0.2 ms.
     func killsAtBirth(_ cgroup: FileDescriptor) throws(CgroupError) -> Bool {
-        if own.path() == "/" && !exists("\(tree)/cgroup.kill") || isKernel(atLeast: (7, 2)) { return false }
+        if own.path() == "/" && !exists("\(tree)/cgroup.kill") || RunningSystem().version >= (7, 2) { return false }
         return try kernel { () throws(SystemError) in
             switch try cloneProcess(into: cgroup) {
             case .child: _exit(0)
@@ -407,15 +406,6 @@ extension CgroupHost {
             }
         }
     }
-}
-
-/// Whether the running kernel is this one or a later one (uname(2)).
-private func isKernel(atLeast wanted: (Int, Int)) -> Bool {
-    var name = utsname()
-    guard uname(&name) == 0 else { return false }
-    let release = withUnsafeBytes(of: &name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-    let numbers = release.split(whereSeparator: { $0 == "." || $0 == "-" }).prefix(2).map { Int($0) ?? 0 }
-    return numbers.count == 2 && (numbers[0], numbers[1]) >= wanted
 }
 
 private func processes(_ directory: String) throws(CgroupError) -> [pid_t] {

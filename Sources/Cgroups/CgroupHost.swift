@@ -71,8 +71,7 @@ public struct CgroupHost: Sendable {
             mode == .hybrid
             ? (try? place(v1: "memory").directory(nil)).map { $0 + "/memory.limit_in_bytes" }
             : (try? place().directory(nil)).map { $0 + "/memory.max" }
-        // v1 says "no limit" as the largest multiple of the page size.
-        return file.flatMap { number($0) }.flatMap { $0 > UInt64(Int64.max - 65_536) ? nil : $0 }
+        return file.flatMap { bound($0) }
     }
 
     // MARK: places

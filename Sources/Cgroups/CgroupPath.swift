@@ -1,7 +1,8 @@
+import Syscalls
+
 /// The path of a cgroup below the place where this process may create them, checked: it can only lead down.
 ///
-/// Each name is 1 to 64 of `A-Z a-z 0-9 _ . -` and starts with a letter or digit, so neither `.` nor `..` nor a hidden
-/// name is one, and no name can be mistaken for an option.
+/// Each name is a plain one (``isPlainName(_:)``).
 public struct CgroupPath: Sendable, Equatable, CustomStringConvertible {
     /// The names, outermost first.
     public let names: [String]
@@ -16,7 +17,7 @@ public struct CgroupPath: Sendable, Equatable, CustomStringConvertible {
         if names.count > 1 && names[0].isEmpty { names.removeFirst() }
         guard names.count <= 8 else { throw .invalidPath(text, reason: "more than 8 levels") }
         for name in names {
-            guard Self.isName(name) else {
+            guard isPlainName(name) else {
                 throw .invalidPath(
                     text,
                     reason: "\"\(name)\" is not a name: expected 1 to 64 of A-Z a-z 0-9 _ . -, a letter or digit first")
@@ -48,24 +49,6 @@ public struct CgroupPath: Sendable, Equatable, CustomStringConvertible {
     private init(names: [String]) {
         self.names = names
         description = names.joined(separator: "/")
-    }
-
-    /// Whether `name` can be a level of a path.
-    public static func isName(_ name: String) -> Bool {
-        let bytes = name.utf8
-        guard let first = bytes.first, bytes.count <= 64, isAlphanumeric(first) else { return false }
-        return bytes.allSatisfy {
-            isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-")
-        }
-    }
-
-    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"):
-            true
-        default: false
-        }
     }
 
     /// The cgroup that this one is in; `nil` for a path of one name.

@@ -77,8 +77,7 @@ extension CgroupUsage {
     init(directory: String, controllers: [String: String], files: MemoryFiles, now: Bool) {
         if let memory = controllers["memory"] {
             if now { self.memory = number("\(memory)/\(files.current)") }
-            // v1 says "no limit" as the largest multiple of the page size.
-            memoryMax = number("\(memory)/\(files.max)").flatMap { $0 > UInt64(Int64.max - 65_536) ? nil : $0 }
+            memoryMax = bound("\(memory)/\(files.max)")
             memoryPeak = number("\(memory)/\(files.peak)")
             try? withContents("\(memory)/\(files.kills)") {
                 oomKills = value("oom_kill", in: $0)

@@ -71,11 +71,27 @@ func value(_ key: String, skipping: Int = 0, in text: some Sequence<UInt8>) -> U
 
 /// The number that a kernel file consists of; `nil` where it is `max`, and where there is no such file.
 func number(_ path: String) -> UInt64? {
-    let number = try? withContents(path) { bytes -> UInt64? in
-        guard let first = bytes.first, first >= UInt8(ascii: "0") && first <= UInt8(ascii: "9") else { return nil }
-        return bytes.prefix { $0 != UInt8(ascii: "\n") }.reduce(0) { $0 &* 10 &+ UInt64($1 &- UInt8(ascii: "0")) }
+    (try? withContents(path) { number(in: $0) }) ?? nil
+}
+
+/// The same of an open kernel file.
+func number(_ file: FileDescriptor) -> UInt64? {
+    (try? withContents(file) { number(in: $0) }) ?? nil
+}
+
+/// The limit that a kernel file says; `nil` where it is none, which v1 says as the largest multiple of the page size.
+func bound(_ path: String) -> UInt64? {
+    number(path).flatMap { $0 > UInt64(Int64.max - 65_536) ? nil : $0 }
+}
+
+/// The number that a text begins with; `nil` where it begins with none.
+func number(in text: some Sequence<UInt8>) -> UInt64? {
+    var found: UInt64?
+    for byte in text {
+        guard byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") else { break }
+        found = (found ?? 0) &* 10 &+ UInt64(byte &- UInt8(ascii: "0"))
     }
-    return number ?? nil
+    return found
 }
 
 /// The names of the directories in `path`, in the kernel's order; none where `path` is gone.

@@ -97,17 +97,11 @@ public final class MemoryMeter {
             // proc_pid_statm(5): the second number is the resident set, in pages.
             let pages = try? withContents("/proc/\(pid)/statm") { text -> UInt64 in
                 let fields = text.split(separator: UInt8(ascii: " "), maxSplits: 2)
-                return fields.count < 2 ? 0 : fields[1].reduce(0) { $0 &* 10 &+ UInt64($1 &- UInt8(ascii: "0")) }
+                return fields.count < 2 ? 0 : number(in: fields[1]) ?? 0
             }
             sum += (pages ?? 0) * page
         }
         return sum
-    }
-
-    private func number(_ file: FileDescriptor) -> UInt64? {
-        try? withContents(file) { bytes in
-            bytes.prefix { $0 != UInt8(ascii: "\n") }.reduce(0) { $0 &* 10 &+ UInt64($1 &- UInt8(ascii: "0")) }
-        }
     }
 
     deinit {
@@ -132,14 +126,7 @@ public final class PeakWatch {
     }
 
     /// The highest so far, in bytes.
-    public var bytes: UInt64? {
-        let number = try? withContents(file) { bytes in
-            bytes.prefix { $0 != UInt8(ascii: "\n") }.reduce(0 as UInt64) {
-                $0 &* 10 &+ UInt64($1 &- UInt8(ascii: "0"))
-            }
-        }
-        return number
-    }
+    public var bytes: UInt64? { number(file) }
 
     deinit { Syscalls.close(file) }
 }

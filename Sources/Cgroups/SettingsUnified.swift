@@ -1,4 +1,5 @@
 import OCISpec
+import Syscalls
 
 extension UnifiedTree {
     func settings(_ limits: CgroupLimits) throws(CgroupError) -> [Setting] {
@@ -28,7 +29,7 @@ extension UnifiedTree {
         }
         settings += rdmaSettings(limits.rdma)
         for (file, value) in limits.unified.sorted(by: { $0.key < $1.key }) {
-            guard let dot = file.firstIndex(of: "."), CgroupPath.isName(file), !file.hasPrefix("cgroup.") else {
+            guard let dot = file.firstIndex(of: "."), isPlainName(file), !file.hasPrefix("cgroup.") else {
                 throw .controlAbsent(
                     control: file, reason: "it is not a file of a controller", fix: "name one, for example memory.high")
             }

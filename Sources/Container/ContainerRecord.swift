@@ -36,7 +36,7 @@ struct ContainerRecord {
         self.bundle = bundle
         self.rootfs = rootfs
         self.annotations = annotations
-        created = now()
+        created = Timestamp.now.description
         owner = getuid()
     }
 
@@ -95,20 +95,4 @@ struct ContainerRecord {
                 ContainerDirectory.record, with: Array(node.json().utf8), at: directory.descriptor)
         }
     }
-}
-
-/// The time as RFC 3339 in UTC, to the nanosecond.
-private func now() -> String {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    var parts = tm()
-    gmtime_r(&time.tv_sec, &parts)
-    func digits(_ value: Int, _ count: Int) -> String {
-        let text = String(value)
-        return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
-    }
-    return
-        "\(digits(Int(parts.tm_year) + 1900, 4))-\(digits(Int(parts.tm_mon) + 1, 2))-\(digits(Int(parts.tm_mday), 2))"
-        + "T\(digits(Int(parts.tm_hour), 2)):\(digits(Int(parts.tm_min), 2)):\(digits(Int(parts.tm_sec), 2))"
-        + ".\(digits(time.tv_nsec, 9))Z"
 }

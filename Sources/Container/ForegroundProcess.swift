@@ -3,24 +3,28 @@ import Syscalls
 import SystemPackage
 
 /// A process that the caller stays for: its signals and its terminal are handed on until it has ended.
-struct ForegroundProcess {
+public struct ForegroundProcess {
     private enum Token: UInt64 { case process, signals, terminal }
 
     private let epoll: FileDescriptor
-    private let signals: FileDescriptor
+    /// Tells of the signals that are held back, until ``attend(_:pid:program:terminal:)`` hands them on.
+    public let signals: FileDescriptor
 
     /// Blocks every signal, so that none is lost between the start of the process and `attend`.
-    init() throws(SystemError) {
-        var all = sigset_t()
-        sigfillset(&all)
-        sigdelset(&all, SIGCHLD)
-        try changeSignalMask(SIG_BLOCK, all)
+    public init() throws(SystemError) {
+        signals = try takeSignals()
         epoll = try epollCreate()
-        signals = try signalFD(all)
     }
 
     /// Waits for the caller's child `pid`, and gives its exit status as a shell would have it.
-    func attend(_ process: FileDescriptor, pid: pid_t, terminal: FileDescriptor?) throws(SystemError) -> Int32 {
+    ///
+    /// - Parameters:
+    ///   - process: a descriptor of the child.
+    ///   - program: a descriptor of who gets the signals, where that is another: the child waits for it.
+    ///   - terminal: the controlling side of its own terminal, where it has one.
+    public func attend(
+        _ process: FileDescriptor, pid: pid_t, program: FileDescriptor? = nil, terminal: FileDescriptor?
+    ) throws(SystemError) -> Int32 {
         var relay: TerminalRelay?
         try epollControl(epoll, .add, process, token: Token.process.rawValue)
         try epollControl(epoll, .add, signals, token: Token.signals.rawValue)
@@ -43,7 +47,7 @@ struct ForegroundProcess {
                         if signal.signal == SIGWINCH {
                             relay?.resize()
                         } else {
-                            try? pidfdSendSignal(process, signal.signal)
+                            try? pidfdSendSignal(program ?? process, signal.signal)
                         }
                     }
                 case .terminal: relay?.carry()

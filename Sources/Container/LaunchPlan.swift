@@ -361,7 +361,7 @@ struct LaunchPlan {
     func withProc(_ body: (FileDescriptor) throws(SystemError) -> Void) throws(SystemError) {
         let proc = try open("/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW)
         defer { close(proc) }
-        guard try filesystemType(proc) == PROC_SUPER_MAGIC else {
+        guard try fileSystemKind(proc) == .proc else {
             throw SystemError("verify procfs", "/proc", errno: .invalidArgument)
         }
         try body(proc)

@@ -67,7 +67,7 @@ struct RootAssembly {
     ]
 
     private func refuseProc(_ target: FileDescriptor, _ path: String) throws(SystemError) {
-        if try filesystemType(target) == PROC_SUPER_MAGIC, !Self.allowedInProc.contains(path) {
+        if try fileSystemKind(target) == .proc, !Self.allowedInProc.contains(path) {
             throw SystemError("mount inside procfs", path, errno: .notPermitted)
         }
     }

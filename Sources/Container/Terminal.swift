@@ -25,7 +25,7 @@ extension LaunchPlan {
             defer { close(directory) }
             let controller = try open("ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW, at: directory)
             let found = try status(controller)
-            guard try filesystemType(controller) == DEVPTS_SUPER_MAGIC,
+            guard try fileSystemKind(controller) == .devpts,
                 found.st_ino == 2, found.st_rdev == UInt64(5 << 8 | 2)
             else { throw SystemError("verify ptmx", "/dev/pts/ptmx", errno: .noSuchAddressOrDevice) }
             try unlockPeer(of: controller)

@@ -1,5 +1,5 @@
+import Documents
 import EgressPolicy
-import Records
 import Synchronization
 import Syscalls
 

@@ -1,9 +1,9 @@
-import Records
+import Documents
 
 /// The SHA-256 of a JSON value as compact text: no blanks, members in the order sent, numbers as they are, in strings
 /// only the escapes that there must be. Python's `json.dumps(v, separators=(',', ':'), ensure_ascii=False)` writes it so.
 struct JSONDigest: JSONSink, Sendable {
-    private var hash = SHA256()
+    private var hash = SHA256Hash()
     /// What is to be hashed, until it is worth a call.
     private var pending: [UInt8] = []
     private var isInString = false

@@ -1,4 +1,4 @@
-import Records
+import Documents
 
 /// Reads what metering needs out of a response of the Messages API, a whole message or a stream of events, and keeps
 /// nothing of the rest.

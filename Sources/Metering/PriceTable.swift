@@ -1,6 +1,5 @@
 import Documents
 import EgressPolicy
-import Records
 
 /// The prices of a provider's models at a date, from a file such as `Profiles/prices/anthropic.json`.
 ///

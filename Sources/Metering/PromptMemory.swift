@@ -1,4 +1,3 @@
-import Records
 import Synchronization
 
 /// How many tokens the beginnings of a session's prompts have, as upstream counted them.

@@ -1,4 +1,4 @@
-import Records
+import Documents
 
 /// The tool calls of one response as they come: names, and digests of inputs that arrive in parts.
 struct ToolCallReading: Sendable {

@@ -16,8 +16,7 @@ public enum HostFacts {
 
     static func kernel() -> Fact {
         let release = text("/proc/sys/kernel/osrelease") ?? "unknown"
-        let parts = release.split { !$0.isNumber }.prefix(2).map { Int($0) ?? 0 }
-        let suffices = parts.count == 2 && (parts[0], parts[1]) >= (5, 12)
+        let suffices = RunningSystem.version(of: release) >= (5, 12)
         return Fact(
             "kernel", release, suffices ? .ok : .missing,
             use: "the launch uses calls up to mount_setattr, of Linux 5.12",

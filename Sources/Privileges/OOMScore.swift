@@ -11,7 +11,7 @@ import SystemPackage
 ///   - proc: the root of a procfs. It is verified to be one, and nothing mounted over parts of it is crossed: a write
 ///     that lands in another file of the image's choice has been an escape (CVE-2019-16884, CVE-2025-52881).
 public func setOOMScore(_ score: Int, proc: FileDescriptor) throws(SystemError) {
-    guard try filesystemType(proc) == PROC_SUPER_MAGIC else {
+    guard try fileSystemKind(proc) == .proc else {
         throw SystemError("fstatfs", "/proc", errno: .init(rawValue: EMEDIUMTYPE))
     }
     let path = "self/oom_score_adj"

@@ -1,4 +1,3 @@
-import CLibmd
 import CLibseccomp
 import Documents
 import Glibc
@@ -68,7 +67,7 @@ public struct FilterCache: Sendable {
             program = try FilterCompiler.compile(
                 try LinuxSeccomp(node, file: file), file: file, source: node, reading: reading)
         } catch { throw .profile(error) }
-        let entry = FilterEntry(program: program, digest: FilterEntry.digest(of: source))
+        let entry = FilterEntry(program: program, digest: sha256(source))
         keep(entry.bytes(of: source, reading), as: name)
         return (program, entry.digest)
     }

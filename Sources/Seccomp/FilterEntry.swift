@@ -1,4 +1,3 @@
-import CLibmd
 import CLibseccomp
 import Glibc
 import Syscalls
@@ -78,16 +77,5 @@ package struct FilterEntry {
             }
             return sum
         }
-    }
-
-    /// SHA-256 (libmd), in hexadecimal.
-    package static func digest(of bytes: [UInt8]) -> String {
-        var context = SHA2_CTX()
-        SHA256Init(&context)
-        SHA256Update(&context, bytes, bytes.count)
-        var result = [UInt8](repeating: 0, count: 32)
-        SHA256Final(&result, &context)
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: result.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 }

@@ -1,6 +1,6 @@
 import Capacity
+import Documents
 import Glibc
-import Records
 import Syscalls
 import SystemPackage
 

@@ -41,7 +41,7 @@ public struct ContainerEgress: ContainerDoor {
         try checkName(tenant, of: "tenant")
         let name = annotations["dev.carrel.egress"] ?? ""
         // Whoever may annotate a container has no say in what is in the host's files: a path is none of the names.
-        guard ProfileCatalog.accepts(name: name) else {
+        guard isPlainName(name) else {
             throw SessionError("expected the name of a profile, one of \(carrel.catalog.names.joined(separator: ", "))")
         }
         var overrides = ProfileOverrides()

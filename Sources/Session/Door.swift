@@ -46,7 +46,7 @@ struct Door {
 
     /// Where a session's socket is; by a short name, since a socket's path has 107 bytes at most (unix(7)).
     static func socketPath(_ session: String, in state: StateDirectory) -> String {
-        GatewayPlaces(state: state.path).directory + "/sessions/" + fingerprint(session) + ".sock"
+        GatewayPlaces(state: state.path).directory + "/sessions/" + shortName(session) + ".sock"
     }
 
     /// The listeners in the session's network, as the gateway is told of them, and as they are opened there.

@@ -83,7 +83,7 @@ extension Carrel {
                 "session": Node(.string(record.id)), "tenant": Node(.string(record.tenant)),
                 "command": Node(.sequence(request.command.map { Node(.string($0)) })), "by": caller().node,
             ])
-        let descriptors = try telling("exec") { () throws(SystemError) in try SupervisorDescriptors() }
+        let foreground = try telling("exec") { () throws(SystemError) in try ForegroundProcess() }
         let launch = LaunchRequest(
             spec: inside, extensions: Extensions(annotations: spec.annotations), cgroup: entry, filter: filter,
             initPath: "")
@@ -94,43 +94,9 @@ extension Carrel {
             throw SessionError(
                 "exec in session \(record.id): " + told(error, request.command, inside), exitStatus: error.exitStatus)
         }
-        return try telling("exec") { () throws(SystemError) in try attend(entered, descriptors) }
-    }
-
-    /// Carries signals and the terminal until the program is over.
-    private func attend(
-        _ entered: EnteredProcess, _ descriptors: SupervisorDescriptors
-    ) throws(SystemError) -> Int32 {
-        var relay: TerminalRelay?
-        try descriptors.watch(.process, entered.process)
-        try descriptors.watch(.signals, descriptors.signals)
-        if let terminal = entered.terminal {
-            let carrier = try TerminalRelay(controller: terminal)
-            try descriptors.watch(.terminal, carrier.descriptor)
-            relay = carrier
-        }
-        while true {
-            for event in try epollWait(descriptors.epoll) {
-                switch Supervisor.Token(rawValue: event.token) {
-                case .process:
-                    let status = try Syscalls.wait(for: entered.helper)
-                    relay?.finish(descriptors.signals)
-                    switch status {
-                    case .exited(let code): return code
-                    case .signaled(let signal): return 128 + signal
-                    }
-                case .signals:
-                    while let signal = try readSignal(descriptors.signals) {
-                        if signal.signal == SIGWINCH {
-                            relay?.resize()
-                        } else {
-                            try? pidfdSendSignal(entered.program, signal.signal)
-                        }
-                    }
-                case .terminal: relay?.carry()
-                default: break
-                }
-            }
+        return try telling("exec") { () throws(SystemError) in
+            try foreground.attend(
+                entered.process, pid: entered.helper, program: entered.program, terminal: entered.terminal)
         }
     }
 }

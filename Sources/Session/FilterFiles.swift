@@ -1,7 +1,6 @@
 import Documents
 import Glibc
 import Privileges
-import Records
 import Seccomp
 import Syscalls
 import Workshop
@@ -44,7 +43,7 @@ extension Carrel {
     ) throws(SessionError) -> ProfileFile.Circumstances {
         var names: Set<String> = []
         for text in capabilities { names.insert(try capability(text)) }
-        return ProfileFile.Circumstances(capabilities: names, kernel: kernelVersion(), machine: machine)
+        return ProfileFile.Circumstances(capabilities: names, kernel: RunningSystem().version, machine: machine)
     }
 
     /// A capability as files name it, of a name in lower case or without `CAP_`.
@@ -83,7 +82,8 @@ extension Carrel {
                 return (identified(try Recording(reading: bytes, file: path), bytes), bytes)
             }
             // strace does not say where it ran: here, as far as anybody knows.
-            let environment = RecordedEnvironment(kernel: kernelRelease(), architecture: Architecture.native.rawValue)
+            let environment = RecordedEnvironment(
+                kernel: RunningSystem().release, architecture: Architecture.native.rawValue)
             return (identified(try Recording(strace: bytes, file: path, environment: environment), bytes), bytes)
         } catch { throw SessionError(error.description) }
     }
@@ -107,16 +107,5 @@ extension Carrel {
             throw SessionError("\(what) the same run: it would be counted twice", fix: "give each run once")
         }
         return found
-    }
-
-    private static func kernelRelease() -> String {
-        var name = utsname()
-        uname(&name)
-        return withUnsafeBytes(of: &name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-    }
-
-    private static func kernelVersion() -> (Int, Int) {
-        let parts = kernelRelease().split(whereSeparator: { $0 == "." || $0 == "-" }).prefix(2).compactMap { Int($0) }
-        return parts.count == 2 ? (parts[0], parts[1]) : (0, 0)
     }
 }

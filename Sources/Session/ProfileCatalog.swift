@@ -15,13 +15,6 @@ public struct ProfileCatalog: Sendable {
     /// The names of all profiles, sorted.
     public var names: [String] { names(in: directories.map { $0 + "/session" }, ending: ".yaml") }
 
-    /// Whether `name` can be that of a profile or filter: letters, digits, `.`, `_` and `-`, the first a letter or digit.
-    public static func accepts(name: String) -> Bool {
-        guard let first = name.utf8.first, first != UInt8(ascii: "_") else { return false }
-        return ProfileReader.isWord(first) && name.utf8.count <= 64
-            && name.utf8.allSatisfy { ProfileReader.isWord($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") }
-    }
-
     func names(in places: [String], ending: String) -> [String] {
         var names: Set<String> = []
         for place in places {
@@ -69,7 +62,7 @@ struct ProfileChain {
         }
         var places = catalog.directories.map { $0 + "/session" }
         if let child = links.last?.file { places.insert(directory(of: child), at: 0) }
-        if ProfileCatalog.accepts(name: name) {
+        if isPlainName(name) {
             for place in places {
                 let file = "\(place)/\(name).yaml"
                 if exists(file) { return file }

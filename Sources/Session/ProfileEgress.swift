@@ -61,7 +61,7 @@ extension Profile.Egress {
         guard !members.isEmpty else { return }
         let places = catalog.directories.map { $0 + "/egress" }
         policy = try EgressPolicy(node, file: "") { (name) throws(Problems) in
-            if ProfileCatalog.accepts(name: name) {
+            if isPlainName(name) {
                 for place in places where exists("\(place)/\(name).yaml") {
                     let file = "\(place)/\(name).yaml"
                     return (try Node.parse(try Self.content(file), file: file), file)

@@ -1,4 +1,5 @@
 import Documents
+import Syscalls
 
 /// The kinds of text that profile fields accept.
 extension ProfileReader {
@@ -19,7 +20,7 @@ extension ProfileReader {
             }
             return Profile.Filter(name: path, path: path)
         }
-        guard ProfileCatalog.accepts(name: name) else {
+        guard isPlainName(name) else {
             return refuse(node, field, "the name or the path of a filter")
         }
         return Profile.Filter(name: name, path: "")

@@ -1,4 +1,5 @@
 import CSyscalls
+import Documents
 import Glibc
 import Seccomp
 import Syscalls
@@ -40,14 +41,10 @@ struct RecordedPlace {
 
     /// The kernel, the C library and the image.
     var environment: RecordedEnvironment {
-        var name = utsname()
-        uname(&name)
-        func text<Field>(_ field: Field) -> String {
-            withUnsafeBytes(of: field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        }
+        let running = RunningSystem()
         let release = ["/usr/lib/os-release", "/etc/os-release"].lazy.compactMap { try? readFile(root + $0) }.first
         return RecordedEnvironment(
-            kernel: text(name.release), libc: libraryVersion(root: root), architecture: text(name.machine),
+            kernel: running.release, libc: libraryVersion(root: root), architecture: running.machine,
             system: release.flatMap(systemName), image: packages(release ?? []))
     }
 
@@ -56,7 +53,7 @@ struct RecordedPlace {
     private func packages(_ release: [UInt8]) -> String? {
         for list in ["/var/lib/dpkg/status", "/lib/apk/db/installed", "/var/lib/rpm/rpmdb.sqlite"] {
             guard let bytes = try? readFile(root + list) else { continue }
-            return "packages:sha256:" + FilterEntry.digest(of: release + bytes)
+            return "packages:sha256:" + sha256(release + bytes)
         }
         return nil
     }
@@ -95,13 +92,9 @@ private func fileIdentity(_ file: FileDescriptor, size: Int) -> String? {
         let read = buffer.withUnsafeMutableBytes { pread(file.rawValue, $0.baseAddress, count, off_t(offset)) }
         return Array(buffer.prefix(max(0, read)))
     }
-    func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-    }
-    if let id = buildID(bytes) { return "build-id:" + hexadecimal(id) }
+    if let id = buildID(bytes) { return "build-id:" + hexadecimal(Array(id)) }
     let most = 4 << 20
-    return size <= most ? "sha256:" + FilterEntry.digest(of: bytes(0, size)) : nil
+    return size <= most ? "sha256:" + sha256(bytes(0, size)) : nil
 }
 
 /// The note `NT_GNU_BUILD_ID` of a 64-bit program (elf(5)).

@@ -311,14 +311,10 @@ extension Carrel {
             default: break
             }
         }
-        var name = utsname()
-        uname(&name)
-        let host = withUnsafePointer(to: &name.nodename) {
-            $0.withMemoryRebound(to: CChar.self, capacity: 65) { String(cString: $0) }
-        }
         let boot = (try? readText("/proc/sys/kernel/random/boot_id"))?.split(separator: "\n").first ?? ""
         return Report(
-            session: parts.id, tenant: parts.tenant.name, host: Report.Host(name: host, bootID: String(boot)),
+            session: parts.id, tenant: parts.tenant.name,
+            host: Report.Host(name: RunningSystem().name, bootID: String(boot)),
             carrel: Carrel.version,
             profile: Report.Profile(
                 name: parts.profile.name, sha256: sha256(Array(parts.profile.digested.json().utf8))),

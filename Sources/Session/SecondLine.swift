@@ -133,7 +133,7 @@ extension Carrel {
 
     /// Whether a supervisor is stopped, by a signal or a debugger.
     func isStopped(_ supervisor: Int32) -> Bool {
-        let state = processState(supervisor)
+        let state = processState(of: supervisor)
         return state == UInt8(ascii: "T") || state == UInt8(ascii: "t")
     }
 

@@ -295,13 +295,6 @@ struct LiveSessions {
     func orphans() -> [Claim] { claims().filter { kill($0.holder, 0) == -1 && errno == ESRCH } }
 }
 
-/// The state of a process as proc_pid_stat(5) has it: `T` is stopped; `nil` where there is none.
-func processState(_ pid: Int32) -> UInt8? {
-    guard let bytes = try? readFile("/proc/\(pid)/stat"), let end = bytes.lastIndex(of: 0x29), bytes.count > end + 2
-    else { return nil }
-    return bytes[end + 2]
-}
-
 /// Who makes this call, for reports and the audit log.
 func caller() -> Report.Actor { actor(getppid(), uid: getuid()) }
 

@@ -1,4 +1,5 @@
 import Container
+import Documents
 import Glibc
 import OCISpec
 import Syscalls
@@ -137,7 +138,7 @@ struct Skeleton {
         var text = "2 \(signature) " + mountPoints.map(\.path).joined(separator: ":")
         for case (let name, .text(let content)) in items { text += " \(name)=\(content)" }
         for case (let name, .link(let target)) in items { text += " \(name)>\(target)" }
-        let path = state["images/\(kind)-\(fingerprint(text))"]
+        let path = state["images/\(kind)-\(shortName(text))"]
         if exists(path) { return path }
         let draft = "\(path).\(getpid()).new"
         do throws(SystemError) {
@@ -200,10 +201,8 @@ struct SessionUser {
     var group: String { "root:x:0:\n\(name):x:\(gid):\nnogroup:x:65534:\n" }
 }
 
-/// A short name for a text (FNV-1a, 64 bits): for finding again what this host made itself, never for trust.
-func fingerprint(_ text: String) -> String {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    let digits = String(hash, radix: 16)
+/// The fingerprint of a text as a name of a file: 16 digits.
+func shortName(_ text: String) -> String {
+    let digits = String(fingerprint(text), radix: 16)
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits
 }

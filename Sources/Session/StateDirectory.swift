@@ -110,13 +110,7 @@ func telling<Result>(
 ///
 /// - Throws: ``SessionError`` for anything but 1 to 64 letters, digits, `.`, `_` and `-`, the first a letter or digit.
 public func checkName(_ name: String, of what: String) throws(SessionError) {
-    let bytes = Array(name.utf8)
-    func isAlphanumeric(_ byte: UInt8) -> Bool {
-        (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
-    }
-    guard let first = bytes.first, bytes.count <= 64, isAlphanumeric(first),
-        bytes.allSatisfy({ isAlphanumeric($0) || $0 == 0x2e || $0 == 0x5f || $0 == 0x2d })
-    else {
+    guard isPlainName(name) else {
         throw SessionError(
             "\(what) \"\(name)\": expected 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit")
     }
@@ -128,8 +122,6 @@ func withLock<Result>(
 ) throws(SessionError) -> Result {
     let file = try telling("lock") { () throws(SystemError) in try open(path, O_RDWR | O_CREAT | O_NOFOLLOW) }
     defer { close(file) }
-    try telling("lock") { () throws(SystemError) in
-        _ = try retrying("flock", path) { flock(file.rawValue, LOCK_EX) }
-    }
+    try telling("lock") { () throws(SystemError) in try lock(file, LOCK_EX, named: path) }
     return try body(file)
 }

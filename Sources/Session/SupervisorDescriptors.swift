@@ -12,13 +12,8 @@ struct SupervisorDescriptors {
 
     /// Opens them and blocks every signal, which only the signal descriptor then tells of.
     init() throws(SystemError) {
-        var all = sigset_t()
-        sigfillset(&all)
-        // The kernel raises SIGSEGV and its like whatever the mask; SIGCHLD is the process descriptor's to tell.
-        sigdelset(&all, SIGCHLD)
-        try changeSignalMask(SIG_BLOCK, all)
+        signals = try takeSignals()
         epoll = try epollCreate()
-        signals = try signalFD(all)
         timer = try timerFD()
     }
 

@@ -46,7 +46,7 @@ extension Carrel {
 
     /// Whether PID 1 of a session lives. One that a stopped supervisor has not waited for is dead all the same.
     private func isAlive(_ record: SessionRecord) -> Bool {
-        startTime(of: record.pid) == record.pidStarted && processState(record.pid) != UInt8(ascii: "Z")
+        startTime(of: record.pid) == record.pidStarted && processState(of: record.pid) != UInt8(ascii: "Z")
     }
 
     /// Cleans up after a session. Every step can be done again: whoever takes over from a sweeper that died begins anew.

@@ -100,10 +100,3 @@ public func resourceLimit(
     }
     return (UInt64(limit.rlim_cur), UInt64(limit.rlim_max))
 }
-
-/// The magic number of the filesystem that `descriptor` is open on (`f_type` of fstatfs(2)).
-public func filesystemType(_ descriptor: FileDescriptor) throws(SystemError) -> Int {
-    var result = statfs()
-    try checking("fstatfs") { fstatfs(descriptor.rawValue, &result) }
-    return Int(result.f_type)
-}

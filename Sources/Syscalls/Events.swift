@@ -184,6 +184,16 @@ public func changeSignalMask(_ how: Int32, _ set: sigset_t) throws(SystemError) 
     return old
 }
 
+/// Holds back every signal from the calling thread, and gives the descriptor that tells of them instead. The kernel raises
+/// `SIGSEGV` and its like whatever the mask; `SIGCHLD` is left, since a descriptor of the process tells of a child.
+public func takeSignals() throws(SystemError) -> FileDescriptor {
+    var all = sigset_t()
+    sigfillset(&all)
+    sigdelset(&all, SIGCHLD)
+    try changeSignalMask(SIG_BLOCK, all)
+    return try signalFD(all)
+}
+
 /// A descriptor that is readable when one of `signals`, which the caller has blocked, is pending (signalfd(2)).
 public func signalFD(_ signals: sigset_t) throws(SystemError) -> FileDescriptor {
     var signals = signals

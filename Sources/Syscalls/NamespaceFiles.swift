@@ -6,9 +6,8 @@ import SystemPackage
 /// another kind's namespace of that name is `EINVAL`.
 public func openNamespace(_ path: String, _ type: Namespaces) throws(SystemError) -> FileDescriptor {
     let namespace = try open(path, O_RDONLY | O_NONBLOCK)
-    let magic = 0x6e73_6673  // NSFS_MAGIC
     let getType: UInt = 0xb703  // NS_GET_NSTYPE
-    guard (try? filesystemType(namespace)) == magic,
+    guard (try? fileSystemKind(namespace)) == .namespaces,
         UInt64(bitPattern: Int64(ioctl(namespace.rawValue, getType))) == type.rawValue
     else {
         close(namespace)

@@ -2,6 +2,19 @@ import CSyscalls
 import Glibc
 import SystemPackage
 
+/// Whether `name` can be that of a session, a tenant, a profile: a file, a cgroup and a word on command lines at once.
+///
+/// 1 to 64 of `A-Z a-z 0-9 . _ -`, a letter or digit first: so neither `.` nor `..` nor a hidden name is one, and none can be
+/// mistaken for an option.
+public func isPlainName(_ name: String) -> Bool {
+    func isAlphanumeric(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+    }
+    let bytes = name.utf8
+    guard let first = bytes.first, bytes.count <= 64, isAlphanumeric(first) else { return false }
+    return bytes.allSatisfy { isAlphanumeric($0) || $0 == 0x2e || $0 == 0x5f || $0 == 0x2d }
+}
+
 /// How openat2(2) may walk a path.
 public struct PathResolution: OptionSet, Sendable {
     /// The bits.

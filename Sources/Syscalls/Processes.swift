@@ -271,12 +271,20 @@ public func usableProcessors() -> Int {
 /// When the kernel started process `pid`, in clock ticks since boot (proc_pid_stat(5), field 22); `nil` where there is none,
 /// or nothing of it but its status is left (a zombie), which some hosts' first process takes its time to fetch.
 public func startTime(of pid: pid_t) -> UInt64? {
-    guard let text = try? readText("/proc/\(pid)/stat"), let end = text.utf8.lastIndex(of: 0x29) else { return nil }
-    let fields = text.utf8[end...].split(separator: UInt8(ascii: " "), maxSplits: 21)
-    guard fields.count > 20, let state = fields[1].first, state != UInt8(ascii: "Z"), state != UInt8(ascii: "X") else {
-        return nil
-    }
-    return UInt64(Substring(fields[20]))
+    guard let fields = processStatus(pid), let state = fields.first, state != UInt8(ascii: "Z"),
+        state != UInt8(ascii: "X")
+    else { return nil }
+    let numbers = fields.split(separator: UInt8(ascii: " "), maxSplits: 20)
+    return numbers.count > 19 ? UInt64(String(decoding: numbers[19], as: UTF8.self)) : nil
+}
+
+/// The state of a process as proc_pid_stat(5) has it: `T` is stopped, `Z` a zombie; `nil` where there is none.
+public func processState(of pid: pid_t) -> UInt8? { processStatus(pid)?.first }
+
+/// What proc_pid_stat(5) says of a process, from field 3 on: behind its name, which can hold anything.
+private func processStatus(_ pid: pid_t) -> ArraySlice<UInt8>? {
+    guard let bytes = try? readFile("/proc/\(pid)/stat"), let end = bytes.lastIndex(of: 0x29) else { return nil }
+    return bytes[end...].dropFirst(2)
 }
 
 /// Gives every signal its default disposition, also those that who started this process had ignored.

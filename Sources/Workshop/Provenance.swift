@@ -16,7 +16,7 @@ public struct Provenance: Sendable {
         /// A file by its name and content.
         public init(name: String, bytes: [UInt8]) {
             self.name = name
-            digest = FilterEntry.digest(of: bytes)
+            digest = sha256(bytes)
         }
 
         var node: Node { ["file": Node(.string(name)), "sha256": Node(.string(digest))] }
@@ -35,7 +35,7 @@ public struct Provenance: Sendable {
         let unseen = Unseen(recording)
         document = [
             "madeBy": Node(.string("carrel \(version)")),
-            "profile": ["sha256": Node(.string(FilterEntry.digest(of: [UInt8](synthesis.text.utf8))))],
+            "profile": ["sha256": Node(.string(sha256([UInt8](synthesis.text.utf8))))],
             "recordings": Node(.sequence(files.map(\.node))),
             "base": base?.node ?? nil,
             "runs": Node(.integer(Int64(clamping: recording.runs))),

@@ -17,12 +17,7 @@ enum Journal {
     static func error(_ message: String) {
         guard let path, let file = fopen(path, "ae") else { return }
         defer { fclose(file) }
-        var now = time(nil)
-        var parts = tm()
-        gmtime_r(&now, &parts)
-        var buffer = [CChar](repeating: 0, count: 32)
-        strftime(&buffer, buffer.count, "%Y-%m-%dT%H:%M:%SZ", &parts)
-        let time = buffer.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+        let time = Timestamp.now.description
         let line: String
         if isJSON {
             let node: Node = ["level": "error", "msg": Node(.string(message)), "time": Node(.string(time))]

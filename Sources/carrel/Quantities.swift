@@ -1,3 +1,4 @@
+import Documents
 import Records
 
 /// Quantities for people: three digits and a unit.

@@ -1,4 +1,5 @@
 import Cgroups
+import Documents
 import Records
 import Session
 import Syscalls

@@ -1,3 +1,4 @@
+import Documents
 import EgressPolicy
 import Foundation
 import Records

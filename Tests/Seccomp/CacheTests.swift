@@ -45,7 +45,7 @@ import Testing
         }
         let instructions = FilterWriter.program(rules)
         let program = FilterProgram(instructions: instructions, flags: [])
-        return Data(FilterEntry(program: program, digest: FilterEntry.digest(of: source)).bytes(of: source))
+        return Data(FilterEntry(program: program, digest: sha256(source)).bytes(of: source))
     }
 
     @Test("the second launch reads what the first compiled; the digest is the file's SHA-256")

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import Records
+@testable import Documents
 
 @Suite struct TimestampTests {
     @Test func agreesWithTheCLibrary() {

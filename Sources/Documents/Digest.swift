@@ -1,7 +1,7 @@
 import CLibmd
 
 /// The SHA-256 (FIPS 180-4) of bytes that come in parts. A copy goes on for itself.
-public struct SHA256: Sendable {
+public struct SHA256Hash: Sendable {
     private var context = SHA2_CTX()
 
     /// The digest of nothing, so far.
@@ -20,7 +20,7 @@ public struct SHA256: Sendable {
 
 /// The SHA-256 of `bytes` as 64 lower-case hexadecimal digits.
 public func sha256(_ bytes: [UInt8]) -> String {
-    var hash = SHA256()
+    var hash = SHA256Hash()
     hash.update(bytes)
     return hexadecimal(hash.finish())
 }
@@ -35,4 +35,9 @@ public func hexadecimal(_ bytes: [UInt8]) -> String {
         text.append(digits.utf8Start[Int(byte & 15)])
     }
     return String(decoding: text, as: UTF8.self)
+}
+
+/// A short name for a text (FNV-1a, 64 bits): for finding again what this host made itself, never for trust.
+public func fingerprint(_ text: String) -> UInt64 {
+    text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
 }
