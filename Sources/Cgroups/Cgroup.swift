@@ -185,19 +185,6 @@ public final class Cgroup {
         return limits
     }
 
-    /// Gives the subtree below to a user, who can then make cgroups in it and move processes between them, and change
-    /// none of this one's limits (cgroups(7), "Cgroups delegation"). In the v2 tree.
-    public func delegate(uid: uid_t, gid: gid_t) throws(CgroupError) {
-        let listed = (try? readText("/sys/kernel/cgroup/delegate"))?.split(separator: "\n").map(String.init)
-        let files = listed ?? ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
-        for file in [""] + files.filter({ isPlainName($0) }).map({ "/" + $0 }) {
-            try kernel { () throws(SystemError) in
-                if lchown(directory + file, uid, gid) == 0 || errno == ENOENT { return }
-                throw SystemError.last("chown", directory + file)
-            }
-        }
-    }
-
     /// What it uses and has used.
     ///
     /// - Parameter now: without, what it uses at present is left out, which at the end is nothing.

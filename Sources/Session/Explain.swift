@@ -104,9 +104,6 @@ extension Carrel {
             return document
         } catch { throw SessionError("seccomp \(path): \(error)") }
     }
-
-    /// The file of the filter that a live session was started with.
-    public func filterPath(of session: String) -> String? { live.find(session)?.filter }
 }
 
 /// A file of JSON Lines that another process appends to; it can be read to its end after it was removed.

@@ -32,7 +32,7 @@ struct LimitWatch {
     /// Also tells the supervisor's epoll descriptor of refused forks.
     init(_ limits: Profile.Limits, _ cgroup: Cgroup?, _ descriptors: SupervisorDescriptors) {
         self.init(limits, cgroup)
-        guard let cgroup, let descriptor = try? cgroup.watch(.pids) else { return }
+        guard let cgroup, let descriptor = try? cgroup.watchRefusedForks() else { return }
         if (try? descriptors.watch(.pids, descriptor, .priority)) == nil {
             close(descriptor)
         } else {

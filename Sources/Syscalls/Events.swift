@@ -25,12 +25,6 @@ public struct Readiness: OptionSet, Sendable, Hashable {
     public static let error = Readiness(rawValue: 0x008)
     /// The other end is closed; always watched.
     public static let hangUp = Readiness(rawValue: 0x010)
-    /// The peer has shut down its writing half.
-    public static let peerClosed = Readiness(rawValue: 0x2000)
-    /// Told once and then no more until armed again with `.modify`.
-    public static let oneShot = Readiness(rawValue: 1 << 30)
-    /// Told when it changes, not for as long as it lasts.
-    public static let edgeTriggered = Readiness(rawValue: 1 << 31)
 }
 
 // MARK: epoll

@@ -67,12 +67,6 @@ public func isWaiting(_ id: UInt64, on listener: FileDescriptor) -> Bool {
     return ioctl(listener.rawValue, UInt(carrel_notif_id_valid), &id) == 0
 }
 
-/// Has the kernel switch straight between caller and listener (`SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`); an older kernel than
-/// 6.6 does without.
-public func wakeSynchronously(_ listener: FileDescriptor) {
-    _ = ioctl(listener.rawValue, UInt(carrel_notif_set_flags), 1)
-}
-
 /// Reads memory of another process, as far as it is there (process_vm_readv(2)).
 ///
 /// - Returns: at most `count` bytes; fewer where the rest is not mapped, none where nothing is.

@@ -126,17 +126,6 @@ import Testing
         try above.kill()
         for child in children + hogs { #expect(try child.wait() == .signaled(SIGKILL)) }
     }
-
-    @Test func theSubtreeOfAUserIsItsOwn() throws {
-        try withCgroup("delegated") { cgroup in
-            try cgroup.delegate(uid: 65_534, gid: 65_534)
-            #expect(try status(cgroup.directory).st_uid == 65_534)
-            #expect(try status("\(cgroup.directory)/cgroup.procs").st_uid == 65_534)
-            // Its own limits are not.
-            #expect(try status("\(cgroup.directory)/cgroup.freeze").st_uid == 0)
-            _ = lchown(cgroup.directory, 0, 0)
-        }
-    }
 }
 
 /// Whether this host's kernel decides over devices of cgroups.

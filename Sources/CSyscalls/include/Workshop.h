@@ -47,8 +47,6 @@ static const size_t carrel_bpf_info_size = sizeof(struct bpf_prog_info);
 static const unsigned long carrel_notif_recv = SECCOMP_IOCTL_NOTIF_RECV;
 static const unsigned long carrel_notif_send = SECCOMP_IOCTL_NOTIF_SEND;
 static const unsigned long carrel_notif_id_valid = SECCOMP_IOCTL_NOTIF_ID_VALID;
-/// SECCOMP_IOCTL_NOTIF_SET_FLAGS (Linux 6.6).
-static const unsigned long carrel_notif_set_flags = SECCOMP_IOW(4, uint64_t);
 
 /// Loads and stores of a word that two processes share.
 static inline int carrel_load(const int *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
