@@ -259,7 +259,7 @@ struct LaunchPlan {
 
     /// The root and all mounts, made one after the other as the specification lists them: mountinfo shows them so.
     ///
-    /// - Returns: what ``makeFilesystems()`` and ``prepareBinds(container:)`` give.
+    /// - Returns: what ``makeFilesystems()`` and ``prepareBinds(_:)`` give.
     func makeAllInOrder() throws(LaunchError) -> (own: [FileDescriptor], binds: [FileDescriptor]) {
         var maps = MapNamespaces(container: nil, canMap: false)
         defer { maps.free() }

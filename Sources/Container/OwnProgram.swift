@@ -40,7 +40,7 @@ public func protectOwnProgram(
     }
 }
 
-/// The directory that the running program is in, also behind ``protectOwnProgram()``.
+/// The directory that the running program is in, also behind ``protectOwnProgram(_:)``.
 public func programDirectory() throws(SystemError) -> String {
     var program = try readLink("/proc/self/exe")
     if program == "/", let name = CommandLine.unsafeArgv[0] { program = String(cString: name) }

@@ -373,7 +373,7 @@ struct PhaseClock {
     }
 }
 
-/// An absolute path for one that may be relative to the working directory; symbolic links are followed. An empty one stays
+/// An absolute path for one that may be relative to the working directory, as text: no link is looked at. An empty one stays
 /// what it is, and names nothing.
 func absolute(_ path: String) throws(SessionError) -> String {
     if path.hasPrefix("/") || path.isEmpty { return path }

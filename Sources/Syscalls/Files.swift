@@ -210,7 +210,7 @@ public func list(
     }
 }
 
-/// Sets when a file was last read and written to, as a distance from now (utimensat(2)).
+/// Sets when a file, or a link itself, was last read and written to: a distance from the beginning of this second (utimensat(2)).
 public func setModificationTime(_ path: String, inNanoseconds distance: Int64) throws(SystemError) {
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)
