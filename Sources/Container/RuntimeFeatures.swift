@@ -1,3 +1,4 @@
+import Cgroups
 import Documents
 import OCISpec
 import Privileges
@@ -11,7 +12,7 @@ public enum RuntimeFeatures {
         let isUnified = (try? fileSystemKind("/sys/fs/cgroup")) == .cgroup2
         let hasAppArmor = (try? readText("/sys/module/apparmor/parameters/enabled"))?.hasPrefix("Y") ?? false
         return [
-            "ociVersionMin": "1.0.0", "ociVersionMax": "1.2.0",
+            "ociVersionMin": "1.0.0", "ociVersionMax": Node(.string(Spec.version)),
             "hooks": list([
                 "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
             ]),
@@ -22,7 +23,7 @@ public enum RuntimeFeatures {
                 "cgroup": [
                     "v1": Node(.bool(!isUnified)), "v2": true, "systemd": Node(.bool(exists("/run/systemd/private"))),
                     "systemdUser": Node(.bool(exists("\(runtimeDirectory)/systemd/private"))),
-                    "rdma": Node(.bool(exists("/sys/fs/cgroup/rdma"))),
+                    "rdma": Node(.bool(CgroupHost.detect().controllers().contains("rdma"))),
                 ],
                 "seccomp": [
                     "enabled": true, "actions": list(LinuxSeccompAction.allCases.map(\.rawValue)),

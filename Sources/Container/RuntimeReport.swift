@@ -13,7 +13,7 @@ extension RuntimeContainer {
         let (state, isPaused) = status()
         let hasProcess = state == .created || state == .running
         return [
-            "ociVersion": Node(.string(Spec().ociVersion)), "id": Node(.string(id)),
+            "ociVersion": Node(.string(Spec.version)), "id": Node(.string(id)),
             "pid": Node(.integer(hasProcess ? Int64(record.pid) : 0)),
             "status": Node(.string(isPaused ? "paused" : state.rawValue)), "bundle": Node(.string(record.bundle)),
             "rootfs": Node(.string(record.rootfs)), "created": Node(.string(record.created)),

@@ -22,9 +22,12 @@ public struct Spec: SpecObject {
     /// What is particular to Linux.
     public var linux: Linux?
 
+    /// The version of the specification that Carrel writes, and the newest that it reads.
+    public static let version = "1.2.0"
+
     /// Makes one from its members.
     public init(
-        ociVersion: String = "1.2.0", process: Process? = nil, root: Root? = nil, hostname: String? = nil,
+        ociVersion: String = Spec.version, process: Process? = nil, root: Root? = nil, hostname: String? = nil,
         domainname: String? = nil, mounts: [Mount] = [], hooks: Hooks? = nil, annotations: [String: String] = [:],
         linux: Linux? = nil
     ) {

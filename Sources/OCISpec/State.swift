@@ -17,7 +17,7 @@ public struct State: SpecObject {
 
     /// Makes one from its members.
     public init(
-        ociVersion: String = "1.2.0", id: String, status: ContainerState, pid: Int32? = nil, bundle: String,
+        ociVersion: String = Spec.version, id: String, status: ContainerState, pid: Int32? = nil, bundle: String,
         annotations: [String: String] = [:]
     ) {
         self.ociVersion = ociVersion

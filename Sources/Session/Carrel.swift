@@ -1,4 +1,5 @@
 import Container
+import Documents
 import Glibc
 import Syscalls
 
@@ -13,7 +14,7 @@ import Syscalls
 /// ```
 public struct Carrel: Sendable {
     /// This version.
-    public static let version = "0.1.0"
+    public static let version = Release.version
 
     /// Where state is kept.
     public let state: StateDirectory

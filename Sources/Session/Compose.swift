@@ -53,7 +53,7 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
                 user, mountPoints: points, ignoring: profile.workdir.protect + profile.workdir.deny, in: parts.state)
         case .directory(let path): try Skeleton.directory(path, mountPoints: points, in: parts.state)
         }
-    var composed = ComposedSession(spec: Spec(ociVersion: "1.2.0"), extensions: Extensions())
+    var composed = ComposedSession(spec: Spec(), extensions: Extensions())
     composed.spec.root = Root(path: skeleton.path, readonly: true)
     composed.spec.mounts = skeleton.mounts + mounts
     composed.spec.hostname = String(parts.id.prefix(63))

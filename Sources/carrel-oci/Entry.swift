@@ -1,5 +1,7 @@
 import Container
+import Documents
 import Glibc
+import OCISpec
 import Options
 
 /// C strings, as main(3) gets them.
@@ -11,7 +13,7 @@ func perform(_ arguments: Arguments, _ count: Int32) throws(RuntimeError) -> Int
     let words = try parse(.root, arguments, split)
     Journal.configure(words)
     if words.has(.version) {
-        print("carrel-oci version \(Program.version)\nspec: 1.2.0")
+        print("carrel-oci version \(Release.version)\nspec: \(Spec.version)")
         return 0
     }
     guard split < count, let name = arguments[Int(split)].map({ String(cString: $0) }) else {

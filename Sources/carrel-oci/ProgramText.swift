@@ -1,12 +1,11 @@
+import Documents
 import Options
 
 extension Program {
-    static let version = "0.1.0"
-
     /// The program, for its help and manual pages.
     static var carrelOCI: Program {
         Program(
-            name: "carrel-oci", version: version, summary: "run containers by the OCI runtime specification",
+            name: "carrel-oci", version: Release.version, summary: "run containers by the OCI runtime specification",
             details: [
                 "The runtime that podman, containerd, CRI-O and buildah drive, with the command line of runc and crun."
             ], root: .root, commands: Verb.allCases.map(\.definition),
