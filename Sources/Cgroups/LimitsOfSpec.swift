@@ -31,13 +31,15 @@ extension CgroupLimits {
             if both < 0 {
                 swapMax = Self.unlimited
             } else {
-                guard let memoryMax, memoryMax != Self.unlimited, both >= memoryMax else {
+                let limit = memoryMax == Self.unlimited ? nil : memoryMax
+                guard let limit, both >= limit else {
                     throw .controlAbsent(
                         control: "linux.resources.memory.swap",
-                        reason: "it counts memory too, and is below memory.limit",
+                        reason: "it counts memory too, and "
+                            + (limit == nil ? "no memory.limit is beside it" : "is below memory.limit"),
                         fix: "give a memory.limit that is no larger")
                 }
-                swapMax = UInt64(both) - memoryMax
+                swapMax = UInt64(both) - limit
             }
         }
         kernelMemory = limit(memory.kernel)

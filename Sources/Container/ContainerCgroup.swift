@@ -142,6 +142,11 @@ extension RuntimeContainer {
     public func update(_ resources: LinuxResources) throws(RuntimeError) {
         guard status().state != .stopped else { throw RuntimeError("container not running") }
         let cgroup = try ownCgroup()
+        var resources = resources
+        // Both together alone: beside the limit of memory that is in force.
+        if resources.memory?.swap ?? -1 >= 0, resources.memory?.limit == nil {
+            resources.memory?.limit = cgroup.usage(now: false).memoryMax.map { Int64(clamping: $0) }
+        }
         try telling("container \(id)") { () throws(CgroupError) in
             let limits = try CgroupLimits(resources)
             if let unit = record.unit {

@@ -36,24 +36,35 @@ extension RuntimeContainer {
             throw RuntimeError("container with id \(id) is not running")
         }
         let usage = cgroup.usage()
-        func number(_ value: UInt64?) -> Node { Node(.unsigned(value ?? 0)) }
+        func members(_ values: KeyValuePairs<String, Node?>) -> Node {
+            Node(.mapping(values.compactMap { key, value in value.map { .init(key: key, value: $0) } }))
+        }
+        func numbers(_ values: KeyValuePairs<String, UInt64?>) -> Node {
+            Node(
+                .mapping(values.compactMap { key, value in value.map { .init(key: key, value: Node(.unsigned($0))) } }))
+        }
+        func pressure(_ pressure: CgroupUsage.Pressure?) -> Node? {
+            pressure.map { ["some": numbers(["total": $0.some]), "full": numbers(["total": $0.full])] }
+        }
+        // What the kernel does not tell is left out: a zero would say that nothing was used.
         return [
             "type": "stats", "id": Node(.string(id)),
-            "data": [
-                "cpu": [
-                    "usage": [
-                        "total": number(usage.cpu), "kernel": number(usage.cpuSystem), "user": number(usage.cpuUser),
-                    ], "throttling": [:],
-                ],
-                "memory": [
-                    "usage": [
-                        "limit": number(usage.memoryMax ?? UInt64(Int64.max)), "usage": number(usage.memory),
-                        "max": number(usage.memoryPeak), "failcnt": number(usage.memoryLimitHits),
-                    ], "raw": [:],
-                ],
-                "pids": ["current": number(usage.pids), "limit": number(usage.pidsMax)],
-                "blkio": [:], "hugetlb": [:], "intel_rdt": [:], "network_interfaces": nil,
-            ],
+            "data": members([
+                "cpu": members([
+                    "usage": numbers(["total": usage.cpu, "kernel": usage.cpuSystem, "user": usage.cpuUser]),
+                    "throttling": numbers([
+                        "throttledPeriods": usage.cpuThrottledPeriods, "throttledTime": usage.cpuThrottled,
+                    ]), "psi": pressure(usage.cpuPressure),
+                ]),
+                "memory": members([
+                    "cache": cgroup.pageCache().map { Node(.unsigned($0)) },
+                    "usage": numbers([
+                        "limit": usage.memoryMax ?? UInt64(Int64.max), "usage": usage.memory, "max": usage.memoryPeak,
+                        "failcnt": usage.memoryLimitHits,
+                    ]), "psi": pressure(usage.memoryPressure),
+                ]), "pids": numbers(["current": usage.pids, "limit": usage.pidsMax]),
+                "blkio": pressure(usage.ioPressure).map { ["psi": $0] },
+            ]),
         ]
     }
 

@@ -141,7 +141,7 @@ extension Program {
         case .nothing, .program: nil
         case .file: "COMPREPLY=($(compgen -f -- \"$current\"))"
         case .directory: "COMPREPLY=($(compgen -d -- \"$current\"))"
-        case .words(let words): "_\(name)_offer '\(words)'"
+        case .words(let words), .choices(let words): "_\(name)_offer '\(words)'"
         case .answers(let arguments): "_\(name)_offer \"$(\(name) \(arguments) 2>/dev/null)\""
         }
     }

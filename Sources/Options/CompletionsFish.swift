@@ -72,7 +72,7 @@ extension Program {
         case .nothing: nil
         case .file: "-F"
         case .directory: "-a '(__fish_complete_directories)'"
-        case .words(let words): "-a '\(words)'"
+        case .words(let words), .choices(let words): "-a '\(words)'"
         case .answers(let arguments): "-a '(\(name) \(arguments) 2>/dev/null)'"
         case .program: "-a '(__fish_complete_subcommand)'"
         }

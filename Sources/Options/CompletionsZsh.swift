@@ -106,7 +106,7 @@ extension Program {
         case .nothing: " "
         case .file: "_files"
         case .directory: "_files -/"
-        case .words(let words): "(\(words))"
+        case .words(let words), .choices(let words): "(\(words))"
         // The space keeps _arguments from putting words of its own between the function and its arguments.
         case .answers(let arguments): " _\(name)_answers \(arguments)"
         case .program: "_command_names -e"

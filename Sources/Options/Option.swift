@@ -49,8 +49,10 @@ public enum Completion: Sendable {
     case file
     /// Names of directories.
     case directory
-    /// One of these words, separated by spaces.
+    /// These words, separated by spaces, among others that can stand there.
     case words(StaticString)
+    /// These words, separated by spaces: nothing else is taken.
+    case choices(StaticString)
     /// The lines that the program prints when called with these arguments.
     case answers(of: StaticString)
     /// The names of programs, and then their arguments.

@@ -157,6 +157,16 @@ private struct Line {
     // MARK: What is wrong
 
     func check(_ words: Words) throws(UsageError) {
+        for option in command.options {
+            guard case .choices(let choices) = option.completion else { continue }
+            let known = choices.description.split(separator: " ")
+            for value in words.all(option) where !known.contains(Substring(value)) {
+                let expected = known.dropLast().joined(separator: ", ") + " or " + (known.last ?? "")
+                throw error(
+                    "--\(option.name): expected \(expected), found \(printable(value))",
+                    "write it: --\(option.name) \(known[0])")
+            }
+        }
         let operands = command.operands
         let needed = operands.prefix { !$0.isOptional }.count
         if words.operands.count < needed {

@@ -5,15 +5,15 @@ extension Option {
     static let root = Option("root", takes: "DIRECTORY", completing: .directory, "Where containers are kept")
     static let log = Option("log", takes: "FILE", completing: .file, "Add errors to this file, too")
     static let logFormat = Option(
-        "log-format", takes: "FORMAT", completing: .words("text json"), "How lines of the log are written")
+        "log-format", takes: "FORMAT", completing: .choices("text json"), "How lines of the log are written")
     static let debug = Option("debug", "Accepted; there is nothing more to tell")
     static let systemdCgroup = Option(
         "systemd-cgroup", "Have systemd make cgroups, as transient scopes: `linux.cgroupsPath` is SLICE:PREFIX:NAME")
     static let cgroupManager = Option(
-        "cgroup-manager", takes: "NAME", completing: .words("cgroupfs systemd disabled"),
+        "cgroup-manager", takes: "NAME", completing: .choices("cgroupfs systemd disabled"),
         "Who makes the cgroups: `cgroupfs` is this program itself; `disabled`, nobody")
     static let rootless = Option(
-        "rootless", takes: "WHETHER", completing: .words("true false auto"), "Accepted; it is seen by itself")
+        "rootless", takes: "WHETHER", completing: .choices("true false auto"), "Accepted; it is seen by itself")
 
     static let bundle = Option(
         "bundle", letter: "b", takes: "DIRECTORY", completing: .directory, "The directory of `config.json`")
@@ -28,7 +28,8 @@ extension Option {
     static let keep = Option("keep", "Keep the container when its process has ended")
     static let all = Option("all", letter: "a", "All processes of the container")
     static let force = Option("force", letter: "f", "Kill it first; one that is gone is no error")
-    static let format = Option("format", letter: "f", takes: "FORMAT", completing: .words("table json"), "How to print")
+    static let format = Option(
+        "format", letter: "f", takes: "FORMAT", completing: .choices("table json"), "How to print")
     static let quiet = Option("quiet", letter: "q", "Names only")
     static let process = Option(
         "process", letter: "p", takes: "FILE", completing: .file, "The process as JSON, as in `config.json`")

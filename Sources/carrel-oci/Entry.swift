@@ -62,13 +62,9 @@ struct Call {
     let global: Words
 
     /// Who makes the cgroups.
-    func cgroupManager() throws(RuntimeError) -> CgroupManager {
-        guard let name = global[.cgroupManager] else { return global.has(.systemdCgroup) ? .systemd : .cgroupfs }
-        guard let manager = CgroupManager(rawValue: name) else {
-            let known = CgroupManager.allCases.map(\.rawValue).joined(separator: ", ")
-            throw RuntimeError("--cgroup-manager \(name): expected one of \(known)")
-        }
-        return manager
+    var cgroupManager: CgroupManager {
+        global[.cgroupManager].flatMap { CgroupManager(rawValue: $0) }
+            ?? (global.has(.systemdCgroup) ? .systemd : .cgroupfs)
     }
 
     var root: RuntimeRoot { global[.root].map { RuntimeRoot($0) } ?? .usual }

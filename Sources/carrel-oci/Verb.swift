@@ -66,7 +66,7 @@ private func createRequest(_ call: Call) throws(RuntimeError) -> CreateRequest {
     request.preservedDescriptors = try descriptorCount(words)
     request.pivots = !words.has(.noPivot)
     request.makesKeyring = !words.has(.noNewKeyring)
-    request.cgroupManager = try call.cgroupManager()
+    request.cgroupManager = call.cgroupManager
     request.openDoor = { (id, annotations) throws(RuntimeError) in try ContainerEgress.open(id, annotations) }
     return request
 }

@@ -63,7 +63,7 @@ extension Option {
     static let explain = Option(
         "explain", under: controls, "Writes down every call that the filter refuses, for `carrel seccomp explain`")
     static let network = Option(
-        "network", takes: "NETWORK", completing: .words("none gateway"), under: controls,
+        "network", takes: "NETWORK", completing: .choices("none gateway"), under: controls,
         "`none`, or `gateway`. No option opens the host's network")
     static let env = Option(
         "env", letter: "e", takes: "NAME[=VALUE]", isRepeatable: true, under: controls,

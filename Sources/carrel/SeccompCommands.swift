@@ -21,7 +21,7 @@ extension Option {
         "Where the profile goes, its provenance beside it as `NAME.meta.json`. Without it: to standard output")
     static let anyArguments = Option("any-arguments", "Does not narrow the arguments of any call")
     static let architecture = Option(
-        "arch", takes: "ARCHITECTURE", completing: .words("x86_64 aarch64"),
+        "arch", takes: "ARCHITECTURE", completing: .choices("x86_64 aarch64"),
         "The machine that the filter is compiled for. Without it: this one")
     static let capability = Option(
         "cap", takes: "CAPABILITY", isRepeatable: true,

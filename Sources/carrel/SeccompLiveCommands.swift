@@ -13,7 +13,7 @@ extension Option {
     static let recordingFile = Option(
         "output", letter: "o", takes: "FILE", completing: .file, under: recording, "Where the recording goes")
     static let recordingSource = Option(
-        "by", takes: "SOURCE", completing: .words("ebpf notify"), under: recording,
+        "by", takes: "SOURCE", completing: .choices("ebpf notify"), under: recording,
         "What sees the calls: `ebpf`, or a listener of the filter, `notify`. Without it: `ebpf` where it is to be had")
 }
 
@@ -132,13 +132,7 @@ extension Verb {
         guard let output = words[.recordingFile] else {
             throw SessionError("seccomp record: expected --output FILE, where the recording goes")
         }
-        var source: RecordingSource?
-        if let name = words[.recordingSource] {
-            guard let known = RecordingSource(rawValue: name), known == .ebpf || known == .notify else {
-                throw SessionError("--by \(name): expected ebpf or notify")
-            }
-            source = known
-        }
+        let source = words[.recordingSource].flatMap { RecordingSource(rawValue: $0) }
         return try Carrel().record(RecordRequest(try request(words), output: output, source: source))
     }
 }

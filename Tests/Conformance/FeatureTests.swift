@@ -123,9 +123,29 @@ extension Conformance {
             #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(50 << 20)\n")
             #expect(try bundle.oci("update", "--memory", "\(60 << 20)", "c").status == 0)
             #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(60 << 20)\n")
-            #expect(try bundle.oci("events", "--stats", "c").output.contains("\"limit\":\(60 << 20)"))
+            let stats = try bundle.oci("events", "--stats", "c").output
+            #expect(stats.contains("\"limit\":\(60 << 20)") && stats.contains("\"pids\":{\"current\":"))
+            // Nothing stands there that nobody has counted.
+            #expect(!stats.contains("{}") && !stats.contains("null"), "\(stats)")
             #expect(try bundle.oci("update", "-r", "-", "c", input: "{\"memory\":{\"limit\":\(70 << 20)}}").status == 0)
             #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(70 << 20)\n")
+            for (size, bytes) in [("48M", 48 << 20), ("60mb", 60 << 20), ("65536k", 64 << 20), ("67108864", 64 << 20)] {
+                #expect(try bundle.oci("update", "--memory", size, "c").status == 0)
+                #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(bytes)\n")
+            }
+            for size in ["512X", "M", "1.5G", "99999999999G", ""] {
+                #expect(try bundle.oci("update", "--memory", size, "c").errors.contains("such as 512M"), "\(size)")
+            }
+            // Memory and swap together, beside the limit of memory that is in force; and never below that.
+            let low = try bundle.oci("update", "--memory-swap", "32M", "c")
+            #expect(low.status == 1 && low.errors.contains("is below memory.limit"), "\(low.errors)")
+            let swap = try bundle.oci("update", "--memory-swap", "96M", "c")
+            #expect(swap.status == 0, "\(swap.errors)")
+            for format in [["list", "--format", "xml"], ["ps", "--format", "xml", "c"]] {
+                let refused = try run([runtimePath, "--root", bundle.state] + format)
+                #expect(refused.status == 1 && refused.errors.contains("expected table or json, found xml"))
+            }
+            #expect(try bundle.oci("--log-format", "xml", "list").errors.contains("expected text or json, found xml"))
             #expect(try bundle.oci("ps", "--format", "json", "c").output.hasPrefix("["))
         }
 
@@ -277,7 +297,9 @@ extension Conformance {
             bundle.change("linux") { $0["resources"] = ["pids": ["limit": 20]] }
             try bundle.write()
             #expect(try call("run", "--bundle", bundle.path, "c").errors.contains("linux.resources"))
-            #expect(try bundle.oci("--cgroup-manager", "other", "run", "c").errors.contains("expected one of"))
+            #expect(
+                try bundle.oci("--cgroup-manager", "other", "run", "c").errors.contains(
+                    "expected cgroupfs, systemd or disabled"))
         }
 
         @Test("an annotation that begins as a control of Carrel's and is none is refused")

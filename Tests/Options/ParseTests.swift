@@ -103,6 +103,19 @@ private func error(_ command: Command, _ words: [String]) -> UsageError? {
         #expect(error(sample, words) == UsageError(message, fix: fix))
     }
 
+    @Test func whatIsNoneOfTheChoicesIsRefused() throws {
+        let kind = Option("kind", takes: "KIND", completing: .choices("a b c"), "Which")
+        let either = Option("either", takes: "WORD", completing: .words("x y"), "Or another")
+        let command = Command("choose", options: [kind, either], "Choose")
+        #expect(try parse(command, "--kind", "b", "--either", "z")[kind] == "b")
+        for value in ["d", "", "a b", "A"] {
+            let told = error(command, ["--kind", value])
+            #expect(told == UsageError("choose: --kind: expected a, b or c, found \(value)", fix: "write it: --kind a"))
+        }
+        #expect(error(command, ["--kind", "d", "--kind", "a"]) != nil)
+        #expect(try parse(command, "--kind", "d", "--help").has(.help))
+    }
+
     @Test func aProgramIsMissed() {
         let fix = "write it: sample start [OPTIONS] NAME -- PROGRAM [ARGUMENTS]"
         #expect(error(runner, ["n"]) == UsageError("start: expected a program to run", fix: fix))
