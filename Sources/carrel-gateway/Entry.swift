@@ -1,6 +1,8 @@
+import Documents
 import Egress
 import Glibc
 import Options
+import Syscalls
 
 /// The host's egress gateway: reads the command line, calls one function of Egress.
 @main
@@ -24,16 +26,38 @@ enum GatewayCommand {
     private static let config = Option("config", takes: "FILE", completing: .file, "The operator's gateway.yaml")
     private static let idleExit = Option("idle-exit", takes: "TIME", "End after so long without a session: `30s`, `5m`")
     private static let serve = Command(
-        "serve", options: [state, config, idleExit], "Serve the sessions of a state directory")
+        "serve", in: "Serve", options: [state, config, idleExit], "Serve the sessions of a state directory")
+
+    private static let program = Program(
+        name: "carrel-gateway", version: Release.version, summary: "The egress gateway of Carrel's sessions",
+        details: [
+            """
+            The one process of a host through which anything leaves a session with `network: gateway`. `carrel run` starts it \
+            where none runs; as a service it is started before. SIGHUP: read the credentials again. SIGTERM: take no new \
+            session, wait for what is under way, end.
+            """
+        ],
+        root: Command("", options: [], "Serve sessions"), commands: [serve],
+        exitStatuses: [("0", "It has ended in order"), ("1", "It cannot serve"), ("2", "It was called wrongly")],
+        environment: [("CREDENTIALS_DIRECTORY", "Where systemd has put the credentials that gateway.yaml names")],
+        files: [
+            ("/etc/carrel/gateway.yaml", "Credentials, budgets, limits"),
+            ("/var/lib/carrel/gateway", "Its sockets, authority, request log and budgets"),
+        ])
 
     static func perform(
         _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>, _ count: Int32
     ) throws {
-        let word = count > 1 ? arguments[1].map { String(cString: $0) } : nil
-        if word == "--help" || word == "-h" { return print(help) }
-        guard word == "serve" else { throw UsageError("expected the command serve", fix: usage) }
+        let line = (1..<max(count, 1)).map { arguments[Int($0)].map { String(cString: $0) } ?? "" }
+        if line.first == "--help" || line.first == "-h" { return print(program.help(), terminator: "") }
+        if line.first == "--version" { return print("carrel-gateway \(Release.version)") }
+        let page = try program.installation(line) { path, text in
+            try replaceFile(path, with: text.utf8, mode: 0o644)
+        }
+        if let page { return print(page, terminator: "") }
+        guard line.first == "serve" else { throw UsageError("expected the command serve", fix: usage) }
         let words = try serve.parse(arguments + 1, count: count - 1, of: "carrel-gateway")
-        if words.has(.help) { return print(help) }
+        if words.has(.help) { return print(program.help(serve), terminator: "") }
         guard let directory = words[state], directory.hasPrefix("/") else {
             throw UsageError("expected --state with an absolute path", fix: usage)
         }
@@ -47,7 +71,6 @@ enum GatewayCommand {
         try serveGateway(state: directory, config: words[config], idleExit: idle)
     }
 
-    private static let help = "usage: \(usage)\n\nSIGHUP: read the credentials again. SIGTERM: drain, end."
     private static let usage = "carrel-gateway serve --state DIR [--config FILE] [--idle-exit TIME]"
 
     private static func nanoseconds(_ text: String) -> UInt64? {

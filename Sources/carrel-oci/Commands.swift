@@ -60,38 +60,40 @@ extension Command {
         "run containers by the OCI runtime specification")
 
     static let create = Command(
-        "create", in: "Life", operands: [Operand("CONTAINER")],
+        "create", in: "Life cycle", operands: [Operand("CONTAINER")],
         options: [.bundle, .consoleSocket, .pidFile, .noPivot, .noNewKeyring, .preserveFDs],
         "Make a container that waits for `start`")
-    static let start = Command("start", in: "Life", operands: [.container], "Start a created container's process")
+    static let start = Command("start", in: "Life cycle", operands: [.container], "Start a created container's process")
     static let run = Command(
-        "run", in: "Life", operands: [Operand("CONTAINER")],
+        "run", in: "Life cycle", operands: [Operand("CONTAINER")],
         options: [
             .bundle, .consoleSocket, .pidFile, .noPivot, .noNewKeyring, .preserveFDs, .detach, .keep, .noSubreaper,
         ],
         "Make a container, start it, and take it away at its end")
     static let kill = Command(
-        "kill", in: "Life", operands: [.container, Operand("SIGNAL", isOptional: true)], options: [.all, .regular],
+        "kill", in: "Life cycle", operands: [.container, Operand("SIGNAL", isOptional: true)],
+        options: [.all, .regular],
         "Send a signal, `SIGTERM` by default")
     static let delete = Command(
-        "delete", in: "Life", operands: [.container], options: [.force, .regular], "Take a stopped container away")
+        "delete", in: "Life cycle", operands: [.container], options: [.force, .regular], "Take a stopped container away"
+    )
     static let exec = Command(
-        "exec", in: "Life", operands: [.container], takesProgram: true, programIsOptional: true,
+        "exec", in: "Life cycle", operands: [.container], takesProgram: true, programIsOptional: true,
         options: [
             .process, .tty, .user, .additionalGids, .cwd, .env, .cap, .noNewPrivs, .apparmor, .processLabel, .detach,
             .pidFile, .consoleSocket, .preserveFDs, .cgroup, .ignorePaused,
         ], synopsis: "[OPTIONS] CONTAINER PROGRAM [ARGUMENTS]", "Run a program in a container")
-    static let pause = Command("pause", in: "Life", operands: [.container], "Hold all its processes still")
-    static let resume = Command("resume", in: "Life", operands: [.container], "Let them go on")
+    static let pause = Command("pause", in: "Life cycle", operands: [.container], "Hold all its processes still")
+    static let resume = Command("resume", in: "Life cycle", operands: [.container], "Let them go on")
 
-    static let state = Command("state", in: "Looking", operands: [.container], "Print a container's state as JSON")
+    static let state = Command("state", in: "Inspect", operands: [.container], "Print a container's state as JSON")
     static let list = Command(
-        "list", in: "Looking", options: [.format, .quiet], "List the containers")
+        "list", in: "Inspect", options: [.format, .quiet], "List the containers")
     static let ps = Command(
-        "ps", in: "Looking", operands: [.container], takesProgram: true, programIsOptional: true,
+        "ps", in: "Inspect", operands: [.container], takesProgram: true, programIsOptional: true,
         options: [.format], synopsis: "[OPTIONS] CONTAINER [OPTIONS OF PS]", "List a container's processes")
     static let events = Command(
-        "events", in: "Looking", operands: [.container], options: [.stats, .interval],
+        "events", in: "Inspect", operands: [.container], options: [.stats, .interval],
         "Print what it uses, and when it runs out of memory")
-    static let features = Command("features", in: "Looking", "Print what this runtime can do, as JSON")
+    static let features = Command("features", in: "Inspect", "Print what this runtime can do, as JSON")
 }

@@ -3,6 +3,7 @@ import Documents
 import Glibc
 import OCISpec
 import Options
+import Syscalls
 
 /// C strings, as main(3) gets them.
 typealias Arguments = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
@@ -24,6 +25,11 @@ func perform(_ arguments: Arguments, _ count: Int32) throws(RuntimeError) -> Int
         throw RuntimeError("expected a command; carrel-oci --help lists them")
     }
     guard let verb = Verb(rawValue: name) else {
+        let words = (split..<count).map { arguments[Int($0)].map { String(cString: $0) } ?? "" }
+        if let text = try installation(words) {
+            print(text, terminator: "")
+            return 0
+        }
         throw RuntimeError("unknown command \(name); carrel-oci --help lists the commands")
     }
     // The others make no process that is ever in a container; starting twice takes half a millisecond.
@@ -34,6 +40,15 @@ func perform(_ arguments: Arguments, _ count: Int32) throws(RuntimeError) -> Int
         return 0
     }
     return try verb.perform(Call(words: own, global: words))
+}
+
+/// What `make install` asks for; `nil` where the words are something else.
+private func installation(_ words: [String]) throws(RuntimeError) -> String? {
+    do throws(SystemError) {
+        return try Program.carrelOCI.installation(words) { path, text throws(SystemError) in
+            try replaceFile(path, with: text.utf8, mode: 0o644)
+        }
+    } catch { throw RuntimeError("man: \(error)") }
 }
 
 /// Where the command is: the first word that is neither an option nor the value of one.

@@ -24,14 +24,14 @@ extension Option {
 
 extension Command {
     static let update = Command(
-        "update", in: "Life", operands: [.container],
+        "update", in: "Life cycle", operands: [.container],
         options: [
             .resources, .memory, .memoryReservation, .memorySwap, .cpuShares, .cpuQuota, .cpuPeriod, .cpuBurst,
             .cpuIdle,
             .cpusetCpus, .cpusetMems, .pidsLimit, .blkioWeight,
         ], "Change a container's limits")
     static let spec = Command(
-        "spec", in: "Looking", options: [.bundle, .rootlessSpec], "Write a `config.json` to begin with")
+        "spec", in: "Inspect", options: [.bundle, .rootlessSpec], "Write a `config.json` to begin with")
 }
 
 extension Option {

@@ -156,13 +156,10 @@ extension Verb {
     // MARK: Shell
 
     func printCompletions(_ words: Words) throws(SessionError) -> Int32 {
-        let program = Program.carrel
-        switch words.operands[0] {
-        case "bash": try put(program.bashCompletions())
-        case "zsh": try put(program.zshCompletions())
-        case "fish": try put(program.fishCompletions())
-        default: throw SessionError("completions: expected bash, zsh or fish, found \(words.operands[0])")
+        guard let text = Program.carrel.completions(for: words.operands[0]) else {
+            throw SessionError("completions: expected bash, zsh or fish, found \(words.operands[0])")
         }
+        try put(text)
         return 0
     }
 
