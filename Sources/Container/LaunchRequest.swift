@@ -68,6 +68,10 @@ public struct Extensions: Sendable, Equatable {
     /// looked at when the container is planned. A session's always is.
     public var initProcess: String?
 
+    /// An option of a bind mount: its source is reached without any symbolic link. By its prefix it is a comment to others
+    /// (mount(8)).
+    public static let mountWithoutLinks = "x-carrel.nolinks"
+
     /// Nothing beyond OCI.
     public init(
         pinnedPaths: [String] = [], executables: [String]? = nil, scopes: [String] = [],

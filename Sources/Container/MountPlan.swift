@@ -9,7 +9,7 @@ struct MountPlan {
     /// What is mounted.
     enum Source {
         /// A part of the host's tree.
-        case bind(path: String, withSubmounts: Bool)
+        case bind(path: String, withSubmounts: Bool, throughLinks: Bool)
         /// A new instance of a filesystem.
         case filesystem(type: String, options: [(key: String, value: String?)])
         /// What is mounted there already, with other attributes.
@@ -67,6 +67,7 @@ struct MountPlan {
         var wantsContainerIDs = false
         var mapsAll = false
         var copiesUp = false
+        var throughLinks = true
         var data: [(key: String, value: String?)] = []
         for option in mount.options {
             if let attribute = Self.attributes[option] {
@@ -92,6 +93,7 @@ struct MountPlan {
                 wantsContainerIDs = mount.uidMappings.isEmpty
                 mapsAll = option == "ridmap"
             case "tmpcopyup": copiesUp = true
+            case Extensions.mountWithoutLinks: throughLinks = false
             default:
                 let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
                 data.append((String(parts[0]), parts.count == 2 ? String(parts[1]) : nil))
@@ -117,6 +119,11 @@ struct MountPlan {
         self.wantsContainerIDs = wantsContainerIDs
         self.mapsAll = mapsAll || recursing
         self.copiesUp = copiesUp
+        if !throughLinks && bind != true {
+            throw LaunchError(
+                .prepare, nil,
+                "mount \(mount.destination): option \(Extensions.mountWithoutLinks) is for a bind mount alone")
+        }
         if copiesUp && (mount.type != "tmpfs" || recursing) {
             throw LaunchError(.prepare, nil, "mount \(mount.destination): option tmpcopyup is for a tmpfs alone")
         }
@@ -135,7 +142,7 @@ struct MountPlan {
                 throw LaunchError(
                     .prepare, nil, "mount \(mount.destination): a bind mount has no option \(unknown.key)")
             }
-            source = .bind(path: path, withSubmounts: recursive)
+            source = .bind(path: path, withSubmounts: recursive, throughLinks: throughLinks)
         } else {
             guard let type = mount.type, !type.isEmpty, type != "none" else {
                 throw LaunchError(.prepare, nil, "mount \(mount.destination): no type, and neither bind nor rbind")
@@ -222,8 +229,8 @@ struct MountPlan {
         case .remount: throw SystemError("mount", destination, errno: .invalidArgument)
         case .filesystem(let type, let options):
             return try makeFilesystem(type, options: options + labelOptions(type), attributes: initialAttributes)
-        case .bind(let path, let withSubmounts):
-            let mount = try cloneMount(path, withSubmounts: withSubmounts)
+        case .bind(let path, let withSubmounts, let throughLinks):
+            let mount = try cloneMount(path, withSubmounts: withSubmounts, throughLinks: throughLinks)
             do throws(SystemError) {
                 try apply(to: mount, userNamespace, inherited, withSubmounts: withSubmounts, named: path)
             } catch {

@@ -164,24 +164,49 @@ private func ownMounts(
                 executable: profile.exec.from.contains(.workdir), what: "workdir", parts, &absent))
     }
     for mount in profile.mounts {
+        try refuseOpening(parts, by: mount)
         if !exists(mount.source) {
             if mount.optional { continue }
             throw SessionError(
                 "mount \(mount.target): its source \(mount.source) does not exist",
                 fix: "make it, or mark the mount optional in profile \(profile.name)")
         }
+        var made: Mount
         if mount.access == .readWrite {
-            mounts.append(
-                try ownerMount(
-                    mount.source, at: mount.target, readOnly: false, executable: mount.executable,
-                    what: "mount \(mount.target)", parts, &absent))
+            made = try ownerMount(
+                mount.source, at: mount.target, readOnly: false, executable: mount.executable,
+                what: "mount \(mount.target)", parts, &absent)
         } else {
             let options = ["rbind", "ro", "nosuid", "nodev", "idmap"] + (mount.executable ? [] : ["noexec"])
-            mounts.append(
-                Mount(destination: mount.target, type: "bind", source: mount.source, options: options))
+            made = Mount(destination: mount.target, type: "bind", source: mount.source, options: options)
         }
+        if mount.isOfCommandLine { made.options.append(Extensions.mountWithoutLinks) }
+        mounts.append(made)
     }
     return mounts
+}
+
+/// Refuses a mount that opens what is closed to the session: the state directory, where other tenants' settings and the
+/// gateway's keys are; and by an option also the workdir, whose protected and denied files are so at its own place alone.
+private func refuseOpening(_ parts: SessionParts, by mount: Profile.Mount) throws(SessionError) {
+    func overlaps(_ path: String) -> Bool {
+        mount.source.isAtOrBelow(path) || path.isAtOrBelow(mount.source)
+    }
+    func real(_ path: String) -> String {
+        guard let found = realpath(path, nil) else { return path }
+        defer { free(found) }
+        return String(cString: found)
+    }
+    if overlaps(parts.state.path) || overlaps(real(parts.state.path)) {
+        throw SessionError(
+            "mount \(mount.target): its source \(mount.source) is in or around the state directory "
+                + "\(parts.state.path), which no session sees", fix: "mount what the session needs of it alone")
+    }
+    if mount.isOfCommandLine, let workdir = parts.workdir, overlaps(real(workdir)) {
+        throw SessionError(
+            "--mount \(mount.source): it is in or around the workdir \(workdir), and would open what the profile protects there",
+            fix: "the session has the workdir at \(parts.profile.workdir.target)")
+    }
 }
 
 /// A bind mount in which what the host's owner of `source` owns is the session's own.

@@ -102,6 +102,8 @@ extension Profile {
         public var optional = false
         /// Whether programs in it can be executed.
         public var executable = true
+        /// Whether it is of the command line: no symbolic link leads to its source then, nor when it is mounted.
+        public var isOfCommandLine = false
     }
 
     /// The tenant's working tree inside.

@@ -108,6 +108,24 @@ extension Profile.Mount {
     }
 }
 
+extension Profile.Mount {
+    /// A mount as `--mount` has it. A relative source is one of the working directory.
+    init?(option text: String, _ reader: ProfileReader) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        guard 2...3 ~= parts.count, parts.count == 2 || ["ro", "rw"].contains(parts[2]) else {
+            reader.refuse(Node(.string(text)), "mounts", "SOURCE:TARGET, or SOURCE:TARGET:rw") as Void
+            return nil
+        }
+        guard let source = reader.sourceWithoutLinks(parts[0], "mounts"),
+            let target = reader.target(Node(.string(reader.withoutSlash(parts[1]))), "mounts")
+        else { return nil }
+        let access: Profile.Access = parts.last == "rw" && parts.count == 3 ? .readWrite : .readOnly
+        self.init(
+            source: source, target: target, access: access, executable: access == .readOnly, isOfCommandLine: true)
+        reader.set("mounts", target, at: nil)
+    }
+}
+
 extension Profile.Workdir {
     static let fields = ["target", "access", "protect", "deny"]
 

@@ -25,6 +25,7 @@ extension Profile {
         if overrides != ProfileOverrides() {
             reader.openCommandLine()
             profile.read(overrides.document(passing: profile.environment.pass), reader)
+            profile.mounts += overrides.mounts.compactMap { Mount(option: $0, reader) }
         }
         profile.trace = reader.trace
         profile.files = chain.links.map(\.file)
@@ -90,6 +91,8 @@ extension Profile {
     /// A path inside that something is mounted on, and the field that says so.
     private struct Target {
         let field: String
+        /// What of the field has an origin of its own.
+        var element = ""
         let path: String
         /// Whether others can lie in it.
         var isEmpty = false
@@ -105,7 +108,8 @@ extension Profile {
         ]
         if let config { targets.append(Target(field: "config.target", path: config.target)) }
         for (index, mount) in mounts.enumerated() {
-            targets.append(Target(field: "mounts[\(index)].target", path: mount.target))
+            let element = mount.isOfCommandLine ? mount.target : ""
+            targets.append(Target(field: "mounts[\(index)].target", element: element, path: mount.target))
         }
         var problems: [Problem] = []
         for (index, one) in targets.enumerated() {
@@ -113,20 +117,20 @@ extension Profile {
                 let (outer, inner) = one.path.isAtOrBelow(other.path) ? (other, one) : (one, other)
                 guard inner.path.isAtOrBelow(outer.path), !outer.isEmpty || inner.path == outer.path else { continue }
                 // Told where it can be mended: at the field that was set last.
-                let (late, early) = age(one.field) >= age(other.field) ? (one, other) : (other, one)
+                let (late, early) = age(one) >= age(other) ? (one, other) : (other, one)
                 let owner =
                     early.field.isEmpty
-                    ? "the session's own" : "\(early.field), \(trace.origin(Self.root(early.field)))"
+                    ? "the session's own" : "\(early.field), \(trace.origin(Self.root(early.field), early.element))"
                 problems.append(
                     problem(
-                        late.field, "",
+                        late.field, late.element,
                         "expected a place of its own, found \(late.path) beside \(early.path) (\(owner))"))
             }
         }
         return problems
     }
 
-    private func age(_ field: String) -> Int { trace.age(Self.root(field)) }
+    private func age(_ target: Target) -> Int { trace.age(Self.root(target.field), target.element) }
 
     /// The field that a part of a list was set with.
     private static func root(_ field: String) -> String { field.hasPrefix("mounts[") ? "mounts" : field }

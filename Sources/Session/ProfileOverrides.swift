@@ -5,6 +5,8 @@ import Documents
 public struct ProfileOverrides: Sendable, Equatable {
     /// `--image`: `image`.
     public var image: String?
+    /// `--mount`: `SOURCE:TARGET`, `SOURCE:TARGET:ro` or `SOURCE:TARGET:rw`, mounts beside those that the profile has.
+    public var mounts: [String] = []
     /// `--memory`: `limits.memory`.
     public var memory: String?
     /// `--swap`: `limits.swap`.
@@ -48,6 +50,7 @@ public struct ProfileOverrides: Sendable, Equatable {
         case "limits.cpuTime": "--cpu-time"
         case "limits.memoryHigh": "--memory-high"
         case _ where field.utf8.starts(with: "environment".utf8): "--env"
+        case _ where field.utf8.starts(with: "mounts".utf8): "--mount"
         default: "--" + (field.utf8.split(separator: UInt8(ascii: ".")).last.map { String(Substring($0)) } ?? "")
         }
     }

@@ -42,5 +42,7 @@ struct ProfileTrace: Sendable {
     }
 
     /// How late in the merging the field was set; -1: never.
-    func age(_ field: String) -> Int { steps.lastIndex { $0.field == field } ?? -1 }
+    func age(_ field: String, _ element: String = "") -> Int {
+        steps.lastIndex { $0.field == field && $0.element == element } ?? -1
+    }
 }

@@ -1,4 +1,5 @@
 import Documents
+import Glibc
 import Syscalls
 
 /// The kinds of text that profile fields accept.
@@ -84,6 +85,32 @@ extension ProfileReader {
         let kernel = ["/proc", "/sys", "/dev"].contains { path.isAtOrBelow($0) }
         return path != "/" && !kernel
             ? path : refuse(node, field, "a path other than /, and not of /proc, /sys or /dev")
+    }
+
+    /// Such a path of the command line, where it is and without a symbolic link in it: who can write beside it could have put
+    /// that there.
+    func sourceWithoutLinks(_ text: String, _ field: String) -> String? {
+        guard let path = try? absolute(beside(withoutSlash(text))), let source = source(Node(.string(path)), field)
+        else {
+            return nil
+        }
+        guard let found = realpath(source, nil) else {
+            let reason = String(cString: strerror(errno))
+            note(nil, field, "expected a file or a directory, found \(Node(.string(source)).json()): \(reason)")
+            return nil
+        }
+        defer { free(found) }
+        let real = String(cString: found)
+        if real == source { return source }
+        note(
+            nil, field,
+            "expected a path without symbolic links, found \(Node(.string(source)).json()), which leads to \(real)")
+        return nil
+    }
+
+    /// A path without the slash at its end, which shells write behind directories.
+    func withoutSlash(_ path: String) -> String {
+        path.utf8.count > 1 && path.utf8.last == UInt8(ascii: "/") ? String(path.dropLast()) : path
     }
 
     /// A path inside that something can be mounted on: not one that the launcher makes itself, and none from which

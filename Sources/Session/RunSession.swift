@@ -312,6 +312,9 @@ extension Carrel {
             }
         }
         let boot = (try? readText("/proc/sys/kernel/random/boot_id"))?.split(separator: "\n").first ?? ""
+        let mounts = parts.profile.mounts.filter(\.isOfCommandLine).map {
+            "--mount: \($0.source) at \($0.target), \($0.access.rawValue)"
+        }
         return Report(
             session: parts.id, tenant: parts.tenant.name,
             host: Report.Host(name: RunningSystem().name, bootID: String(boot)),
@@ -324,8 +327,9 @@ extension Carrel {
             limitsInForce: inForce, cgroups: CgroupHost.detect().mode.rawValue,
             absent: composed.absent.map { Report.Absence(name: $0.control, reason: $0.reason) },
             egress: parts.door == nil ? nil : Report.Egress(),
-            notes: parts.profile.network == .gateway && parts.door == nil
-                ? ["network: gateway, and \(parts.profile.whyNoDoor): nothing leaves this session"] : [])
+            notes: mounts
+                + (parts.profile.network == .gateway && parts.door == nil
+                    ? ["network: gateway, and \(parts.profile.whyNoDoor): nothing leaves this session"] : []))
     }
 
     /// The time that each step took, from the end of the one before, whichever process it was in.

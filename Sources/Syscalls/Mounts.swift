@@ -47,9 +47,15 @@ private let emptyPath: UInt32 = 0x1000  // AT_EMPTY_PATH
 /// - Parameters:
 ///   - path: resolved from `directory`; empty for the object that `directory` itself names.
 ///   - withSubmounts: copies the mounts below it as well.
+///   - throughLinks: without, a symbolic link anywhere in the path is `ELOOP`.
 public func cloneMount(
-    _ path: String, at directory: FileDescriptor = .workingDirectory, withSubmounts: Bool
+    _ path: String, at directory: FileDescriptor = .workingDirectory, withSubmounts: Bool, throughLinks: Bool = true
 ) throws(SystemError) -> FileDescriptor {
+    if !throughLinks {
+        let found = try open(path, O_PATH, in: directory, [.noSymlinks])
+        defer { close(found) }
+        return try cloneMount("", at: found, withSubmounts: withSubmounts)
+    }
     var flags: UInt32 = 1 | UInt32(O_CLOEXEC)
     if withSubmounts { flags |= recursive }
     if path.isEmpty { flags |= emptyPath }

@@ -13,7 +13,8 @@ private let selection: StaticString = "[OPTIONS] SESSION | --tenant TENANT | --p
 private let selectors: [Option] = [.allTenant, .allProfile, .allImage, .all]
 let runOptions: [Option] = [
     .profile, .tenant, .workdir, .session, .report, .detach, .tty, .passFD, .wait, .curve,
-    .image, .memory, .memoryHigh, .swap, .pids, .cpus, .openFiles, .tmp, .timeout, .idle, .cpuTime, .grace, .seccomp,
+    .image, .mount, .memory, .memoryHigh, .swap, .pids, .cpus, .openFiles, .tmp, .timeout, .idle, .cpuTime, .grace,
+    .seccomp,
     .explain, .network, .env,
 ]
 

@@ -62,6 +62,9 @@ extension Option {
         "The system call filter: a filter's name, or the path of an OCI seccomp file")
     static let explain = Option(
         "explain", under: controls, "Writes down every call that the filter refuses, for `carrel seccomp explain`")
+    static let mount = Option(
+        "mount", takes: "SOURCE:TARGET[:rw]", completing: .file, isRepeatable: true, under: controls,
+        "Shows a path of the host inside, beside the profile's `mounts`; read-only without `:rw`")
     static let network = Option(
         "network", takes: "NETWORK", completing: .choices("none gateway"), under: controls,
         "`none`, or `gateway`. No option opens the host's network")

@@ -32,6 +32,7 @@ extension Verb {
             request.passedDescriptors.append(number)
         }
         request.overrides.image = words[.image]
+        request.overrides.mounts = words.all(.mount)
         request.overrides.memory = words[.memory]
         request.overrides.swap = words[.swap]
         request.overrides.pids = words[.pids]

@@ -31,6 +31,63 @@ import Testing
         #expect(profile.environment.pass == ["TERM", "TZ"])
     }
 
+    @Test func mountsOfTheCommandLineStandBesideTheProfiles() throws {
+        let fixture = try ProfileFixture(["p": "version: 1\nmounts: [{source: /srv/a, target: /a}]\n"])
+        var overrides = ProfileOverrides()
+        overrides.mounts = ["/usr/share/:/b/", "/usr:/c:rw", "/usr/lib:/d:ro"]
+        let mounts = try fixture.load("p", overrides).mounts
+        #expect(mounts.map(\.source) == ["/srv/a", "/usr/share", "/usr", "/usr/lib"])
+        #expect(mounts.map(\.target) == ["/a", "/b", "/c", "/d"])
+        #expect(mounts.map(\.access) == [.readOnly, .readOnly, .readWrite, .readOnly])
+        #expect(mounts.map(\.executable) == [true, true, false, true])
+        #expect(mounts.map(\.isOfCommandLine) == [false, true, true, true])
+    }
+
+    @Test func whatIsWrongWithAMountIsTold() throws {
+        let fixture = try ProfileFixture([
+            "p": "version: 1\nconfig: {target: /c}\nmounts: [{source: /srv/a, target: /a}]\n"
+        ])
+        let outside = "a path outside /proc, /sys, /dev, /usr, /bin, /sbin, /lib*, /etc and /run/carrel"
+        let host = "a path other than /, and not of /proc, /sys or /dev"
+        let absolute = "an absolute path without ., .. or doubled slashes"
+        let shell = realpath("/bin/sh", nil).map { String(cString: $0) } ?? ""
+        for (mount, told) in [
+            ("/usr", "expected SOURCE:TARGET, or SOURCE:TARGET:rw, found \"/usr\""),
+            ("/usr:/x:exec", "expected SOURCE:TARGET, or SOURCE:TARGET:rw, found \"/usr:/x:exec\""),
+            ("/usr:/x:", "expected SOURCE:TARGET, or SOURCE:TARGET:rw, found \"/usr:/x:\""),
+            ("/none:/x", "expected a file or a directory, found \"/none\": No such file or directory"),
+            (":/x", "expected \(absolute), found \"\""), ("/usr/..:/x", "expected \(absolute), found \"/usr/..\""),
+            ("/bin/sh:/x", "expected a path without symbolic links, found \"/bin/sh\", which leads to \(shell)"),
+            ("/:/x", "expected \(host), found \"/\""),
+            ("/proc/self/root:/x", "expected \(host), found \"/proc/self/root\""),
+            ("/dev/shm:/x", "expected \(host), found \"/dev/shm\""),
+            ("/usr:/proc/sys", "expected \(outside), found \"/proc/sys\""),
+            ("/usr:/", "expected \(outside), found \"/\""),
+            ("/usr:/etc/passwd", "expected \(outside), found \"/etc/passwd\""),
+            ("/usr:/workspace/../usr", "expected \(absolute), found \"/workspace/../usr\""),
+            ("/usr:x", "expected \(absolute), found \"x\""),
+            (
+                "/usr:/workspace/.git",
+                "expected a place of its own, found /workspace/.git beside /workspace (workdir.target, default)"
+            ), ("/usr:/c", "expected a place of its own, found /c beside /c (config.target, session/p.yaml:2)"),
+            (
+                "/usr:/a/b",
+                "expected a place of its own, found /a/b beside /a (mounts[0].target, session/p.yaml:3)"
+            ),
+            ("/usr:/tmp", "expected a place of its own, found /tmp beside /tmp (the session's own)"),
+        ] {
+            var overrides = ProfileOverrides()
+            overrides.mounts = [mount]
+            #expect(fixture.problems("p", overrides) == ["command line: --mount: \(told)"], "\(mount)")
+        }
+        var twice = ProfileOverrides()
+        twice.mounts = ["/usr:/x", "/usr/lib:/x/y"]
+        #expect(
+            fixture.problems("p", twice) == [
+                "command line: --mount: expected a place of its own, found /x/y beside /x (mounts[1].target, --mount)"
+            ])
+    }
+
     @Test func whatIsWrongWithThemIsToldByOption() throws {
         let fixture = try ProfileFixture(["p": "version: 1\n"])
         var overrides = ProfileOverrides()
