@@ -62,7 +62,7 @@ extension Integration {
                     (["--report", "no/r.json"], "--report: there is no directory \(desk.path)/no"),
                     (["--report", file + "/r.json"], "there is no directory \(file)"),
                     (["--report", "/dev/null"], "--report: expected a file, found something else at /dev/null"),
-                    (["--image", ""], "--image: expected host, the name of an image"),
+                    (["--image", ""], "--image: expected host, or the absolute path of a directory"),
                 ] {
                     for more in [[], ["--detach"]] {
                         let run = desk.carrel(
