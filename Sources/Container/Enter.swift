@@ -80,8 +80,8 @@ private func join(
             try closeAll(from: 3, but: request.descriptors(and: [parent, container]))
         }
         let root = try plan.openRoot(of: container)
+        if plan.runtime?.makesKeyring ?? true { try plan.joinKeyring() }
         try during(.privileges) { () throws(SystemError) in
-            if plan.runtime?.makesKeyring ?? true { try plan.joinKeyring() }
             try plan.setOwnOutOfMemoryScore()
             try setDumpable(false)
             if plan.runtime == nil { try plan.limits.apply() } else { try plan.limits.raise() }

@@ -123,7 +123,8 @@ extension Integration {
                 for call in ["renameat2", "rmdir", "unlinkat", "write", "pwrite64"] {
                     for number in [1, 2, 3] {
                         let running = desk.start(carrel: [
-                            "run", "--session", "swept", "--profile", "claude-code", "--workdir", work, "--", "sh", "-c",
+                            "run", "--session", "swept", "--profile", "claude-code", "--workdir", work, "--", "sh",
+                            "-c",
                             "echo up; sleep 600",
                         ])
                         try #require(eventually { running.output == "up" }, "\(running.errors)")
