@@ -194,8 +194,9 @@ final class EgressSession: @unchecked Sendable {
     }
 
     func countCharge(_ outcome: MessagesOutcome) {
-        usage.tokens += Int64(clamping: outcome.charge.tokens)
-        usage.microdollars += Int64(clamping: outcome.charge.microdollars)
+        // What an upstream tells may be any number.
+        usage.tokens = Int64(clamping: UInt64(usage.tokens).saturatingAdd(outcome.charge.tokens))
+        usage.microdollars = Int64(clamping: UInt64(usage.microdollars).saturatingAdd(outcome.charge.microdollars))
         gateway.metrics.charged(tokens: outcome.charge.tokens, nanodollars: outcome.charge.nanodollars)
     }
 

@@ -53,7 +53,9 @@ struct CostBound: Sendable {
         var prompt =
             UInt64(bytes - facts.imageBytes) + UInt64(facts.images).saturatingMultiply(prices.imageTokens)
             + UInt64(1 + facts.describedTools).saturatingMultiply(prices.overheadTokens)
-        if let known { prompt = min(prompt, known.tokens + UInt64(known.bytes) + prices.overheadTokens) }
+        if let known {
+            prompt = min(prompt, known.tokens.saturatingAdd(UInt64(known.bytes) + prices.overheadTokens))
+        }
         prompt =
             facts.hasUnboundedInput || facts.hasServerTools ? prices.contextTokens : min(prompt, prices.contextTokens)
         self.prompt = prompt

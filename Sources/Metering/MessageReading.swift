@@ -122,6 +122,10 @@ struct MessageReading: JSONSink, EventSink, Sendable {
 
     private mutating func take(_ usage: UsageReport?) {
         guard let usage else { return }
+        guard usage.isPossible else {
+            isDamaged = true
+            return
+        }
         report.merge(usage)
         hasUsage = true
         reports += 1

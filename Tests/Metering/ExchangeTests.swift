@@ -145,6 +145,10 @@ import Testing
         ("no JSON", [("content-type", "application/json")], "{"),
         ("no usage", [("content-type", "application/json")], #"{"type":"message","model":"claude-opus-5"}"#),
         (
+            "a count that no model has", [("content-type", "application/json")],
+            #"{"type":"message","usage":{"input_tokens":18446744073709551615,"output_tokens":1}}"#
+        ),
+        (
             "a count below 0", [("content-type", "application/json")],
             #"{"type":"message","usage":{"input_tokens":-5,"output_tokens":1}}"#
         ),
