@@ -49,6 +49,8 @@ struct Credential: Sendable, CustomStringConvertible {
     let secret: String
     /// Every spelling in which it may come back.
     let spellings: SecretText
+    /// The same in lower case.
+    let lowered: SecretText
 
     init(_ definition: CredentialDefinition, secret: String) {
         self.definition = definition
@@ -56,6 +58,7 @@ struct Credential: Sendable, CustomStringConvertible {
         var secrets = [secret]
         if case .basic(let user) = definition.scheme { secrets.append("\(user):\(secret)") }
         spellings = SecretText(spellingsOf: secrets)
+        lowered = SecretText(spellings.patterns.map { $0.map { isUpper($0) ? $0 | 0x20 : $0 } })
     }
 
     var description: String { "credential \(definition.name)" }

@@ -280,6 +280,9 @@ final class Exchange: UpstreamReader, SessionMember {
 
     private func coverCredential(in answer: inout ResponseHead) {
         guard let credential = admission?.credential else { return }
+        answer.reason = credential.spellings.covered(answer.reason)
+        // Names are in lower case by now; stars are none.
+        answer.fields.remove { credential.lowered.isFound(in: $0) }
         answer.fields.mapValues { credential.spellings.covered($0) }
     }
 

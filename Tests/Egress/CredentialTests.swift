@@ -94,6 +94,31 @@ struct CredentialTests {
         }
     }
 
+    @Test("the key in the words of a status line, or in a field's name, is covered too")
+    func echoInTheHead() throws {
+        try atDesk { desk throws in
+            let key = Desk.secret
+            desk.secure.answers { _ in
+                .text("HTTP/1.1 401 No key \(key)\r\nx-\(key): 1\r\nx-kept: 1\r\ncontent-length: 0\r\n\r\n")
+            }
+            let client = try desk.tunnel("api.anthropic.com")
+            models(client)
+            let answer = try #require(client.answer())
+            #expect(answer.status == 401 && answer.field("x-kept") == "1")
+            #expect(answer.head.hasPrefix("HTTP/1.1 401 No key ***"))
+            #expect(!answer.head.lowercased().contains(key.lowercased()))
+        }
+    }
+
+    @Test(
+        "a key with other characters is covered in every spelling",
+        arguments: ["ab/cd+ef/0123==", "ab\\/cd+ef\\/0123==", "ab%2Fcd%2Bef%2F0123%3D%3D", "ab%2fcd%2bef%2f0123%3d%3d"])
+    func spellings(_ text: String) {
+        var scrubber = Scrubber(SecretText(spellingsOf: ["ab/cd+ef/0123=="]))
+        let passed = String(buffer: scrubber.scrub(ByteBuffer(string: "\"\(text)\",")))
+        #expect(passed == "\"\(String(repeating: "*", count: text.utf8.count))\",")
+    }
+
     @Test("bytes that only begin like the key pass at once, and all of them")
     func scrubber() {
         let secret = SecretText(spellingsOf: ["sk-ant-secret-0123456789"])
