@@ -50,11 +50,13 @@ public struct MessagesExchange: Sendable {
     private var decoder: ContentDecoder?
     /// Whether the response's body is, or became, something that cannot be read.
     private var isUnreadable = false
+    private var receivedBytes = 0
     private var decodedBytes = 0
     private var pricedReports = 0
 
-    /// No response of the API is as long as this; a stream that is, decoded, is there to keep the gateway busy.
-    private static let mostDecodedBytes = 1 << 30
+    /// No response of the API is as long as this; a stream that is, decoded, is there to keep the gateway busy. So is one
+    /// that is many times as long as what was sent, beyond a length: text, however dull, is not.
+    private var mostDecodedBytes: Int { min(1 << 30, 16 << 20 + 64 * receivedBytes) }
 
     /// Checks a request's body by the rules and bounds what it can cost.
     ///
@@ -178,10 +180,14 @@ public struct MessagesExchange: Sendable {
         self.reading = nil
         var events = events
         var count = decodedBytes
-        let isSound = decoder.decode(bytes) { bytes in
+        receivedBytes += bytes.count
+        let most = mostDecodedBytes
+        let isSound = decoder.decode(bytes) { bytes, isBetween in
             count += bytes.count
-            guard count <= Self.mostDecodedBytes else { return }
+            if count > most { return false }
+            if isBetween { return true }
             if events == nil { reading.read(bytes) } else { events?.read(bytes, to: &reading) }
+            return true
         }
         decodedBytes = count
         if reading.reports > pricedReports, !isFree {
@@ -192,7 +198,7 @@ public struct MessagesExchange: Sendable {
         }
         self.events = events
         self.reading = reading
-        if !isSound || count > Self.mostDecodedBytes { isUnreadable = true }
+        if !isSound { isUnreadable = true }
     }
 
     /// Observes bytes of the response's body as they come from upstream; they are to be passed on unchanged.

@@ -167,6 +167,62 @@ import Testing
         #expect(outcome.charge.isEstimated, "\(name)")
     }
 
+    /// Zstandard (RFC 8878): a frame of blocks that stand for themselves (0) or repeat one byte (1).
+    private static func zstd(_ blocks: [(type: Int, size: Int, content: [UInt8])]) -> [UInt8] {
+        var bytes: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0, 0x38]
+        for (index, block) in blocks.enumerated() {
+            let head = block.size << 3 | block.type << 1 | (index == blocks.count - 1 ? 1 : 0)
+            bytes += [UInt8(head & 255), UInt8(head >> 8 & 255), UInt8(head >> 16)] + block.content
+        }
+        return bytes
+    }
+
+    /// A whole answer, deflated, and the end of its gzip member.
+    private static let deflated =
+        "VcsxCsAgDEDRu2TWoUMXLyNSQynVREwyFPHulW5d3+cP0KchBKgokk4EB5UzliVHSZbRczPx+3JRbrFjEqZVkXJU67SCfWMY"
+        + "cFEzjco3kkDYHLDpT+Z8Ae6e4SJwAAAA"
+
+    @Test("what a few bytes of one encoding come to within another has a bound", arguments: [8, 256])
+    func nestedBomb(_ megabytes: Int) throws {
+        // gzip (RFC 1952) with a file's name of that length, of which nothing is left.
+        let rest = Array(try #require(Data(base64Encoded: Self.deflated)))
+        let name = [(type: Int, size: Int, content: [UInt8])](
+            repeating: (1, 128 << 10, [0x61]), count: megabytes * 8)
+        var made = try exchange()
+        made.response(
+            status: 200, headers: [("content-type", "application/json"), ("content-encoding", "gzip, zstd")])
+        made.received(
+            Self.zstd(
+                [(0, 10, [0x1F, 0x8B, 8, 8, 0, 0, 0, 0, 0, 3])] + name + [(0, rest.count + 1, [0] + rest)]))
+        #expect(made.finish(aborted: false).charge.isEstimated == (megabytes > 8))
+    }
+
+    @Test("what a few bytes come to when they are decoded has a bound", arguments: [8, 256])
+    func bomb(_ megabytes: Int) throws {
+        let answer = Array(
+            #"{"type":"message","model":"claude-opus-5","usage":{"input_tokens":1,"output_tokens":1}}"#.utf8)
+        let blanks = [(type: Int, size: Int, content: [UInt8])](
+            repeating: (1, 128 << 10, [0x20]), count: megabytes * 8)
+        var made = try exchange()
+        made.response(status: 200, headers: [("content-type", "application/json"), ("content-encoding", "zstd")])
+        made.received(Self.zstd(blanks + [(0, answer.count, answer)]))
+        // 8 MiB are an answer with blanks before it.
+        #expect(made.finish(aborted: false).charge.isEstimated == (megabytes > 8))
+    }
+
+    @Test("an answer of more samplings than there ever are is charged at the bound: they are not kept")
+    func manyIterations() throws {
+        for (count, isEstimated) in [(1000, false), (2000, true)] {
+            var made = try exchange()
+            made.response(status: 200, headers: [("content-type", "application/json")])
+            made.received(Array(#"{"type":"message","model":"claude-opus-5","usage":{"iterations":[{}"#.utf8))
+            let part = Array(String(repeating: ",{}", count: 100).utf8)
+            for _ in 0..<count / 100 { made.received(part) }
+            made.received(Array(#"],"input_tokens":1,"output_tokens":1}}"#.utf8))
+            #expect(made.finish(aborted: false).charge.isEstimated == isEstimated)
+        }
+    }
+
     @Test("what costs more than was reserved is told of at once")
     func excess() throws {
         var made = try exchange()
