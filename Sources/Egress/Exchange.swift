@@ -61,6 +61,8 @@ final class Exchange: UpstreamReader, SessionMember {
 
     private var tripwire = Tripwire(SecretText([]))
     private var scrubber = Scrubber(SecretText([]))
+    /// The body as far as it was read, where it is one of the Messages API.
+    private var messages: MessagesBody?
     private var metered: MeteredExchange?
 
     /// The most of a body that is collected before the upstream is dialled.
@@ -86,6 +88,9 @@ final class Exchange: UpstreamReader, SessionMember {
             let admission = try session.admit(head, to: destination, path: path, query: query, &entry)
             tripwire = Tripwire(admission.forbidden)
             self.admission = admission
+            if admission.allowed.isMessagesAPI {
+                messages = MessagesBody(rules: admission.allowed.bodyRules ?? MessagesBodyRules())
+            }
         } catch {
             refuse(Refusal(error))
             return
@@ -120,6 +125,7 @@ final class Exchange: UpstreamReader, SessionMember {
         }
         session.bufferedBytes += part.readableBytes
         collected.writeImmutableBuffer(part)
+        _ = part.withUnsafeReadableBytes { messages?.read($0) }
         if session.bufferedBytes > limits.bufferedBytes {
             return refuse(Refusal(503, "more than \(limits.bufferedBytes) bytes of requests wait for being sent"))
         }
@@ -202,9 +208,12 @@ final class Exchange: UpstreamReader, SessionMember {
     }
 
     private func reserve(_ admission: RequestAdmission) throws(MeteredRefusal) {
-        let body = Array(collected.readableBytesView)
+        let rules = admission.allowed.bodyRules ?? MessagesBodyRules()
+        let read = messages ?? MessagesBody(rules: rules)
+        messages = nil
         let exchange = try MeteredExchange(
-            session, method: head.method, path: admission.path, body: body, rules: admission.allowed.bodyRules)
+            session, method: head.method, path: admission.path, body: Array(collected.readableBytesView), read: read,
+            rules: rules)
         session.bufferedBytes += exchange.upstreamBody.count - collected.readableBytes
         collected = ByteBuffer(bytes: exchange.upstreamBody)
         metered = exchange

@@ -69,10 +69,23 @@ public struct MessagesExchange: Sendable {
         method: String, path: String, body: [UInt8], rules: MessagesBodyRules, prices: PriceTable,
         policy: UnknownModelPolicy, note: String? = nil, memory: PromptMemory? = nil
     ) throws(MeteringRefusal) {
+        var read = MessagesBody(rules: rules, remembers: memory != nil)
+        body.withUnsafeBytes { read.read($0) }
+        try self.init(
+            method: method, path: path, body: body, read: read, rules: rules, prices: prices, policy: policy,
+            note: note, memory: memory)
+    }
+
+    /// The same for a body that was read as it came.
+    public init(
+        method: String, path: String, body: [UInt8], read: MessagesBody, rules: MessagesBodyRules, prices: PriceTable,
+        policy: UnknownModelPolicy, note: String? = nil, memory: PromptMemory? = nil
+    ) throws(MeteringRefusal) {
         guard method == "POST", path == "/v1/messages" || path == "/v1/messages/count_tokens" else {
             throw MeteringRefusal(.notGranted, "\(method) \(path), which is not metered")
         }
-        let scan = try Self.scan(body, rules, remembers: memory != nil)
+        var read = read
+        let scan = try read.finish(body)
         guard let model = scan.model else { throw MeteringRefusal(.malformed, "model: expected a string") }
         try Self.check(model, rules)
         isFree = path != "/v1/messages"
@@ -109,29 +122,6 @@ public struct MessagesExchange: Sendable {
             upstreamBody = body
             carriesNote = false
         }
-    }
-
-    private static func scan(
-        _ body: [UInt8], _ rules: MessagesBodyRules, remembers: Bool
-    ) throws(MeteringRefusal) -> RequestScan {
-        let result = body.withUnsafeBufferPointer { bytes -> Result<RequestScan, MeteringRefusal> in
-            do throws(UTF8.ValidationError) {
-                _ = try UTF8Span(validating: bytes.span)
-            } catch {
-                return .failure(
-                    MeteringRefusal(.malformed, "the body is not UTF-8, at byte \(error.byteOffsets.lowerBound)"))
-            }
-            var scan = RequestScan(rules: rules, remembers: remembers)
-            var tokenizer = JSONTokenizer(deepest: 128, isStrict: true)
-            do throws(JSONFault) {
-                try tokenizer.read(bytes, to: &scan)
-                try tokenizer.finish(to: &scan)
-                return .success(scan)
-            } catch {
-                return .failure(MeteringRefusal(error.kind, error.message))
-            }
-        }
-        return try result.get()
     }
 
     private static func check(_ model: String, _ rules: MessagesBodyRules) throws(MeteringRefusal) {

@@ -14,6 +14,8 @@ public final class PromptMemory: Sendable {
     private let state = Mutex(State())
     /// Conversations that go on at the same time: an agent's own, its helpers', its titles'.
     private static let most = 256
+    /// How many messages are looked along.
+    private static let looked = 4096
 
     /// A memory of nothing.
     public init() {}
@@ -21,9 +23,11 @@ public final class PromptMemory: Sendable {
     /// The tokens of the longest known beginning, and how many bytes of messages follow it.
     func known(_ prefixes: PromptPrefixes) -> (tokens: UInt64, bytes: Int)? {
         guard let last = prefixes.ends.last else { return nil }
+        let head = prefixes.head
         return state.withLock { state in
-            for end in prefixes.ends.reversed() {
-                if let tokens = state.tokens[prefixes.head + end.digest] { return (tokens, last.offset - end.offset) }
+            // A request goes on from one of the last before it.
+            for end in prefixes.ends.suffix(Self.looked).reversed() {
+                if let tokens = state.tokens[head + end.digest] { return (tokens, last.offset - end.offset) }
             }
             return nil
         }

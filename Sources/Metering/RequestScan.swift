@@ -27,6 +27,7 @@ struct RequestScan: JSONSink {
     private var text: [UInt8] = []
     private var wantsText = false
     private var tokenStart = 0
+    private var messages = 0
     /// A source in the input of a tool call, which only counts if it turns out to be no tool call.
     private var sourceInInput: String?
 
@@ -88,11 +89,21 @@ struct RequestScan: JSONSink {
         "type", "role", "model", "speed", "inference_geo", "ttl", "media_type", "fallbacks",
     ]
 
+    /// The API's own bound.
+    private static let mostMessages = 100_000
+    /// Names in the objects that are open at once; what a body of the greatest length could make of it otherwise is memory.
+    private static let mostNames = 1 << 16
+    private static let mostFallbacks = 1024
+
     // Containers.
 
     mutating func open(_ container: JSONContainer, at offset: Int) throws(JSONFault) {
         let isArray = container == .array
         let (place, opaque) = try child(isArray: isArray)
+        if place == .message {
+            messages += 1
+            if messages > Self.mostMessages { throw JSONFault(.tooLarge, "more than \(Self.mostMessages) messages") }
+        }
         if frames.last?.isArray == true { frames[frames.count - 1].elements += 1 }
         prefixes?.open(container)
         frames.append(Frame(place: place, opaque: opaque, isArray: isArray))
@@ -237,6 +248,9 @@ struct RequestScan: JSONSink {
             var frame = frames[index]
             endString(&frame, offset)
             frames[index] = frame
+            if facts.fallbacks.count > Self.mostFallbacks {
+                throw JSONFault(.tooLarge, "more than \(Self.mostFallbacks) models, before byte \(offset)")
+            }
         } else if frames[index].place == .root {
             try endScalar(frames[index].key)
         }
@@ -245,6 +259,9 @@ struct RequestScan: JSONSink {
 
     private mutating func key(in frame: Frame, at offset: Int) throws(JSONFault) -> String {
         let name = String(decoding: text.prefix(64), as: UTF8.self)
+        if keys.count >= Self.mostNames {
+            throw JSONFault(.tooLarge, "more than \(Self.mostNames) names in the objects around byte \(offset)")
+        }
         guard keys.insert(text) else { throw JSONFault("the name \(name) twice in one object, before byte \(offset)") }
         let key = text.count <= 64 ? name : ""
         let isGranted =

@@ -1,6 +1,7 @@
 import Documents
 import EgressPolicy
 import Foundation
+import NIOConcurrencyHelpers
 import Syscalls
 import SystemPackage
 import Testing
@@ -81,6 +82,40 @@ struct BoundsTests {
             usleep(500_000)
             #expect(desk.gateway.session("s-1")?.usage.bytesDown ?? .max < 16 << 20)
             client.close()
+        }
+    }
+
+    @Test("a long body of the Messages API keeps no other session waiting while it is read")
+    func longBody() throws {
+        try atDesk { desk throws in
+            desk.secure.answers { _ in .ok("{}", fields: "content-type: application/json\r\n") }
+            let other = try desk.secondSession()
+            let message = #"{"role":"user","content":[{"type":"text","text":"a"}]},"#
+            let body =
+                #"{"model":"claude-opus-5","max_tokens":5,"messages":["# + String(repeating: message, count: 60_000)
+                + #"{"role":"user","content":"a"}]}"#
+            let done = NIOLockedValueBox(false)
+            nonisolated(unsafe) let client = try desk.relay()
+            let start = monotonicNanoseconds()
+            Thread {
+                client.send(
+                    "POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+                )
+                #expect(client.answer(timeout: 120_000)?.status == 200)
+                done.withLockedValue { $0 = true }
+            }.start()
+            var longest: UInt64 = 0
+            while !done.withLockedValue({ $0 }) {
+                let asked = monotonicNanoseconds()
+                let beside = try other.proxy()
+                beside.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+                #expect(beside.answer(timeout: 120_000)?.status == 200)
+                longest = max(longest, monotonicNanoseconds() - asked)
+            }
+            // Measured against itself: how long it takes is the machine's affair.
+            let whole = monotonicNanoseconds() - start
+            #expect(longest < whole / 2, "\(longest) ns of \(whole)")
+            other.end()
         }
     }
 

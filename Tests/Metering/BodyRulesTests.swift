@@ -136,6 +136,22 @@ import Testing
         #expect(found?.kind == .malformed && found?.status == 400, "\(name): \(String(describing: found))")
     }
 
+    static let tooLarge: [(String, [UInt8])] = [
+        ("messages", requestBody(messages: "[" + String(repeating: "{},", count: 100_000) + "{}]")),
+        (
+            "names",
+            requestBody(more: #","metadata":{"# + (0..<66_000).map { "\"\($0)\":1" }.joined(separator: ",") + "}")
+        ),
+        ("models", requestBody(more: #","fallbacks":["# + String(repeating: #"{"model":"a"},"#, count: 1100) + "{}]")),
+    ]
+
+    @Test("what is there to fill the gateway's memory is refused with 413", arguments: tooLarge.map(\.0))
+    func isTooLarge(_ name: String) throws {
+        let body = try #require(Self.tooLarge.first { $0.0 == name }).1
+        let found = try refusal(body)
+        #expect(found?.kind == .tooLarge && found?.status == 413, "\(name): \(String(describing: found))")
+    }
+
     @Test("what a model wrote into a tool's input is nobody's request")
     func inputsAreOpaque() throws {
         let body = requestBody(
