@@ -63,7 +63,7 @@ final class EgressSession: @unchecked Sendable {
         self.gateway = gateway
         self.notify = notify
         dummies = gateway.credentials.dummies(session: open.session)
-        pool = UpstreamPool(loop: loop, gateway: gateway)
+        pool = UpstreamPool(loop: loop, gateway: gateway, tenant: open.tenant)
         names = SyntheticNames(limit: gateway.limits.names)
         // A gateway that was started again goes on with numbers of its own.
         requestNumber = UInt64(getpid()) << 32
@@ -247,6 +247,7 @@ final class EgressSession: @unchecked Sendable {
         for listener in listeners { listener.close(promise: nil) }
         listeners = []
         closeMembers()
+        pool.end()
         tell()
         sweeping?.cancel()
         sweeping = nil
