@@ -87,7 +87,12 @@ public struct MessagesExchange: Sendable {
         var read = read
         let scan = try read.finish(body)
         guard let model = scan.model else { throw MeteringRefusal(.malformed, "model: expected a string") }
-        try Self.check(model, rules)
+        // Whoever answers in its place is held to the same list.
+        for model in [model] + scan.facts.fallbacks { try Self.check(model, rules) }
+        if scan.facts.hasAnyFallback, !rules.models.isEmpty {
+            throw MeteringRefusal(
+                .notGranted, "fallbacks: a model of the provider's choice, which the rule does not grant")
+        }
         isFree = path != "/v1/messages"
         guard let maxTokens = scan.maxTokens ?? (isFree ? 0 : nil) else {
             throw MeteringRefusal(.malformed, "max_tokens: expected a whole number")

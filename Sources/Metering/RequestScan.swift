@@ -44,7 +44,7 @@ struct RequestScan: JSONSink {
         case no
         /// Inside the input of a tool call: whatever a model wrote, not read by the API.
         case input
-        /// Inside the schema of a tool's input.
+        /// Inside the schema of a tool's input, or its examples.
         case schema
     }
 
@@ -133,7 +133,7 @@ struct RequestScan: JSONSink {
         case (.message, "content", true): return (.content, .no)
         case (.block, "content", true), (.source, "content", true): return (.content, parent.opaque)
         case (.block, "input", false) where parent.opaque == .no: return (.other, .input)
-        case (.tool, "input_schema", false): return (.other, .schema)
+        case (.tool, "input_schema", false), (.tool, "input_examples", true): return (.other, .schema)
         case (_, "cache_control", false) where parent.opaque == .no: return (.cacheControl, .no)
         default: return (.other, parent.opaque)
         }
@@ -220,7 +220,10 @@ struct RequestScan: JSONSink {
         guard let frame = frames.last else { throw JSONFault("expected an object, found a single value") }
         switch token {
         case .key: wantsText = true
-        case .string: wantsText = frame.opaque != .schema && !frame.isArray && Self.wanted.contains(frame.key)
+        case .string:
+            wantsText =
+                frame.opaque != .schema
+                && (frame.isArray ? frame.place == .fallbacks : Self.wanted.contains(frame.key))
         case .number, .word: wantsText = frame.place == .root
         }
         text.removeAll(keepingCapacity: true)
@@ -293,7 +296,7 @@ struct RequestScan: JSONSink {
         case (.root, "speed"): facts.isFast = value != "standard"
         case (.root, "inference_geo"): facts.mayStayInRegion = value != "global"
         case (.root, "fallbacks"): facts.hasAnyFallback = true
-        case (.fallback, "model"): facts.fallbacks.append(value)
+        case (.fallback, "model"), (.fallbacks, _): facts.fallbacks.append(value)
         case (.tool, "model"), (.other, "model"):
             if frame.opaque == .no { facts.fallbacks.append(value) }
         default: break

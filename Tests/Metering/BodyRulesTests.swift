@@ -181,6 +181,23 @@ import Testing
         #expect(try refusal(requestBody(maxTokens: 1001), rules: rules)?.kind == .notGranted)
     }
 
+    @Test(
+        "a list of models holds for those that may answer in a model's place too",
+        arguments: [
+            (#","fallbacks":[{"model":"claude-opus-5"}]"#, true), (#","fallbacks":["claude-opus-5"]"#, true),
+            (#","fallbacks":"auto""#, true), (#","fallbacks":{"model":"claude-opus-5"}"#, true),
+            (#","fallbacks":[{"model":"claude-haiku-4-5"}]"#, false), (#","fallbacks":[]"#, false),
+            // What is an example of a tool's input is nobody's model.
+            (#","tools":[{"name":"a","input_schema":{},"input_examples":[{"model":"claude-opus-5"}]}]"#, false),
+        ])
+    func fallbackModels(_ more: String, _ isRefused: Bool) throws {
+        var rules = MessagesBodyRules()
+        let body = requestBody(model: "claude-haiku-4-5", more: more)
+        #expect(try refusal(body, rules: rules) == nil)
+        rules.models = ["claude-haiku-*"]
+        #expect(try refusal(body, rules: rules)?.kind == (isRefused ? .notGranted : nil))
+    }
+
     @Test("a model without prices is refused, or charged as the dearest")
     func unknownModels() throws {
         let body = requestBody(model: "claude-unheard-of-9")
