@@ -149,7 +149,7 @@ struct RequestScan: JSONSink {
         } else if frame.place == .tools {
             hasTools = frame.elements > 0
         }
-        prefixes?.close(container, before: offset, isMessage: frame.place == .message)
+        prefixes?.close(container, before: offset, facts: frame.place == .message ? facts : nil)
     }
 
     private mutating func check(_ frame: Frame, at offset: Int) throws(JSONFault) {
@@ -183,7 +183,8 @@ struct RequestScan: JSONSink {
         case "url", "file":
             facts.hasUnboundedInput = true
         case "base64" where frame.opaque == .no:
-            if frame.mediaType?.hasPrefix("image/") == true {
+            // Anywhere else than in a block it is a text that only looks like an image.
+            if frame.mediaType?.hasPrefix("image/") == true, frames.last?.place == .block {
                 facts.images += 1
                 facts.imageBytes += frame.dataBytes
             } else if frame.mediaType != "text/plain" {

@@ -63,6 +63,31 @@ import Testing
                     #"[{"role":"assistant","content":[{"type":"tool_use","input":{"source":{"type":"base64","media_type":"image/png","data":"\#(text)"}}}]}]"#
             ))
         #expect(call.reservation.usage.input > 50_000)
+        for place in [
+            #","tools":[{"name":"a","input_schema":{},"input_examples":[{"source":IMAGE}]}]"#,
+            #","tools":[{"name":"a","input_schema":{},"examples":{"source":IMAGE}}]"#,
+            #","system":[{"type":"text","text":"a","x":{"source":IMAGE}}]"#,
+        ] {
+            let image = #"{"type":"base64","media_type":"image/png","data":"\#(text)"}"#
+            let made = try exchange(requestBody(more: place.replacingOccurrences(of: "IMAGE", with: image)))
+            #expect(made.reservation.usage.input > 50_000, "\(place)")
+        }
+    }
+
+    @Test("images behind what was counted once count by their own measure too")
+    func imagesBehindTheKnown() throws {
+        let memory = PromptMemory()
+        let image = #"{"type":"image","source":{"type":"base64","media_type":"image/webp","data":"UklGRg=="}}"#
+        func message(_ images: Int) -> String {
+            #"{"role":"user","content":[\#([String](repeating: image, count: images).joined(separator: ","))]}"#
+        }
+        let first = try exchange(requestBody(messages: "[\(message(1))]"), memory: memory)
+        _ = reply(first, #"{"input_tokens":300,"output_tokens":5}"#)
+        let again = try exchange(requestBody(messages: "[\(message(1)),\(message(40))]"), memory: memory)
+        // A few bytes can be an image of any size.
+        #expect(again.reservation.usage.input >= 300 + 40 * 5000)
+        // The one that was counted is not counted again, nor are the bytes of the others.
+        #expect(again.reservation.usage.input < 300 + 41 * 5000 + 10_000)
     }
 
     @Test("what was counted once is not bounded by bytes again")
