@@ -389,6 +389,12 @@ final class Exchange: UpstreamReader, SessionMember {
         entry.phase = isRecorded ? .response : .request
         entry.status = status
         entry.refusal = refusal
+        var isWritten = true
+        if let refusal, !isRecorded {
+            session.countDenied(entry.rule ?? "\(status ?? 0)")
+            entry.refusal = session.wordsOfRefusal(refusal)
+            isWritten = entry.refusal != nil
+        }
         entry.bytesUp = UInt64(sentUp)
         entry.bytesDown = UInt64(sentDown)
         entry.timings.append(("end", elapsed))
@@ -398,11 +404,10 @@ final class Exchange: UpstreamReader, SessionMember {
         }
         entry.requestBody = nil
         entry.responseBody = metered?.responseCopy
-        if refusal != nil, !isRecorded { session.countDenied(entry.rule ?? "\(status ?? 0)") }
         session.gateway.metrics.finished(
             nanoseconds: Int64(elapsed), firstByte: firstByteAt.map { ($0 - began).nanoseconds }, up: sentUp,
             down: sentDown)
-        session.gateway.journal.append(entry, nil)
+        if isWritten { session.gateway.journal.append(entry, nil) }
         over()
     }
 

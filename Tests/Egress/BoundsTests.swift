@@ -148,6 +148,29 @@ struct BoundsTests {
         }
     }
 
+    @Test("a session that is refused without end does not fill the log, whatever it asks for")
+    func refusals() throws {
+        try atDesk(change: { $0.names = 1 }) { desk throws in
+            let client = try desk.proxy()
+            let request = "GET http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n"
+            for _ in 0..<20 {
+                client.send(String(repeating: request, count: 100))
+                for _ in 0..<100 { #expect(client.answer()?.status == 403) }
+            }
+            #expect(desk.gateway.session("s-1")?.usage.denied == 2000)
+            let written = desk.log(atLeast: 600).count
+            #expect(written < 1500)
+            // Names have a part of the log of their own, also those that are allowed and too many.
+            #expect(answer(try desk.network.ask(query("a.example.org"))).code == 0)
+            for index in 0..<2000 { _ = try desk.network.ask(query("b\(index).example.org")) }
+            #expect(desk.log(atLeast: written + 600).count < written + 1500)
+            usleep(300_000)
+            client.send(request)
+            #expect(client.answer()?.status == 403)
+            #expect(eventually { desk.log().contains { $0["why"]?.string?.contains("only counted") == true } })
+        }
+    }
+
     @Test("a log that cannot be written stops egress")
     func brokenLog() throws {
         try atDesk { desk throws in
