@@ -1,6 +1,7 @@
 import EgressPolicy
 import Metering
 import NIOCore
+import Syscalls
 
 /// The side of an exchange that a client sees: an HTTP/1.1 connection, or a stream of HTTP/2.
 protocol ExchangeClient: AnyObject {
@@ -204,6 +205,7 @@ final class Exchange: UpstreamReader, SessionMember {
         guard !isOver else { return }
         let detail = "the request log cannot be written: \(error)"
         refuse(Refusal(503, detail))
+        if (error as? SystemError)?.errno == RequestJournal.isFull { return }
         session.stop(GatewayDecision(.end, .log, detail: detail))
     }
 

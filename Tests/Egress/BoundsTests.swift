@@ -1,7 +1,9 @@
 import Documents
 import EgressPolicy
 import Foundation
+import Metering
 import NIOConcurrencyHelpers
+import NIOPosix
 import Syscalls
 import SystemPackage
 import Testing
@@ -169,6 +171,24 @@ struct BoundsTests {
             #expect(client.answer()?.status == 403)
             #expect(eventually { desk.log().contains { $0["why"]?.string?.contains("only counted") == true } })
         }
+    }
+
+    @Test("records of one tenant that wait for the disk keep no other tenant's out")
+    func shares() throws {
+        let directory = NSTemporaryDirectory() + "carrel-journal-" + UUID().uuidString
+        try makeDirectories(directory, mode: 0o700)
+        defer { try? removeTree(directory) }
+        let journal = RequestJournal(RequestLog(directory + "/log", bodies: directory)) { [] }
+        func entry(_ tenant: String) -> RequestEntry {
+            RequestEntry(
+                phase: .request, id: "1", session: "s", tenant: tenant, method: "GET", host: "example.com", port: 443)
+        }
+        let many = entry("acme")
+        for _ in 0..<200_000 { journal.append(many) }
+        let written = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
+        journal.append(entry("other"), written)
+        #expect(throws: Never.self) { try written.futureResult.wait() }
+        journal.close()
     }
 
     @Test("a log that cannot be written stops egress")
