@@ -36,6 +36,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     private var requestsSeen = 0
     private var since = NIODeadline.now()
     private var isProcessing = false
+    /// Whether the addresses of a name are waited for, and nothing else is read.
+    private var isResolving = false
 
     init(_ session: EgressSession, _ way: Way) {
         self.session = session
@@ -84,7 +86,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     private func readIfWanted() {
-        guard let context, !isClosing else { return }
+        guard let context, !isClosing, !isResolving else { return }
         if let exchange, exchange.requestWasRead || !exchange.wantsRequestBytes { return }
         context.read()
     }
@@ -101,7 +103,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
         isProcessing = true
         defer { isProcessing = false }
         do throws(HTTPRefusal) {
-            while !isClosing {
+            while !isClosing, !isResolving {
                 if body != nil {
                     guard let exchange, exchange.wantsRequestBytes, let part = try body?.next(&buffer) else { break }
                     switch part {
@@ -227,11 +229,10 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
                 stopped.detail, status: 503, method: "CONNECT", host: authority.host.text, port: port)
             return refuse(Refusal(503, "egress is stopped: \(stopped.detail)"), close: true)
         }
-        // Nothing else is read until the name's addresses are known.
-        isProcessing = true
+        isResolving = true
         let upstream = Upstream(host: authority.host, port: port, isTLS: true)
         session.pool.addresses(of: upstream).assumeIsolated().whenComplete { result in
-            self.isProcessing = false
+            self.isResolving = false
             guard !self.isClosing else { return }
             switch result {
             case .success: self.establish(authority.host, port)

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Egress
@@ -191,6 +192,24 @@ struct AttackHTTPTests {
             let plain = try desk.proxy()
             plain.send("GET http://example.com/ HTTP/1.0\r\n\r\n")
             #expect(plain.answer()?.status == 400)
+        }
+    }
+
+    @Test("what comes behind CONNECT at once waits until the name is known, and is no request of its own")
+    func earlyBytes() throws {
+        try atDesk { desk throws in
+            let connect = "CONNECT slow.example.org:443 HTTP/1.1\r\nHost: slow.example.org\r\n\r\n"
+            let eager = try desk.proxy()
+            eager.send(Array(connect.utf8) + clientHello(name: "slow.example.org"))
+            let smuggler = try desk.proxy()
+            smuggler.send(connect + "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(eventually { desk.queries.count == 1 })
+            usleep(200_000)
+            desk.answerSlow(["93.184.216.34"])
+            #expect(eager.answer(method: "CONNECT")?.status == 200)
+            #expect(smuggler.answer(method: "CONNECT")?.status == 200)
+            #expect(smuggler.isClosed())
+            #expect(desk.upstreamBytes == 0)
         }
     }
 
