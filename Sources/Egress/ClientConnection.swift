@@ -74,7 +74,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     func channelReadComplete(context: ChannelHandlerContext) { readIfWanted() }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { exchange?.clientWritable() }
+        guard context.channel.isWritable else { return }
+        if let exchange { exchange.clientWritable() } else { resumeRequest() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -86,7 +87,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     private func readIfWanted() {
-        guard let context, !isClosing, !isResolving else { return }
+        guard let context, !isClosing, !isResolving, exchange != nil || canTakeResponse else { return }
         if let exchange, exchange.requestWasRead || !exchange.wantsRequestBytes { return }
         context.read()
     }
@@ -114,7 +115,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
                         exchange.requestEnd()
                     }
                 } else {
-                    guard exchange == nil else { break }
+                    // Who does not take the answers is not heard: they would wait in memory.
+                    guard exchange == nil, canTakeResponse else { break }
                     if buffer.readableBytes == 0 { break }
                     guard let head = try parser.next(&buffer) else { break }
                     try begin(head)
@@ -348,6 +350,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     private func closeSoon() {
         guard let context, !isClosing else { return }
         isClosing = true
+        since = .now()
         buffer.clear()
         let channel = context.channel
         let isPlain = isInTheClear
@@ -376,7 +379,11 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     // MARK: Time
 
     func sweep(_ now: NIODeadline) {
-        guard exchange == nil, !isClosing else { return }
+        guard exchange == nil else { return }
+        if isClosing {
+            if since + session.gateway.limits.keepAlive < now { context?.close(promise: nil) }
+            return
+        }
         if parser.isInside || buffer.readableBytes > 0 || requestsSeen == 0 {
             if since + session.gateway.limits.headTimeout < now {
                 fail(HTTPRefusal(408, "the head of a request did not come"))

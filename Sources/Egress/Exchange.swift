@@ -379,7 +379,7 @@ final class Exchange: UpstreamReader, SessionMember {
         guard !isOver else { return }
         finish(status: refusal.status, refusal: refusal.reason, aborted: true)
         if hasHead { return client.abortResponse() }
-        client.refuse(refusal, close: !requestWasRead)
+        client.refuse(refusal, close: !requestWasRead, isHead: head.method == "HEAD")
     }
 
     private func finish(status: Int?, refusal: String?, aborted: Bool) {
@@ -445,8 +445,8 @@ extension BodyFraming {
 }
 
 extension ExchangeClient {
-    /// Answers with a refusal in words.
-    func refuse(_ refusal: Refusal, close: Bool) {
+    /// Answers with a refusal in words; none where only the head was asked for.
+    func refuse(_ refusal: Refusal, close: Bool, isHead: Bool = false) {
         let body =
             refusal.body
             ?? Array(
@@ -454,8 +454,10 @@ extension ExchangeClient {
         var fields = HeaderFields(refusal.fields)
         if !fields.contains("content-type") { fields.append("content-type", "application/json") }
         fields.append("x-carrel-egress", "refused")
-        respond(ResponseHead(status: refusal.status, fields: fields), framing: .length(body.count))
-        respondBody(ByteBuffer(bytes: body))
+        if isHead { fields.append("content-length", "\(body.count)") }
+        respond(
+            ResponseHead(status: refusal.status, fields: fields), framing: isHead ? .none : .length(body.count))
+        if !isHead { respondBody(ByteBuffer(bytes: body)) }
         respondEnd(close: close)
     }
 }

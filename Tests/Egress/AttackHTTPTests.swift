@@ -229,6 +229,17 @@ struct AttackHTTPTests {
         }
     }
 
+    @Test("a refusal of HEAD has no body, which would be read as the next answer")
+    func refusedHead() throws {
+        try atDesk { desk throws in
+            let client = try desk.proxy()
+            client.send("HEAD http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n")
+            #expect(client.answer(method: "HEAD")?.status == 403)
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(client.answer()?.body == "hello")
+        }
+    }
+
     @Test("requests in one write are answered one by one, in order")
     func pipelined() throws {
         try atDesk { desk throws in

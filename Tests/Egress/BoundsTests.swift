@@ -1,6 +1,7 @@
 import Documents
 import EgressPolicy
 import Foundation
+import Glibc
 import Metering
 import NIOConcurrencyHelpers
 import NIOPosix
@@ -118,6 +119,35 @@ struct BoundsTests {
             let whole = monotonicNanoseconds() - start
             #expect(longest < whole / 2, "\(longest) ns of \(whole)")
             other.end()
+        }
+    }
+
+    @Test("a client that does not take its answers is not heard; when it does, it gets them all")
+    func unread() throws {
+        try atDesk { desk throws in
+            let request = "GET http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n"
+            func connect() throws -> Int32 {
+                let made = try desk.network.connect("127.0.0.1", 3128)
+                var size: Int32 = 64 << 10
+                setsockopt(made, SOL_SOCKET, SO_RCVBUF, &size, 4)
+                return made
+            }
+            let deaf = try connect()
+            let many = Array(String(repeating: request, count: 1000).utf8)
+            var sent = 0
+            // Until nothing is taken for a while, as is so once the sockets' own buffers are full.
+            while sent < 64 << 20, try poll([(FileDescriptor(rawValue: deaf), .writable)], timeout: 2000)[0] != [] {
+                sent += max(0, send(deaf, many, many.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)))
+            }
+            #expect(sent < 64 << 20)
+            Glibc.close(deaf)
+            nonisolated(unsafe) let slow = Client(SocketStream(try connect()))
+            Thread { for _ in 0..<20 { slow.send(many) } }.start()
+            usleep(500_000)
+            var statuses = 0
+            for _ in 0..<20_000 where slow.answer()?.status == 403 { statuses += 1 }
+            #expect(statuses == 20_000)
+            slow.close()
         }
     }
 
