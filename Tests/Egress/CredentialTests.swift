@@ -263,9 +263,11 @@ struct CredentialTests {
 
     @Test("schemes: bearer, header, basic, query")
     func schemes() {
-        func written(_ scheme: CredentialDefinition.Scheme, query: String? = nil) -> (HeaderFields, String?) {
+        func written(
+            _ scheme: CredentialDefinition.Scheme, query: String? = nil, beside more: [(String, String)] = []
+        ) -> (HeaderFields, String?) {
             let definition = CredentialDefinition(name: "c", source: .file(""), scheme: scheme)
-            var fields = HeaderFields()
+            var fields = HeaderFields(more)
             var query = query
             Credential(definition, secret: "secret/0123").write(into: &fields, query: &query)
             return (fields, query)
@@ -274,6 +276,10 @@ struct CredentialTests {
         #expect(written(.header("x-key")).0["x-key"] == "secret/0123")
         #expect(written(.basic(user: "u")).0["authorization"] == "Basic dTpzZWNyZXQvMDEyMw==")
         #expect(written(.query("key"), query: "a=b&key=theirs").1 == "a=b&key=secret%2F0123")
+        // The client's own in another spelling.
+        let twins = written(.header("x-key"), beside: [("x_key", "theirs"), ("x-kept", "1")]).0
+        #expect(twins.list.map(\.name) == ["x-kept", "x-key"])
+        #expect(written(.query("key"), query: "k%65y=theirs&a=b&%6b%65%79").1 == "a=b&key=secret%2F0123")
     }
 
     @Test("a session of another tenant does not get a credential that is bound")
