@@ -109,7 +109,7 @@ struct MessageReading: JSONSink, EventSink, Sendable {
         case "message_stop": isComplete = true
         case "error": errorType = event.errorType ?? "unknown"
         case "content_block_start":
-            lastStarted = event.index ?? lastStarted + 1
+            lastStarted = event.index ?? lastStarted &+ 1
             if event.blockType?.hasSuffix("tool_use") == true {
                 tools.start(index: lastStarted, name: event.blockName ?? "", input: event.blockInput)
             }

@@ -248,6 +248,16 @@ import Testing
         }
     }
 
+    @Test("the number of a block may be any, and the next have none")
+    func absurdIndex() throws {
+        var made = try exchange()
+        made.response(status: 200, headers: [("content-type", "text/event-stream")])
+        let block = #""type":"content_block_start","content_block":{"type":"tool_use","name":"a","input":{}}"#
+        made.received(
+            Array("data: {\"index\":18446744073709551615,\(block)}\n\ndata: {\(block)}\n\ndata: {\(block)}\n\n".utf8))
+        #expect(made.finish(aborted: true).toolCalls.count == 3)
+    }
+
     @Test("what costs more than was reserved is told of at once")
     func excess() throws {
         var made = try exchange()
