@@ -118,7 +118,8 @@ final class ControlServer: @unchecked Sendable {
             case .budget(let id): peer.send(.answer(try state(of: id)))
             case .raise(let id, let microdollars, let tokens):
                 do throws(BudgetFailure) {
-                    try gateway.budgets.raise(session: id, nanodollars: microdollars * 1000, tokens: tokens)
+                    let nanodollars = microdollars.saturatingMultiply(1000)
+                    try gateway.budgets.raise(session: id, nanodollars: nanodollars, tokens: tokens)
                 } catch {
                     throw GatewayError("the budget of \(id) is not raised: \(error)")
                 }

@@ -182,9 +182,9 @@ extension ControlEvent {
 }
 
 extension EgressUsage {
-    /// Reads it; a figure that is missing is 0.
+    /// Reads it; a figure that is missing is 0, and none is so great that a few of them could not be added up.
     public init(_ node: Node) {
-        func figure(_ name: String) -> Int64 { node[name]?.int ?? 0 }
+        func figure(_ name: String) -> Int64 { min(max(node[name]?.int ?? 0, 0), 1 << 53) }
         self.init(
             requests: figure("requests"), denied: figure("denied"), bytesUp: figure("bytesUp"),
             bytesDown: figure("bytesDown"), microdollars: figure("microdollars"), tokens: figure("tokens"),

@@ -158,6 +158,22 @@ struct ControlTests {
         }
     }
 
+    @Test("a raise of more than there is stops nobody")
+    func absurdRaise() throws {
+        try atDesk(policy: Desk.policy.replacing("{\"allow\"", with: "{\"budget\": {\"dollars\": 1}, \"allow\"")) {
+            desk throws in
+            var asking = try GatewayConnection(to: desk.gateway.places.control)
+            let line = #"{"type":"raise","session":"s-1","microdollars":18446744073709551615,"tokens":5}"#
+            try writeAll(Array("\(line)\n".utf8), to: asking.descriptor)
+            guard case .answer(let answer)? = try asking.next(timeout: 15_000) else {
+                Issue.record("no answer")
+                return
+            }
+            #expect(answer["nanodollars"]?["limit"]?.uint == .max)
+            asking.close()
+        }
+    }
+
     @Test("usage is told while there is traffic, and at the close")
     func usage() throws {
         try atDesk { desk throws in
