@@ -189,7 +189,9 @@ private func readBounds(
     } catch {
         throw Problems([Problem(file: file, mark: nil, message: error.message)])
     }
-    let document = try Node.parse(content, file: file)
+    let (found, problems) = Node.read(content, file: file)
+    guard let document = found else { throw Problems(problems) }
+    reader.note(unread: problems)
     var hasVersion = false
     reader.members(document, "", fields) { entry in
         guard entry.key == "version" else { return member(entry, reader) }
@@ -199,7 +201,7 @@ private func readBounds(
     }
     if !hasVersion && document.entries != nil { reader.note(document.mark, "version", "expected 1, found nothing") }
     check(reader)
-    guard reader.problems.isEmpty else { throw Problems(reader.problems) }
+    guard reader.problems.isEmpty else { throw Problems(inOrder: reader.problems) }
     return true
 }
 

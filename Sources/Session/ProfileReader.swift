@@ -5,6 +5,7 @@ import Documents
 /// Field names are written out where they are read, so that reading a profile costs no more than its text.
 final class ProfileReader {
     private(set) var problems: [Problem] = []
+    private var unread: [Problem] = []
     var trace = ProfileTrace()
     private(set) var file = ""
     /// Whether the document is a command line, which has options for fields.
@@ -25,10 +26,22 @@ final class ProfileReader {
 
     func note(_ mark: Mark?, _ field: String, _ message: String) {
         let field = isCommandLine ? ProfileOverrides.option(for: field) : field
-        problems.append(Problem(file: file, mark: mark, field: field, message: message))
+        add(Problem(file: file, mark: mark, field: field, message: message))
     }
 
-    func note(_ others: [Problem]) { problems += others }
+    func note(_ others: [Problem]) { others.forEach(add) }
+
+    /// Notes what the document's own reader has refused.
+    func note(unread others: [Problem]) {
+        problems += others
+        unread += others
+    }
+
+    /// A value that could not be read stands for none, and is not refused for that once more.
+    private func add(_ problem: Problem) {
+        let isTold = unread.contains { ($0.file, $0.field) == (problem.file, problem.field) && $0.mark == problem.mark }
+        if !isTold { problems.append(problem) }
+    }
 
     /// Notes that the value is not what was expected.
     func refuse(_ node: Node, _ field: String, _ expected: String) {

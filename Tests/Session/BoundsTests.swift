@@ -55,10 +55,12 @@ import Testing
     }
 
     @Test func everyErrorIsToldWithItsLine() throws {
-        let text = "version: 1\nmemory: 2GB\npids: 0\ncpus: lots\nsession: 4\nmemory: 1GiB"
         #expect(
-            try problems(text) == [
-                "acme.yaml:6:1: memory: expected each name once; it stands in line 2 already"
+            try problems("version: 1\nmemory: 2GB\npids: 00\nmemory: 1GiB\nsessions: .nan") == [
+                "acme.yaml:2:9: memory: expected a size such as 2GiB, found \"2GB\"; did you mean 2GiB?",
+                "acme.yaml:3:7: pids: expected no leading zero, found 00; octal is written 0o755",
+                "acme.yaml:4:1: memory: expected each name once; it stands in line 2 already",
+                "acme.yaml:5:11: sessions: expected a finite number, found .nan",
             ])
         #expect(
             try problems("version: 1\nmemory: 2GB\npids: 0\ncpus: lots\nsession: 4") == [
