@@ -275,7 +275,7 @@ extension Verb {
         }
         let pin: HostPin
         do {
-            pin = try HostPin(try Node.parse(try readFile(file), file: file), file: file)
+            pin = try HostPin(try readFile(file), file: file)
         } catch { throw SessionError("\(error)") }
         var answers: [Node] = []
         for session in words.operands {
