@@ -144,8 +144,8 @@ extension Carrel {
         return found
     }
 
-    /// Waits until a session is over and gives its exit status.
-    public func wait(_ id: String) throws(SessionError) -> Int32 {
+    /// Waits until a session is over and gives its report.
+    public func wait(_ id: String) throws(SessionError) -> Report {
         while let record = live.find(id) {
             // A supervisor that is gone already needs no wait, only the sweep.
             if let supervisor = try? pidfdOpen(record.supervisor) {
@@ -154,7 +154,7 @@ extension Carrel {
             }
             sweepAll()
         }
-        return Int32(truncatingIfNeeded: try report(id).exit.status ?? 125)
+        return try report(id)
     }
 
     /// What a detached session has written: as much of it as the profile's `limits.log` keeps.

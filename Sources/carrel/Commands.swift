@@ -84,11 +84,11 @@ extension Command {
 
     static let pause = Command(
         "pause", in: steering, operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
-        options: selectors, synopsis: selection, "Freeze sessions: no CPU time, and memory stays")
+        options: [.json] + selectors, synopsis: selection, "Freeze sessions: no CPU time, and memory stays")
 
     static let resume = Command(
         "resume", in: steering, operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
-        options: selectors, synopsis: selection, "Let paused sessions go on")
+        options: [.json] + selectors, synopsis: selection, "Let paused sessions go on")
 
     static let kill = Command(
         "kill", in: steering, operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
@@ -107,13 +107,14 @@ extension Command {
         ])
 
     static let release = Command(
-        "release", in: steering, operands: [Operand("SESSION", isOptional: true)], options: selectors,
-        synopsis: "SESSION | --tenant TENANT | --profile PROFILE | --image IMAGE | --all",
+        "release", in: steering, operands: [Operand("SESSION", isOptional: true)], options: [.json] + selectors,
+        synopsis: selection,
         "Allow new starts again after kill --hold",
         details: ["Ends with 1 where there was no such hold."])
 
     static let wait = Command(
-        "wait", in: looking, operands: [aSession], "Wait for a session's end, and end as it did")
+        "wait", in: looking, operands: [aSession], options: [.json], "Wait for a session's end, and end as it did",
+        details: ["With `--json` the end is printed too: the status, and the report's `exit` (Docs/Reports.md)."])
 
     static let report = Command(
         "report", in: looking, operands: [aSession], options: [.json], "Show the report of a session that is over",
@@ -129,7 +130,7 @@ extension Command {
         details: ["Ends with 1 where something is missing that sessions need."])
 
     static let profileCheck = Command(
-        "profile check", in: host, operands: [Operand("FILE", completing: .file, isRepeatable: true)],
+        "profile check", in: host, operands: [Operand("FILE", completing: .file, isRepeatable: true)], options: [.json],
         "Check profiles whole: every error with its line",
         details: [
             "Prints every problem of every file as `FILE:LINE:COLUMN: FIELD: MESSAGE`. Ends with 1 where there is one."

@@ -86,6 +86,30 @@ import Testing
         #expect(document["linux"]?["resources"]?["memory"]?["limit"] == 67_108_864)
     }
 
+    @Test func checksPrintWhatTheyFoundAsJSON() throws {
+        let text = "version: 1\nlimits: {memroy: 1GiB}\nnosuch: 2\n"
+        for command in ["profile check", "tenant check"] {
+            let outcome = try withFile(text) {
+                try call(carrelPath, command.split(separator: " ").map(String.init) + ["--json", $0])
+            }
+            let files = try #require(try Node.parse(Array(outcome.output.utf8), file: "").elements)
+            #expect(outcome.status == 1 && files.count == 1 && files[0]["sound"] == false, "\(outcome)")
+            let problems = try #require(files[0]["problems"]?.elements)
+            #expect(problems.count == 2 && problems.allSatisfy { $0["file"] == files[0]["file"] }, "\(outcome)")
+            #expect(problems[1]["line"] == 3 && problems[1]["column"] == 1 && problems[1]["field"] == "nosuch")
+            #expect(problems[1]["message"]?.string?.hasPrefix("unknown; the fields here are ") == true)
+        }
+        let sound = try carrel(
+            "profile", "check", "--json", repository + "/Profiles/session/default.yaml", "/nosuch.yaml")
+        let files = try Node.parse(Array(sound.output.utf8), file: "")
+        #expect(
+            sound.status == 1 && files.elements?[0]["sound"] == true && files.elements?[0]["problems"] == [], "\(sound)"
+        )
+        #expect(files.elements?[1]["problems"]?.elements?[0]["line"]?.isNull == true, "\(sound)")
+        let released = try carrel("release", "--all", "--json")
+        #expect(try released.status == 1 && Node.parse(Array(released.output.utf8), file: "") == ["released": false])
+    }
+
     @Test func whatCannotBePrintedIsAnError() throws {
         for command in ["--help", "ps", "profile list", "man"] {
             let outcome = try call("/bin/sh", ["-c", "\(carrelPath) \(command) > /dev/full"])

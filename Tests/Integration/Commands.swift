@@ -49,6 +49,24 @@ extension Integration {
             }
         }
 
+        /// The documents of Docs/Reports.md.
+        @Test func steeringCommandsPrintJSON() throws {
+            try withDesk { desk in
+                let name = try desk.detached(session: "s-json")
+                let paused = desk.carrel(["pause", name, "--json"])
+                #expect(try desk.parse(paused.output) == ["sessions": ["s-json"]], "\(paused)")
+                let resumed = desk.carrel(["resume", "--all", "--json"])
+                #expect(try desk.parse(resumed.output) == ["sessions": ["s-json"]], "\(resumed)")
+                #expect(desk.carrel(["kill", name, "--hold"]).status == 0)
+                let released = desk.carrel(["release", name, "--json"])
+                #expect(try released.status == 0 && desk.parse(released.output) == ["released": true], "\(released)")
+                let waited = desk.carrel(["wait", name, "--json"])
+                let end = try desk.parse(waited.output)
+                #expect(waited.status == 137 && end["session"] == "s-json" && end["status"] == 137, "\(waited)")
+                #expect(try end["exit"] == desk.lastReport()["exit"] && end.at("exit.how") == "killed", "\(waited)")
+            }
+        }
+
         /// An empty path, as an unset variable gives it, is not the working directory.
         @Test func placesThatAreNoneAreRefusedBeforeTheStart() throws {
             try withDesk { desk in
