@@ -121,7 +121,7 @@ extension Command {
 
     static let top = Command(
         "top", in: planning, options: [.once, .refresh, .json], "Watch live sessions: memory, processor, pressure",
-        details: ["On a terminal the table is drawn anew until `q` is pressed; elsewhere it is printed once."])
+        details: ["On a terminal the table is drawn anew until `q` is pressed; elsewhere it is printed once.", narrow])
 
     static let pin = Command(
         "pin", in: planning, operands: [Operand("SESSION", isRepeatable: true)], options: [.hosts, .json],
@@ -322,14 +322,14 @@ extension Verb {
             if words.has(.json) {
                 try put(Node(.sequence(lines.map(\.node))))
             } else {
-                try put(topTable(lines, Style(for: 1), width: terminalWidth()))
+                try put(topTable(lines, Style(for: 1)))
             }
             return 0
         }
         let interval = try span(words, .refresh, 2_000_000_000)
         return try LiveScreen.run(every: Int(interval / 1_000_000)) { () throws(SessionError) in
             let lines = try gauge.look()
-            return try topHead(lines, carrel.berthUse()) + topTable(lines, Style(for: 1), width: terminalWidth())
+            return try topHead(lines, carrel.berthUse()) + topTable(lines, Style(for: 1))
         }
     }
 }

@@ -10,6 +10,9 @@ private let shell: StaticString = "Shell"
 
 private let aSession = Operand("SESSION", completing: sessionNames)
 private let selection: StaticString = "[OPTIONS] SESSION | --tenant TENANT | --profile PROFILE | --image IMAGE | --all"
+/// What is said of tables that are wide.
+let narrow: StaticString =
+    "Columns that a terminal has no room for are left out; through `| cat` all of them are there."
 private let selectors: [Option] = [.allTenant, .allProfile, .allImage, .all]
 let runOptions: [Option] = [
     .profile, .tenant, .workdir, .session, .report, .detach, .tty, .passFD, .wait, .curve,
@@ -53,7 +56,7 @@ extension Command {
         examples: [Example("What a profile comes to", "carrel spec --profile strict -- true")])
 
     static let ps = Command(
-        "ps", in: looking, options: [.json, .names], "List the live sessions")
+        "ps", in: looking, options: [.json, .names], "List the live sessions", details: [narrow])
 
     static let stats = Command(
         "stats", in: looking, operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
@@ -62,7 +65,7 @@ extension Command {
             """
             Memory, processes and CPU time as the kernel counts them for the session's cgroup. A figure that this host \
             does not count is shown as `-`. The bar is the peak's part of the limit.
-            """
+            """, narrow,
         ])
 
     static let logs = Command(

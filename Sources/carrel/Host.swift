@@ -57,7 +57,7 @@ extension Verb {
             return 0
         }
         var list: [Node] = []
-        var table = Table(("PROFILE", .left), ("DESCRIPTION", .left), ("FILE", .left))
+        var table = Table(("PROFILE", .left), ("DESCRIPTION", .left), ("FILE", .left), leavingOut: [2], wraps: true)
         for name in catalog.names {
             do throws(Problems) {
                 let profile = try Profile.load(name, from: catalog)

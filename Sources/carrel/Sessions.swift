@@ -62,7 +62,7 @@ extension Verb {
         } else if words.has(.json) {
             try put(Node(.sequence(sessions.map(\.node))))
         } else {
-            try put(sessionTable(sessions, now: .now, Style(for: 1), width: terminalWidth()))
+            try put(sessionTable(sessions, now: .now, Style(for: 1)))
         }
         return 0
     }

@@ -110,6 +110,18 @@ import Testing
         #expect(try released.status == 1 && Node.parse(Array(released.output.utf8), file: "") == ["released": false])
     }
 
+    @Test(.enabled(if: isInstalled("script"), "script(1) of util-linux is not installed"), arguments: [60, 80])
+    func tablesFitTheTerminal(columns: Int) throws {
+        for command in ["profile list", "seccomp show agent-default", "ps"] {
+            let line = "stty cols \(columns); \(carrelPath) \(command)"
+            let outcome = try call(
+                "/usr/bin/env", ["script", "-qec", line, "/dev/null"], ["NO_COLOR": "1", "LC_ALL": "C.UTF-8"])
+            for line in outcome.output.split(whereSeparator: \.isNewline) {
+                #expect(line.count <= columns, "\(command): \(line)")
+            }
+        }
+    }
+
     @Test func whatCannotBePrintedIsAnError() throws {
         for command in ["--help", "ps", "profile list", "man"] {
             let outcome = try call("/bin/sh", ["-c", "\(carrelPath) \(command) > /dev/full"])
