@@ -91,8 +91,7 @@ extension Carrel {
         do throws(LaunchError) {
             entered = try enter(launch, container)
         } catch {
-            throw SessionError(
-                "exec in session \(record.id): " + told(error, request.command, inside), exitStatus: error.exitStatus)
+            throw told(error, "exec in session \(record.id)", inside)
         }
         return try telling("exec") { () throws(SystemError) in try attend(entered, descriptors) }
     }
