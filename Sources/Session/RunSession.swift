@@ -109,7 +109,7 @@ extension Carrel {
         var link: GatewayLink?
         do throws(SessionError) {
             let tenant = try Tenant.open(request.tenant, in: state)
-            let door = try profile.door.flatMap { (policy) throws(SessionError) in
+            let door = try profile.door.map { (policy) throws(SessionError) in
                 try Door.open(policy, session: id, in: state)
             }
             defer { door?.close() }
@@ -327,7 +327,7 @@ extension Carrel {
             absent: composed.absent.map { Report.Absence(name: $0.control, reason: $0.reason) },
             egress: parts.door == nil ? nil : Report.Egress(),
             notes: parts.profile.network == .gateway && parts.door == nil
-                ? ["network: gateway, and \(parts.profile.whyNoDoor): nothing leaves this session"] : [])
+                ? ["network: gateway, and no rule under egress: nothing leaves this session"] : [])
     }
 
     /// The time that each step took, from the end of the one before, whichever process it was in.

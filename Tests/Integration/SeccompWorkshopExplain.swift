@@ -108,7 +108,8 @@ extension Integration {
                     "unshare -U true 2>/dev/null; touch /workspace/ready; while [ ! -e /workspace/go ]; do sleep 0.05; done; "
                     + "unshare -U touch /workspace/through"
                 let running = desk.start(carrel: [
-                    "run", "--explain", "--session", "stopped", "-w", work, "-P", "claude-code", "--", "sh", "-c",
+                    "run", "--explain", "--session", "stopped", "-w", work, "-P", "claude-code", "--network", "none",
+                    "--", "sh", "-c",
                     script,
                 ])
                 try #require(eventually { FileManager.default.fileExists(atPath: work + "/ready") })

@@ -58,7 +58,7 @@ extension Integration {
             try withDesk { desk in
                 let work = try desk.directory("work")
                 let running = desk.start(carrel: [
-                    "run", "--profile", "claude-code", "--workdir", work, "--", "sleep", "54321",
+                    "run", "--profile", "claude-code", "--network", "none", "--workdir", work, "--", "sleep", "54321",
                 ])
                 usleep(microseconds)
                 running.signal(SIGKILL)
