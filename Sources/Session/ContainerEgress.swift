@@ -44,9 +44,8 @@ public struct ContainerEgress: ContainerDoor {
         guard ProfileCatalog.accepts(name: name) else {
             throw SessionError("expected the name of a profile, one of \(carrel.catalog.names.joined(separator: ", "))")
         }
-        var overrides = ProfileOverrides()
-        overrides.network = Profile.Network.gateway.rawValue
-        let profile = try carrel.load(name, overrides)
+        var profile = try carrel.load(name, ProfileOverrides())
+        profile.network = .gateway
         guard let policy = profile.door else {
             throw SessionError("profile \(name) lets nothing out: no rule under egress")
         }

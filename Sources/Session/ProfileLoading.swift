@@ -59,7 +59,13 @@ extension Profile {
     private mutating func settle(_ catalog: ProfileCatalog, isSound: Bool) -> [Problem] {
         var problems = isSound ? fieldProblems() : []
         if isSound || trace.age("seccomp") >= 0, let problem = findFilter(catalog) { problems.append(problem) }
-        return problems + egressProblems(catalog)
+        problems += egressProblems(catalog)
+        if problems.isEmpty, isSound, network == .gateway, egress.policy.isEmpty, case .option = trace.origin("network")
+        {
+            problems.append(
+                problem("network", "", "expected a profile with rules under egress: nothing would leave the session"))
+        }
+        return problems
     }
 
     /// What is wrong between fields.

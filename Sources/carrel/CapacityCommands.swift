@@ -206,6 +206,7 @@ extension Verb {
     }
 
     func planCapacity(_ words: Words) throws(SessionError) -> Int32 {
+        try refuse([.json, .csv], in: words)
         let question = try planQuestion(words)
         let carrel = try Carrel()
         guard let measurements = try carrel.measurements(profile: words[.ofProfile], campaign: words[.ofCampaign])
@@ -276,7 +277,7 @@ extension Verb {
         let pin: HostPin
         do {
             pin = try HostPin(try readFile(file), file: file)
-        } catch { throw SessionError("\(error)") }
+        } catch { throw SessionError(error is Problems ? "\(error)" : "--hosts: \(error)") }
         var answers: [Node] = []
         for session in words.operands {
             try checkName(session, of: "session")
@@ -297,6 +298,7 @@ extension Verb {
     }
 
     func printMetrics(_ words: Words) throws(SessionError) -> Int32 {
+        try refuse([.socket, .intoFile], in: words)
         let carrel = try Carrel()
         if let path = words[.socket] {
             try carrel.serveMetrics(at: path)
@@ -312,9 +314,15 @@ extension Verb {
     }
 
     func watchSessions(_ words: Words) throws(SessionError) -> Int32 {
+        for once in [Option.once, .json] { try refuse([.refresh, once], in: words) }
+        let interval = try span(words, .refresh, 2_000_000_000)
         let carrel = try Carrel()
         var gauge = SessionGauge(carrel)
-        if words.has(.json) || words.has(.once) || isatty(1) == 0 || isatty(0) == 0 {
+        let isOnTerminal = isatty(1) == 1 && isatty(0) == 1
+        if words.has(.refresh) && !isOnTerminal {
+            throw SessionError("top: --interval is for a terminal: elsewhere it prints once", fix: "leave it out")
+        }
+        if words.has(.json) || words.has(.once) || !isOnTerminal {
             _ = try gauge.look()
             // Rates need two looks.
             usleep(250_000)
@@ -326,7 +334,6 @@ extension Verb {
             }
             return 0
         }
-        let interval = try span(words, .refresh, 2_000_000_000)
         return try LiveScreen.run(every: Int(interval / 1_000_000)) { () throws(SessionError) in
             let lines = try gauge.look()
             return try topHead(lines, carrel.berthUse()) + topTable(lines, Style(for: 1))

@@ -19,6 +19,10 @@ let runOptions: [Option] = [
     .image, .memory, .memoryHigh, .swap, .pids, .cpus, .openFiles, .tmp, .timeout, .idle, .cpuTime, .grace, .seccomp,
     .explain, .network, .env,
 ]
+/// Those of them that a configuration shows.
+private let specOptions: [Option] = [
+    .profile, .tenant, .workdir, .session, .tty, .image, .memory, .swap, .pids, .cpus, .openFiles, .tmp, .seccomp, .env,
+]
 
 extension Command {
     static let run = Command(
@@ -45,12 +49,13 @@ extension Command {
         ])
 
     static let spec = Command(
-        "spec", in: running, takesProgram: true, options: runOptions, "Print the OCI configuration of a session",
+        "spec", in: running, takesProgram: true, options: specOptions, "Print the OCI configuration of a session",
         details: [
             """
             Prints what `carrel run` would start with these options, as the `config.json` of the OCI runtime \
             specification. What OCI has no field for is in annotations, `dev.carrel.*`. Nothing is started, and nothing \
-            is made in the workdir: protected files that do not exist are left out.
+            is made in the workdir: protected files that do not exist are left out. Time limits, the way out and all else \
+            that is the supervisor's to hold are not in it, and `spec` has no such options.
             """
         ],
         examples: [Example("What a profile comes to", "carrel spec --profile strict -- true")])

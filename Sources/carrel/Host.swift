@@ -184,6 +184,12 @@ extension Verb {
     }
 
     func printManual(_ words: Words) throws(SessionError) -> Int32 {
+        try refuse([.markdown, .into], in: words)
+        if let option = [Option.markdown, .into].first(where: words.has), !words.operands.isEmpty {
+            throw SessionError(
+                "man: --\(option.name) is of all pages: expected no command beside it, found \(words.operands[0])",
+                fix: "carrel man \(words.operands.joined(separator: " ")) prints one")
+        }
         let program = Program.carrel
         if words.has(.markdown) {
             try put(program.markdown())

@@ -29,7 +29,8 @@ extension Option {
 extension Command {
     static let seccompRecord = Command(
         "seccomp record", in: seccompGroup, takesProgram: true,
-        options: [.recordingFile, .recordingSource] + runOptions.filter { $0.name.description != "detach" },
+        options: [.recordingFile, .recordingSource]
+            + runOptions.filter { !["detach", "explain"].contains($0.name.description) },
         "Run a program in a session, and record its system calls",
         details: [
             """
@@ -102,6 +103,8 @@ extension Verb {
     func explainDenials(_ words: Words) throws(SessionError) -> Int32 {
         let carrel = try Carrel()
         let isJSON = words.has(.json)
+        try refuse([.followDenials, .amend], in: words)
+        try refuse(.amended, without: .amend, in: words)
         if words.has(.followDenials) {
             try carrel.followDenials(of: words.operands.first) { session, denial throws(SessionError) in
                 try put(isJSON ? denial.json() + "\n" : "\(session): " + denialText(denial, Style(for: 1)))

@@ -1,6 +1,9 @@
 import Documents
 import Foundation
+import Options
 import Testing
+
+@testable import carrel
 
 /// What carrel exits with and tells, whatever the command line.
 @Suite struct StatusTests {
@@ -34,6 +37,21 @@ import Testing
             (["completions", "tcsh"], "expected bash, zsh or fish"),
             (["man", "nosuch"], "unknown command nosuch"),
             (["profile", "show", "claud-code"], "claude-code"),
+            // Options that would change nothing.
+            (["metrics", "--into", "x", "--socket", "y"], "metrics: --socket and --into exclude each other"),
+            (["spec", "--detach", "--", "true"], "spec: unknown option --detach"),
+            (["spec", "--report", "r.json", "--", "true"], "spec: unknown option --report"),
+            (["seccomp", "record", "--explain", "-o", "x", "--", "true"], "seccomp record: unknown option --explain"),
+            (["seccomp", "explain", "s", "-o", "x"], "--output means nothing without --amend"),
+            (["seccomp", "explain", "--follow", "--amend", "x"], "--follow and --amend exclude each other"),
+            (["seccomp", "merge", "x", "--base", "y"], "--base means nothing without --held-out"),
+            (["seccomp", "show", "agent-default", "--bpf", "--json"], "--bpf and --json exclude each other"),
+            (["seccomp", "show", "agent-default", "--table", "-o", "x"], "--table and --output exclude each other"),
+            (["capacity", "--json", "--csv"], "capacity: --json and --csv exclude each other"),
+            (["top", "--once", "--interval", "1s"], "top: --interval and --once exclude each other"),
+            (["top", "--interval", "1s"], "--interval is for a terminal"),
+            (["man", "run", "--into", "/tmp"], "expected no command beside it, found run"),
+            (["run", "--network", "gateway", "--", "true"], "--network: expected a profile with rules under egress"),
         ] as [([String], String)]) func failuresAre125AndOneClearError(arguments: [String], message: String) throws
     {
         let outcome = try call(carrelPath, arguments)
@@ -56,6 +74,24 @@ import Testing
     @Test func aSoundProfileIs0() throws {
         let checked = try carrel("profile", "check", repository + "/Profiles/session/default.yaml")
         #expect(checked.status == 0 && checked.output.hasSuffix("default.yaml: sound\n"), "\(checked)")
+    }
+
+    /// The examples of its help say what they promise.
+    @Test func theExamplesOfEgressCheckHold() throws {
+        func answer(_ line: String) throws -> Outcome {
+            try call(carrelPath, line.split(separator: " ").dropFirst().map(String.init))
+        }
+        let lines = Verb.egressCheck.definition.examples.map(\.line.description)
+        try #require(lines.count == 2)
+        let package = try answer(lines[0])
+        #expect(package.status == 0 && package.output.hasPrefix("allowed by npm/packages"), "\(package)")
+        let publication = try answer(lines[1])
+        #expect(publication.status == 1 && publication.output.hasPrefix("refused"), "\(publication)")
+        // As a session of the profile is started without the option.
+        let shut = try answer(lines[0].replacing(" --network gateway", with: ""))
+        #expect(
+            shut.status == 1 && shut.output.contains("network: none") && shut.output.contains("--network gateway"),
+            "\(shut)")
     }
 
     @Test func versionAndHelpGoToOutput() throws {
