@@ -230,8 +230,7 @@ extension Verb {
         }
         if let output = words[.widerFile] { try writeFile(output, text) } else { try put(text) }
         for call in calls {
-            let risk = CallRisk.of(call)
-            try note("\(call): risk \(risk.level.rawValue): \(risk.reason)\n")
+            try note(riskLine(call, CallRisk.of(call), Style(for: 2)))
         }
         return 0
     }

@@ -66,6 +66,7 @@ extension Command {
             What the arguments point to is what was in memory at that moment; nothing is decided by it. More than fifty \
             refusals a second are answered and counted, and not looked at.
             """,
+            "`--amend` allows all of it, whatever the risk: that of each call is told on standard error.",
         ],
         examples: [
             Example("All that is refused, as it happens", "carrel seccomp explain --follow"),
@@ -115,12 +116,14 @@ extension Verb {
             throw SessionError("seccomp explain: expected a session's name, or --follow")
         }
         if let filter = words[.amend] {
-            let text = try carrel.amended(filter: filter, for: session).json(pretty: true) + "\n"
-            guard let output = words[.amended] else {
-                try put(text)
-                return 0
+            let (amended, allowed) = try carrel.amended(filter: filter, for: session)
+            let text = amended.json(pretty: true) + "\n"
+            if let output = words[.amended] { try writeFile(output, text) } else { try put(text) }
+            for call in allowed {
+                try note(riskLine(call.text, call.risk, Style(for: 2)))
+                if !call.note.isEmpty { try note("  \(printable(call.note))\n") }
             }
-            try writeFile(output, text)
+            if allowed.isEmpty { try note("nothing was refused: the filter is as it was\n") }
             return 0
         }
         let found = try carrel.denials(of: session)
