@@ -184,7 +184,7 @@ struct Gateway {
     }
 
     /// The configuration: `CARREL_GATEWAY_CONFIG`, the host's, or the state directory's, where there is one.
-    private var configuration: String? {
+    var configuration: String? {
         if let named = environmentVariable("CARREL_GATEWAY_CONFIG") { return named }
         return ["/etc/carrel/gateway.yaml", state["gateway.yaml"]].first { exists($0) }
     }

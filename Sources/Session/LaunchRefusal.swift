@@ -26,6 +26,11 @@ func told(_ error: LaunchError, _ what: String, _ spec: Spec) -> SessionError {
     }
     var message = "\(what): \(error)"
     var fix: String?
+    if error.exitStatus == 127, let process, let program = process.args.first, !program.hasPrefix("/") {
+        message = "\(what): there is no \(program) in \(process.cwd), or the interpreter that it names is not there"
+        let hasTree = spec.mounts.contains { $0.destination == process.cwd && $0.type == "bind" }
+        if !hasTree { fix = "--workdir DIRECTORY shows the session a working tree, in which it starts" }
+    }
     if error.exitStatus == 126, error.cause?.errno == .permissionDenied, let object = error.cause?.object {
         let program = object.hasPrefix("/") ? object : "\(process?.cwd ?? "/")/\(object)"
         let profile = spec.annotations["dev.carrel.profile"] ?? "of the session"

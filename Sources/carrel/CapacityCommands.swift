@@ -117,7 +117,7 @@ extension Command {
             put on top of each other, predict. Then all at once, and the kernel's counter of the cgroup above them tells what it was.
             """
         ],
-        examples: [Example("Forty agents at once", "carrel capacity validate --sessions 40 -- ./agent")])
+        examples: [Example("Forty agents at once", "carrel capacity validate --sessions 40 -P python -w . -- ./agent")])
 
     static let top = Command(
         "top", in: planning, options: [.once, .refresh, .json], "Watch live sessions: memory, processor, pressure",
@@ -136,7 +136,8 @@ extension Command {
         examples: [Example("One session", "carrel pin s-42 --hosts hosts.yaml")])
 
     static let metrics = Command(
-        "metrics", in: planning, options: [.intoFile, .socket], "Print the host's metrics as OpenMetrics",
+        "metrics", in: planning, options: [.intoFile, .socket], synopsis: "[--into FILE | --socket PATH]",
+        "Print the host's metrics as OpenMetrics",
         examples: [
             Example(
                 "For node_exporter, every minute by cron",

@@ -45,7 +45,9 @@ extension Command {
                 "carrel run --profile claude-code --tenant acme --workdir ./repo --memory 2GiB -- claude -p 'fix the test'"
             ),
             Example("A shell to look around in", "carrel run --tty -- sh"),
-            Example("In the background", "carrel run --detach --session s-42 --report r.json -- ./agent"),
+            Example(
+                "A program of the working tree, in the background",
+                "carrel run --detach --session s-42 --profile python --workdir . --report r.json -- ./agent"),
         ])
 
     static let spec = Command(

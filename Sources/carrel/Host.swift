@@ -12,7 +12,14 @@ extension Verb {
         let catalog = Carrel.profileCatalog()
         return try checkFiles(words) { (file) throws(Problems) in
             // A word without a slash is a file too: names are for the catalog.
-            _ = try Profile.load(file.utf8.contains(UInt8(ascii: "/")) ? file : "./" + file, from: catalog)
+            let path = file.utf8.contains(UInt8(ascii: "/")) ? file : "./" + file
+            do throws(Problems) { _ = try Profile.load(path, from: catalog) } catch {
+                throw Problems(
+                    error.list.map {
+                        Problem(
+                            file: $0.file == path ? file : $0.file, mark: $0.mark, field: $0.field, message: $0.message)
+                    })
+            }
         }
     }
 

@@ -139,7 +139,7 @@ extension Integration {
                 #expect(
                     shown.status == 0 && shown.output.contains("memory") && shown.output.contains("\(name).yaml:"),
                     "\(shown)")
-                #expect(desk.sh(["--profile", name], "echo up").output == "up")
+                #expect(desk.sh(["--profile", name, "--network", "none"], "echo up").output == "up")
             }
         }
 
