@@ -57,7 +57,7 @@ struct Gateway {
             defer { connection.close() }
             if let answer = try exchange(request, &connection) { return answer }
         }
-        throw SessionError("the gateway ends as soon as it is asked", fix: "see \(places.log)")
+        throw Self.endsAtOnce(places)
     }
 
     /// `nil` where the gateway has closed the connection.
@@ -99,18 +99,30 @@ struct Gateway {
 
     /// Serves a session: hands its listeners over on a connection that lives as long as the session.
     func serve(_ session: OpenSession, _ listeners: [FileDescriptor]) throws(SessionError) -> GatewayConnection {
-        var connection = try connect(starting: true)
-        do {
-            try connection.send(.open(session), descriptors: listeners)
-            switch try connection.next(timeout: Self.patience) {
-            case .ready: return connection
-            case .refused(let why, let fix): throw SessionError("gateway: \(why)", fix: fix)
-            case let other: throw Self.surprised(other)
+        // As above: one that was there for nobody can end meanwhile.
+        for _ in 0..<3 {
+            var connection = try connect(starting: true)
+            do {
+                try connection.send(.open(session), descriptors: listeners)
+                switch try connection.next(timeout: Self.patience) {
+                case .ready: return connection
+                case .refused(let why, let fix): throw SessionError("gateway: \(why)", fix: fix)
+                case nil: break
+                case let other: throw Self.surprised(other)
+                }
+            } catch let error as SystemError where error.errno == .brokenPipe {
+                // It has ended: as without an answer.
+            } catch {
+                defer { connection.close() }
+                throw failure(error, connection)
             }
-        } catch {
-            defer { connection.close() }
-            throw failure(error, connection)
+            connection.close()
         }
+        throw Self.endsAtOnce(places)
+    }
+
+    private static func endsAtOnce(_ places: GatewayPlaces) -> SessionError {
+        SessionError("the gateway ends as soon as it is asked", fix: "see \(places.log)")
     }
 
     // MARK: Starting

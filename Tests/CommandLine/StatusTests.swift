@@ -37,6 +37,8 @@ import Testing
             (["completions", "tcsh"], "expected bash, zsh or fish"),
             (["man", "nosuch"], "unknown command nosuch"),
             (["profile", "show", "claud-code"], "claude-code"),
+            (["egress", "verify"], "there is no request log: no session had a way out in "),
+            (["audit", "verify"], "there is no audit log: nothing was decided in "),
             // Options that would change nothing.
             (["metrics", "--into", "x", "--socket", "y"], "metrics: --socket and --into exclude each other"),
             (["spec", "--detach", "--", "true"], "spec: unknown option --detach"),

@@ -28,6 +28,10 @@ extension Integration {
                 }
                 let named = desk.run([], ["no-such-program"])
                 #expect(named.errors.contains("there is no no-such-program in PATH (/usr/local/bin:"), "\(named)")
+                let beside = desk.run([], ["./agent"])
+                #expect(
+                    beside.status == 127 && beside.errors.contains("there is no ./agent in /home/agent"), "\(beside)")
+                #expect(beside.errors.contains("fix: --workdir DIRECTORY"), "\(beside)")
                 for program in ["/etc/passwd", "/usr"] {
                     let inside = desk.run([], [program])
                     #expect(inside.status == 126 && inside.errors.contains(program), "\(inside)")
@@ -148,6 +152,8 @@ extension Integration {
                 let file = try desk.write(
                     "version: 1\nextends: default\nlimits:\n  memroy: 1GiB\n  pids: many\nworkdir:\n  access: writeable\nnetwork: host\nnosuch: 1\n",
                     to: "profiles/wrong.yaml")
+                let beside = desk.carrel(["profile", "check", "wrong.yaml"], directory: desk.path + "/profiles")
+                #expect(beside.output.hasPrefix("wrong.yaml:4:3: "), "\(beside)")
                 let checked = desk.carrel(["profile", "check", file])
                 let told = checked.output + checked.errors
                 #expect(checked.status != 0)
@@ -229,6 +235,11 @@ extension Integration {
                 desk.carrel(["resume", "--tenant", "acme"])
                 #expect(try fact("holds") == nil)
 
+                if !FileManager.default.fileExists(atPath: "/etc/carrel/gateway.yaml") {
+                    #expect(try fact("gateway.yaml")?["status"]?.string == "degraded")
+                    let file = try desk.write("metrics: 9464\n", to: "state/gateway.yaml", mode: 0o600)
+                    #expect(try fact("gateway.yaml")?["value"]?.string == file)
+                }
                 try desk.write("version: 1\nresrve: 2GiB\n", to: "state/host.yaml", mode: 0o600)
                 let doctor = desk.carrel(["doctor"])
                 #expect(doctor.status == 1 && doctor.output.contains("host.yaml:2:1: resrve: unknown"), "\(doctor)")
