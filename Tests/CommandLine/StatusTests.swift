@@ -37,6 +37,7 @@ import Testing
             (["completions", "tcsh"], "expected bash, zsh or fish"),
             (["man", "nosuch"], "unknown command nosuch"),
             (["profile", "show", "claud-code"], "claude-code"),
+            (["seccomp", "show", "agent-defualt"], "did you mean agent-default?"),
             (["egress", "verify"], "there is no request log: no session had a way out in "),
             (["audit", "verify"], "there is no audit log: nothing was decided in "),
             // Options that would change nothing.
