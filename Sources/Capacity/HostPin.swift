@@ -1,4 +1,3 @@
-import Documents
 import Glibc
 
 /// A host that sessions can be given to.
@@ -70,77 +69,5 @@ public struct HostPin: Sendable, Equatable {
         hash = (hash ^ hash >> 33) &* 0xc4ce_b9fe_1a85_ec53
         hash ^= hash >> 33
         return -Double(host.berths) / log((Double(hash >> 11) + 0.5) / Double(1 << 53))
-    }
-
-    /// Reads `hosts.yaml`.
-    ///
-    /// ```yaml
-    /// version: 1
-    /// factor: 1.25
-    /// hosts:
-    ///   - { name: build-1, berths: 60, sessions: 12 }
-    ///   - { name: build-2, berths: 120, draining: true }
-    /// ```
-    public init(_ node: Node, file: String) throws(Problems) {
-        self.init([])
-        var problems: [Problem] = []
-        func refuse(_ node: Node?, _ field: String, _ expected: String) {
-            problems.append(
-                Problem(
-                    file: file, mark: node?.mark, field: field,
-                    message: "expected \(expected), found \(node?.kind ?? "nothing")"))
-        }
-        func unknown(_ entries: [Node.Entry], _ known: [String], _ path: String) {
-            for entry in entries where !known.contains(entry.key) {
-                problems.append(
-                    Problem(
-                        file: file, mark: entry.keyMark, field: path + entry.key,
-                        message: "unknown; the fields here are \(known.joined(separator: ", "))"))
-            }
-        }
-        unknown(node.entries ?? [], ["version", "factor", "hosts"], "")
-        if node["version"]?.int != 1 { refuse(node["version"], "version", "1") }
-        if let given = node["factor"] {
-            if let value = given.number, value >= 1 {
-                factor = value
-            } else {
-                refuse(given, "factor", "a number from 1")
-            }
-        }
-        if node["hosts"]?.elements?.isEmpty ?? true { refuse(node["hosts"], "hosts", "a list of hosts") }
-        for (index, entry) in (node["hosts"]?.elements ?? []).enumerated() {
-            let path = "hosts[\(index)]."
-            unknown(entry.entries ?? [], ["name", "berths", "sessions", "draining"], path)
-            var host = PinHost(name: "", berths: 0)
-            if let name = entry["name"]?.string, !name.isEmpty {
-                host.name = name
-            } else {
-                refuse(entry["name"] ?? entry, path + "name", "a name")
-            }
-            if hosts.contains(where: { $0.name == host.name }) {
-                refuse(entry["name"] ?? entry, path + "name", "each host once")
-            }
-            if let berths = entry["berths"]?.int, 0...1_000_000 ~= berths {
-                host.berths = Int(berths)
-            } else {
-                refuse(entry["berths"] ?? entry, path + "berths", "a number from 0 to 1000000")
-            }
-            if let given = entry["sessions"] {
-                if let value = given.int, 0...1_000_000 ~= value {
-                    host.sessions = Int(value)
-                } else {
-                    refuse(given, path + "sessions", "a number from 0 to 1000000")
-                }
-            }
-            if let given = entry["draining"] {
-                if let value = given.bool {
-                    host.isDraining = value
-                } else {
-                    refuse(given, path + "draining", "true or false")
-                }
-            }
-            hosts.append(host)
-        }
-        if !problems.isEmpty { throw Problems(problems) }
     }
 }

@@ -54,7 +54,7 @@ extension RuntimeContainer {
         }
         if everything, (try? cgroup()) ?? nil != nil { return try signalAll(signal) }
         if all {
-            throw RuntimeError("container \(id) has no cgroup to find all its processes by: signal the first, without --all")
+            throw RuntimeError("container \(id) has no cgroup to find its processes by: try without --all")
         }
         do throws(SystemError) {
             try pidfdSendSignal(process, signal)

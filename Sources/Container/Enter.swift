@@ -22,8 +22,12 @@ public struct EnteredProcess: Sendable {
 /// - Parameters:
 ///   - request: the specification of the container, with the program in `process`.
 ///   - container: a descriptor of its PID 1.
+///   - goesOn: asked every 20 ms until the program has started: in a cgroup that stands still it does not. Where it says no,
+///     the program is given up, and does not start later either.
 /// - Throws: ``LaunchError``.
-public func enter(_ request: LaunchRequest, _ container: FileDescriptor) throws(LaunchError) -> EnteredProcess {
+public func enter(
+    _ request: LaunchRequest, _ container: FileDescriptor, while goesOn: () -> Bool = { true }
+) throws(LaunchError) -> EnteredProcess {
     let plan = try LaunchPlan(request, entering: true)
     let timeline = try Timeline()
     defer { timeline.free() }
@@ -37,10 +41,13 @@ public func enter(_ request: LaunchRequest, _ container: FileDescriptor) throws(
     case .parent(let helper, let process):
         close(channel.1)
         defer { close(channel.0) }
+        var program: FileDescriptor?
         do throws(LaunchError) {
-            var program: FileDescriptor?
             var terminal: FileDescriptor?
             while true {
+                while try during(.exec, "", { () throws(SystemError) in try isSilent(channel.0, for: 20) }) {
+                    if !goesOn() { throw LaunchError(.exec, nil, "the program was given up before it could start") }
+                }
                 let message = try during(.exec) { () throws(SystemError) in try receive(from: channel.0) }
                 switch message.bytes.first {
                 case nil:
@@ -57,9 +64,22 @@ public func enter(_ request: LaunchRequest, _ container: FileDescriptor) throws(
             kill(helper, SIGKILL)
             _ = try? wait(for: helper)
             close(process)
+            // What the helper said last may be the program.
+            if program == nil, (try? isSilent(channel.0, for: 0)) == false {
+                program = (try? receive(from: channel.0))?.descriptors.first
+            }
+            if let program {
+                try? pidfdSendSignal(program, SIGKILL)
+                close(program)
+            }
             throw error
         }
     }
+}
+
+/// Whether nothing comes through a channel, nor its end, for so many milliseconds.
+private func isSilent(_ channel: FileDescriptor, for milliseconds: Int) throws(SystemError) -> Bool {
+    try poll([(channel, .readable)], timeout: milliseconds)[0].isEmpty
 }
 
 /// The helper: into the container's cgroup first, so that whatever ends the session ends it too; then into its
@@ -80,8 +100,8 @@ private func join(
             try closeAll(from: 3, but: request.descriptors(and: [parent, container]))
         }
         let root = try plan.openRoot(of: container)
+        if plan.runtime?.makesKeyring ?? true { try plan.joinKeyring() }
         try during(.privileges) { () throws(SystemError) in
-            if plan.runtime?.makesKeyring ?? true { try plan.joinKeyring() }
             try plan.setOwnOutOfMemoryScore()
             try setDumpable(false)
             if plan.runtime == nil { try plan.limits.apply() } else { try plan.limits.raise() }
@@ -157,6 +177,9 @@ private func beEntered(
             try during(.exec) { () throws(SystemError) in try checking("setsid") { setsid() } }
             beContained(request, plan, timeline, parent: parent, terminal: terminal?.payload, state: [])
         }
+        // Given up while its cgroup stood still: nobody is at the other end any more.
+        let isWanted = try during(.exec) { () throws(SystemError) in try isSilent(parent, for: 0) }
+        if !isWanted { _exit(1) }
         bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)
     } catch {
         fail(parent, error)

@@ -425,7 +425,8 @@ struct LaunchPlan {
     /// cannot be executed is told before one that is not there.
     private func note(_ program: String, _ error: SystemError, _ failure: inout SystemError) -> Bool {
         let error = SystemError("execve", program, errno: error.errno)
-        if error.errno == .permissionDenied || failure.errno == .noSuchFileOrDirectory { failure = error }
+        let isFirst = error.errno == .permissionDenied && failure.errno != .permissionDenied
+        if isFirst || failure.errno == .noSuchFileOrDirectory { failure = error }
         return [.permissionDenied, .noSuchFileOrDirectory, .notDirectory].contains(error.errno)
     }
 

@@ -228,7 +228,17 @@ struct MountPlan {
         switch source {
         case .remount: throw SystemError("mount", destination, errno: .invalidArgument)
         case .filesystem(let type, let options):
-            return try makeFilesystem(type, options: options + labelOptions(type), attributes: initialAttributes)
+            let mount = try makeFilesystem(type, options: options + labelOptions(type), attributes: initialAttributes)
+            guard type == "mqueue", let label else { return mount }
+            do throws(SystemError) {
+                let top = try open(".", O_RDONLY | O_DIRECTORY, at: mount)
+                defer { close(top) }
+                try setExtendedAttribute("security.selinux", of: top, to: label)
+            } catch {
+                close(mount)
+                throw error
+            }
+            return mount
         case .bind(let path, let withSubmounts, let throughLinks):
             let mount = try cloneMount(path, withSubmounts: withSubmounts, throughLinks: throughLinks)
             do throws(SystemError) {
@@ -241,8 +251,8 @@ struct MountPlan {
         }
     }
 
-    /// What gives a filesystem its label as it is made (mount(8), "context"). Those that are one for the whole kernel keep what
-    /// the policy says of them.
+    /// What gives a filesystem its label as it is made (mount(8), "context"). mqueue has no such option; those that are one for
+    /// the whole kernel keep what the policy says of them.
     private func labelOptions(_ type: String) -> [(key: String, value: String?)] {
         guard let label, !["proc", "sysfs", "mqueue", "cgroup", "cgroup2"].contains(type) else { return [] }
         return [("context", label)]

@@ -32,12 +32,12 @@ extension LaunchPlan {
             }
         }
         if let label = process.selinuxLabel, !label.isEmpty {
-            try during(.privileges, "process.selinuxLabel") { () throws(SystemError) in
+            try during(.privileges, "process.selinuxLabel \(label)") { () throws(SystemError) in
                 try writeLabel(label, "self/attr/exec")
             }
         }
         if let profile = process.apparmorProfile, !profile.isEmpty, profile != "unconfined" {
-            try during(.privileges, "process.apparmorProfile") { () throws(SystemError) in
+            try during(.privileges, "process.apparmorProfile \(profile)") { () throws(SystemError) in
                 try writeLabel("exec \(profile)", "self/attr/apparmor/exec")
             }
         }
@@ -56,11 +56,15 @@ extension LaunchPlan {
 
     /// Gives the caller a session keyring of its own, with the container's label where it has one (`keycreate` in
     /// proc_pid_attr(5)).
-    func joinKeyring() throws(SystemError) {
-        guard let label = process.selinuxLabel, !label.isEmpty else { return try joinNewSessionKeyring() }
-        try writeLabel(label, "self/attr/keycreate")
-        try joinNewSessionKeyring()
-        try writeLabel("\n", "self/attr/keycreate")
+    func joinKeyring() throws(LaunchError) {
+        guard let label = process.selinuxLabel, !label.isEmpty else {
+            return try during(.privileges) { () throws(SystemError) in try joinNewSessionKeyring() }
+        }
+        try during(.privileges, "process.selinuxLabel \(label)") { () throws(SystemError) in
+            try writeLabel(label, "self/attr/keycreate")
+            try joinNewSessionKeyring()
+            try writeLabel("\n", "self/attr/keycreate")
+        }
     }
 
     private func writeLabel(_ label: String, _ path: String) throws(SystemError) {

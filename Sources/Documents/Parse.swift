@@ -12,30 +12,40 @@ extension Node {
     ///   - file: its name, for the problems.
     /// - Throws: everything that is wrong, in the order of the document; after a syntax error nothing more is read.
     public static func parse(_ bytes: [UInt8], file: String) throws(Problems) -> Node {
-        let result = bytes.withUnsafeBufferPointer { text -> Result<Node, Problems> in
+        let (document, problems) = read(bytes, file: file)
+        guard let document, problems.isEmpty else { throw Problems(problems) }
+        return document
+    }
+
+    /// Reads one document as far as it can be read: for a reader that goes on to tell what is wrong with its values.
+    ///
+    /// - Returns: the document, in which a value that is refused is `null`; none where its syntax is wrong. With everything
+    ///   that is wrong: where that is not empty, the document is not to be used.
+    public static func read(_ bytes: [UInt8], file: String) -> (document: Node?, problems: [Problem]) {
+        bytes.withUnsafeBufferPointer { text in
             // JSON is read for itself: libyaml takes most of it, but not surrogate pairs, names of 1,024 characters,
             // names and colons on different lines or DEL, and folds U+2028; and it takes six times as long.
             if let offset = firstBadUTF8(text) {
                 let message = "expected UTF-8, found the byte 0x\(String(text[offset], radix: 16, uppercase: true))"
-                return .failure(Problems([Problem(file: file, mark: Mark(of: offset, in: text), message: message)]))
+                return (nil, [Problem(file: file, mark: Mark(of: offset, in: text), message: message)])
             }
             let first = text.first { $0 > UInt8(ascii: " ") }
             guard first == UInt8(ascii: "{") || first == UInt8(ascii: "[") else {
                 var yaml = YAMLReader(text, file: file)
-                return finish(yaml.document(), yaml.findings)
+                let root = yaml.document()
+                return (root, yaml.findings.problems)
             }
             var json = JSONReader(text, file: file)
             let root = json.document()
-            guard let syntaxError = json.syntaxError else { return finish(root, json.findings) }
+            guard let syntaxError = json.syntaxError else { return (root, json.findings.problems) }
             var yaml = YAMLReader(text, file: file)
             let other = yaml.document()
             // Neither JSON nor YAML: whichever reader came further knows more of what was meant.
             if let error = yaml.syntaxError, precedes(error.mark, syntaxError.mark) {
-                return finish(nil, json.findings)
+                return (nil, json.findings.problems)
             }
-            return finish(other, yaml.findings)
+            return (other, yaml.findings.problems)
         }
-        return try result.get()
     }
 
     private static func firstBadUTF8(_ text: UnsafeBufferPointer<UInt8>) -> Int? {
@@ -45,10 +55,6 @@ extension Node {
         } catch {
             return error.byteOffsets.lowerBound
         }
-    }
-
-    private static func finish(_ root: Node?, _ findings: Findings) -> Result<Node, Problems> {
-        if let root, findings.problems.isEmpty { .success(root) } else { .failure(Problems(findings.problems)) }
     }
 
     private static func precedes(_ left: Mark?, _ right: Mark?) -> Bool {

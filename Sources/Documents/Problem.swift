@@ -32,6 +32,12 @@ public struct Problems: Error, Sendable, Equatable, CustomStringConvertible {
     /// Gathers problems into one error.
     public init(_ list: [Problem]) { self.list = list }
 
+    /// Gathers the problems of one document, in the order of their places in it.
+    public init(inOrder list: [Problem]) {
+        func place(_ problem: Problem) -> (Int, Int) { (problem.mark?.line ?? 0, problem.mark?.column ?? 0) }
+        self.list = list.sorted { place($0) < place($1) }
+    }
+
     /// One problem a line.
     public var description: String { list.map(\.description).joined(separator: "\n") }
 }

@@ -36,6 +36,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     private var requestsSeen = 0
     private var since = NIODeadline.now()
     private var isProcessing = false
+    /// Whether the addresses of a name are waited for, and nothing else is read.
+    private var isResolving = false
 
     init(_ session: EgressSession, _ way: Way) {
         self.session = session
@@ -72,7 +74,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     func channelReadComplete(context: ChannelHandlerContext) { readIfWanted() }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { exchange?.clientWritable() }
+        guard context.channel.isWritable else { return }
+        if let exchange { exchange.clientWritable() } else { resumeRequest() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -84,7 +87,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     private func readIfWanted() {
-        guard let context, !isClosing else { return }
+        guard let context, !isClosing, !isResolving, exchange != nil || canTakeResponse else { return }
         if let exchange, exchange.requestWasRead || !exchange.wantsRequestBytes { return }
         context.read()
     }
@@ -101,7 +104,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
         isProcessing = true
         defer { isProcessing = false }
         do throws(HTTPRefusal) {
-            while !isClosing {
+            while !isClosing, !isResolving {
                 if body != nil {
                     guard let exchange, exchange.wantsRequestBytes, let part = try body?.next(&buffer) else { break }
                     switch part {
@@ -112,7 +115,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
                         exchange.requestEnd()
                     }
                 } else {
-                    guard exchange == nil else { break }
+                    // Who does not take the answers is not heard: they would wait in memory.
+                    guard exchange == nil, canTakeResponse else { break }
                     if buffer.readableBytes == 0 { break }
                     guard let head = try parser.next(&buffer) else { break }
                     try begin(head)
@@ -227,11 +231,10 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
                 stopped.detail, status: 503, method: "CONNECT", host: authority.host.text, port: port)
             return refuse(Refusal(503, "egress is stopped: \(stopped.detail)"), close: true)
         }
-        // Nothing else is read until the name's addresses are known.
-        isProcessing = true
+        isResolving = true
         let upstream = Upstream(host: authority.host, port: port, isTLS: true)
         session.pool.addresses(of: upstream).assumeIsolated().whenComplete { result in
-            self.isProcessing = false
+            self.isResolving = false
             guard !self.isClosing else { return }
             switch result {
             case .success: self.establish(authority.host, port)
@@ -347,6 +350,7 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     private func closeSoon() {
         guard let context, !isClosing else { return }
         isClosing = true
+        since = .now()
         buffer.clear()
         let channel = context.channel
         let isPlain = isInTheClear
@@ -375,7 +379,11 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     // MARK: Time
 
     func sweep(_ now: NIODeadline) {
-        guard exchange == nil, !isClosing else { return }
+        guard exchange == nil else { return }
+        if isClosing {
+            if since + session.gateway.limits.keepAlive < now { context?.close(promise: nil) }
+            return
+        }
         if parser.isInside || buffer.readableBytes > 0 || requestsSeen == 0 {
             if since + session.gateway.limits.headTimeout < now {
                 fail(HTTPRefusal(408, "the head of a request did not come"))

@@ -19,6 +19,8 @@ final class ControlServer: @unchecked Sendable {
     /// The sessions that end with a process, by its descriptor. Only on the control thread.
     private var processes: [Int32: (process: SessionProcess, session: EgressSession)] = [:]
     private let stopping = NIOLockedValueBox(false)
+    /// Whether it ends by itself when nobody needs it. Only on the control thread.
+    private var endsWhenIdle = false
     /// Nanoseconds since the last peer was there.
     private(set) var idleSince = monotonicNanoseconds()
 
@@ -35,6 +37,7 @@ final class ControlServer: @unchecked Sendable {
 
     /// Serves until ``stop()``, or until nobody has been there for so long.
     func run(idleExit: UInt64?) throws(SystemError) {
+        endsWhenIdle = idleExit != nil
         while !stopping.withLockedValue({ $0 }) {
             if !peers.isEmpty || !processes.isEmpty { idleSince = monotonicNanoseconds() }
             if let idleExit, monotonicNanoseconds() - idleSince > idleExit { return }
@@ -118,7 +121,8 @@ final class ControlServer: @unchecked Sendable {
             case .budget(let id): peer.send(.answer(try state(of: id)))
             case .raise(let id, let microdollars, let tokens):
                 do throws(BudgetFailure) {
-                    try gateway.budgets.raise(session: id, nanodollars: microdollars * 1000, tokens: tokens)
+                    let nanodollars = microdollars.saturatingMultiply(1000)
+                    try gateway.budgets.raise(session: id, nanodollars: nanodollars, tokens: tokens)
                 } catch {
                     throw GatewayError("the budget of \(id) is not raised: \(error)")
                 }
@@ -127,10 +131,14 @@ final class ControlServer: @unchecked Sendable {
             case .closeMatching(let session, let tenant):
                 let count = gateway.closeMatching(session: session, tenant: tenant)
                 peer.send(.answer(["closed": Node(.integer(Int64(count)))]))
-            case .status: peer.send(.answer(gateway.status))
+            case .status:
+                let more = Node.Entry(key: "endsWhenIdle", value: Node(.bool(endsWhenIdle)))
+                peer.send(.answer(Node(.mapping((gateway.status.entries ?? []) + [more]))))
             }
         } catch let error as GatewayError {
             peer.send(.refused(why: error.message, fix: error.fix))
+        } catch let error as ControlProtocolError {
+            peer.send(.refused(why: error.description, fix: ControlRequest.restart(getpid())))
         } catch {
             peer.send(.refused(why: "\(error)", fix: nil))
         }
@@ -155,8 +163,11 @@ final class ControlServer: @unchecked Sendable {
         let expected = open.listeners.count + (open.endsWithProcess ? 1 : 0)
         guard peer.session == nil, descriptors.count == expected, !gateway.isDraining else {
             for descriptor in descriptors { close(descriptor) }
+            if gateway.isDraining { throw GatewayError("the gateway is ending", fix: "try again") }
+            if peer.session != nil { throw GatewayError("the connection serves a session already") }
             throw GatewayError(
-                "expected \(expected) descriptors for one session, found \(descriptors.count)")
+                "carrel and the gateway that runs are of different builds: expected \(expected) descriptors for the session, "
+                    + "found \(descriptors.count)", fix: ControlRequest.restart(getpid()))
         }
         if open.endsWithProcess { return try openForProcess(open, descriptors, peer) }
         // Clients that have waited are served at once: what becomes of that is told after the answer.

@@ -49,6 +49,8 @@ struct Credential: Sendable, CustomStringConvertible {
     let secret: String
     /// Every spelling in which it may come back.
     let spellings: SecretText
+    /// The same in lower case.
+    let lowered: SecretText
 
     init(_ definition: CredentialDefinition, secret: String) {
         self.definition = definition
@@ -56,6 +58,7 @@ struct Credential: Sendable, CustomStringConvertible {
         var secrets = [secret]
         if case .basic(let user) = definition.scheme { secrets.append("\(user):\(secret)") }
         spellings = SecretText(spellingsOf: secrets)
+        lowered = SecretText(spellings.patterns.map { $0.map { isUpper($0) ? $0 | 0x20 : $0 } })
     }
 
     var description: String { "credential \(definition.name)" }
@@ -65,13 +68,17 @@ struct Credential: Sendable, CustomStringConvertible {
         switch definition.scheme {
         case .bearer: fields.append("authorization", "Bearer \(secret)")
         case .header(let name):
-            fields.remove { $0 == name }
+            // CGI-like servers read both spellings as one variable.
+            fields.remove { $0 == name || String($0.map { $0 == "_" ? "-" : $0 }) == name }
             fields.append(name, secret)
         case .basic(let user):
             let text = String(decoding: base64Encoded(Array("\(user):\(secret)".utf8)), as: UTF8.self)
             fields.append("authorization", "Basic \(text)")
         case .query(let name):
-            let others = (query ?? "").split(separator: "&").filter { $0.prefix { $0 != "=" } != name[...] }
+            // However the client spells its own.
+            let others = (query ?? "").split(separator: "&").filter {
+                percentDecoded(Array($0.prefix { $0 != "=" }.utf8)) != Array(name.utf8)
+            }
             let value = String(decoding: percentEncoded(Array(secret.utf8)), as: UTF8.self)
             query = (others + ["\(name)=\(value)"[...]]).joined(separator: "&")
         }

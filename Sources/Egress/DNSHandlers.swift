@@ -1,11 +1,7 @@
 import EgressPolicy
 import NIOCore
-import Syscalls
 
 extension EgressSession {
-    /// Refused names that are logged one by one; a session that asks for more only counts: it is not to fill the disk.
-    private static let loggedNames = EgressRate(requests: 600, interval: 60_000_000_000)
-
     /// Answers a query from the policy alone: nothing is asked of anyone.
     func answer(_ message: [UInt8]) -> [UInt8]? {
         switch DNSQuestion.read(message) {
@@ -15,20 +11,16 @@ extension EgressSession {
             return answer
         case .question(let question):
             guard !isClosed, let name = question.name, policy.resolves(name) else {
-                guard gateway.rates.take("dns \(id)", Self.loggedNames, now: monotonicNanoseconds()) == nil else {
-                    countDenied("dns")
-                    return question.response(.noSuchName)
-                }
                 logRefusal(
                     "no rule allows the name", status: nil, method: "DNS",
-                    host: question.name?.text ?? "(not a host name)", port: 53)
+                    host: question.name?.text ?? "(not a host name)", port: 53, of: "names")
                 return question.response(.noSuchName)
             }
             guard question.type == DNSQuestion.Kind.a else { return question.response(.empty) }
             guard let address = names.address(of: name) else {
                 logRefusal(
                     "more than \(names.limit) names in one session", status: nil, method: "DNS", host: name.text,
-                    port: 53)
+                    port: 53, of: "names")
                 return question.response(.failure)
             }
             return question.response(.address(SyntheticNames.bytes(address)))

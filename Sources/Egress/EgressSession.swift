@@ -43,6 +43,7 @@ final class EgressSession: @unchecked Sendable {
     private(set) var stopped: GatewayDecision?
     private var tripwires: [HostName: SecretText] = [:]
     private var requestNumber: UInt64 = 0
+    private var unloggedRefusals = 0
 
     // What is under way.
     var connections = 0
@@ -63,7 +64,7 @@ final class EgressSession: @unchecked Sendable {
         self.gateway = gateway
         self.notify = notify
         dummies = gateway.credentials.dummies(session: open.session)
-        pool = UpstreamPool(loop: loop, gateway: gateway)
+        pool = UpstreamPool(loop: loop, gateway: gateway, tenant: open.tenant)
         names = SyntheticNames(limit: gateway.limits.names)
         // A gateway that was started again goes on with numbers of its own.
         requestNumber = UInt64(getpid()) << 32
@@ -194,8 +195,9 @@ final class EgressSession: @unchecked Sendable {
     }
 
     func countCharge(_ outcome: MessagesOutcome) {
-        usage.tokens += Int64(clamping: outcome.charge.tokens)
-        usage.microdollars += Int64(clamping: outcome.charge.microdollars)
+        // What an upstream tells may be any number.
+        usage.tokens = Int64(clamping: UInt64(usage.tokens).saturatingAdd(outcome.charge.tokens))
+        usage.microdollars = Int64(clamping: UInt64(usage.microdollars).saturatingAdd(outcome.charge.microdollars))
         gateway.metrics.charged(tokens: outcome.charge.tokens, nanodollars: outcome.charge.nanodollars)
     }
 
@@ -206,15 +208,31 @@ final class EgressSession: @unchecked Sendable {
         notify(.softMark(detail: "\(state) is used"))
     }
 
+    /// Refusals that are written down one by one, of requests and of names; a session that asks for more only counts: it is
+    /// not to fill the disk, which all need.
+    private static let loggedRefusals = EgressRate(requests: 600, interval: 60_000_000_000)
+
+    /// The words of a refusal in the log; `nil` where it is not written down. The next that is tells of those before it.
+    func wordsOfRefusal(_ reason: String, of kind: String = "requests") -> String? {
+        guard gateway.rates.take("\(kind) \(id)", Self.loggedRefusals, now: monotonicNanoseconds()) == nil else {
+            unloggedRefusals += 1
+            return nil
+        }
+        defer { unloggedRefusals = 0 }
+        return unloggedRefusals == 0 ? reason : "\(reason) (behind \(unloggedRefusals) refusals that were only counted)"
+    }
+
     /// Writes a refusal into the log.
+    ///
+    /// - Parameter kind: what is refused, of which others are not to keep it out of the log.
     func logRefusal(
-        _ reason: String, status: Int?, method: String, host: String, port: UInt16, path: String? = nil,
-        rule: String? = nil
+        _ reason: String, status: Int?, method: String, host: String, port: UInt16, of kind: String = "requests"
     ) {
-        countDenied(rule ?? "\(status ?? 0)")
+        countDenied(kind == "names" ? "dns" : "\(status ?? 0)")
+        guard let reason = wordsOfRefusal(reason, of: kind) else { return }
         var entry = RequestEntry(
-            phase: .request, id: nextRequestID(), session: id, tenant: tenant, rule: rule, refusal: reason,
-            method: method, host: host, port: port, path: path)
+            phase: .request, id: nextRequestID(), session: id, tenant: tenant, refusal: reason, method: method,
+            host: host, port: port)
         entry.status = status
         gateway.journal.append(entry, nil)
     }
@@ -246,9 +264,10 @@ final class EgressSession: @unchecked Sendable {
         for listener in listeners { listener.close(promise: nil) }
         listeners = []
         closeMembers()
+        pool.end()
         tell()
         sweeping?.cancel()
         sweeping = nil
-        gateway.rates.forget(id)
+        for key in [id, "requests \(id)", "names \(id)"] { gateway.rates.forget(key) }
     }
 }

@@ -1,6 +1,7 @@
 import EgressPolicy
 import Metering
 import NIOCore
+import Syscalls
 
 /// The side of an exchange that a client sees: an HTTP/1.1 connection, or a stream of HTTP/2.
 protocol ExchangeClient: AnyObject {
@@ -61,6 +62,8 @@ final class Exchange: UpstreamReader, SessionMember {
 
     private var tripwire = Tripwire(SecretText([]))
     private var scrubber = Scrubber(SecretText([]))
+    /// The body as far as it was read, where it is one of the Messages API.
+    private var messages: MessagesBody?
     private var metered: MeteredExchange?
 
     /// The most of a body that is collected before the upstream is dialled.
@@ -86,6 +89,9 @@ final class Exchange: UpstreamReader, SessionMember {
             let admission = try session.admit(head, to: destination, path: path, query: query, &entry)
             tripwire = Tripwire(admission.forbidden)
             self.admission = admission
+            if admission.allowed.isMessagesAPI {
+                messages = MessagesBody(rules: admission.allowed.bodyRules ?? MessagesBodyRules())
+            }
         } catch {
             refuse(Refusal(error))
             return
@@ -120,6 +126,7 @@ final class Exchange: UpstreamReader, SessionMember {
         }
         session.bufferedBytes += part.readableBytes
         collected.writeImmutableBuffer(part)
+        _ = part.withUnsafeReadableBytes { messages?.read($0) }
         if session.bufferedBytes > limits.bufferedBytes {
             return refuse(Refusal(503, "more than \(limits.bufferedBytes) bytes of requests wait for being sent"))
         }
@@ -198,13 +205,17 @@ final class Exchange: UpstreamReader, SessionMember {
         guard !isOver else { return }
         let detail = "the request log cannot be written: \(error)"
         refuse(Refusal(503, detail))
+        if (error as? SystemError)?.errno == RequestJournal.isFull { return }
         session.stop(GatewayDecision(.end, .log, detail: detail))
     }
 
     private func reserve(_ admission: RequestAdmission) throws(MeteredRefusal) {
-        let body = Array(collected.readableBytesView)
+        let rules = admission.allowed.bodyRules ?? MessagesBodyRules()
+        let read = messages ?? MessagesBody(rules: rules)
+        messages = nil
         let exchange = try MeteredExchange(
-            session, method: head.method, path: admission.path, body: body, rules: admission.allowed.bodyRules)
+            session, method: head.method, path: admission.path, body: Array(collected.readableBytesView), read: read,
+            rules: rules)
         session.bufferedBytes += exchange.upstreamBody.count - collected.readableBytes
         collected = ByteBuffer(bytes: exchange.upstreamBody)
         metered = exchange
@@ -280,6 +291,9 @@ final class Exchange: UpstreamReader, SessionMember {
 
     private func coverCredential(in answer: inout ResponseHead) {
         guard let credential = admission?.credential else { return }
+        answer.reason = credential.spellings.covered(answer.reason)
+        // Names are in lower case by now; stars are none.
+        answer.fields.remove { credential.lowered.isFound(in: $0) }
         answer.fields.mapValues { credential.spellings.covered($0) }
     }
 
@@ -365,7 +379,7 @@ final class Exchange: UpstreamReader, SessionMember {
         guard !isOver else { return }
         finish(status: refusal.status, refusal: refusal.reason, aborted: true)
         if hasHead { return client.abortResponse() }
-        client.refuse(refusal, close: !requestWasRead)
+        client.refuse(refusal, close: !requestWasRead, isHead: head.method == "HEAD")
     }
 
     private func finish(status: Int?, refusal: String?, aborted: Bool) {
@@ -377,6 +391,12 @@ final class Exchange: UpstreamReader, SessionMember {
         entry.phase = isRecorded ? .response : .request
         entry.status = status
         entry.refusal = refusal
+        var isWritten = true
+        if let refusal, !isRecorded {
+            session.countDenied(entry.rule ?? "\(status ?? 0)")
+            entry.refusal = session.wordsOfRefusal(refusal)
+            isWritten = entry.refusal != nil
+        }
         entry.bytesUp = UInt64(sentUp)
         entry.bytesDown = UInt64(sentDown)
         entry.timings.append(("end", elapsed))
@@ -386,11 +406,10 @@ final class Exchange: UpstreamReader, SessionMember {
         }
         entry.requestBody = nil
         entry.responseBody = metered?.responseCopy
-        if refusal != nil, !isRecorded { session.countDenied(entry.rule ?? "\(status ?? 0)") }
         session.gateway.metrics.finished(
             nanoseconds: Int64(elapsed), firstByte: firstByteAt.map { ($0 - began).nanoseconds }, up: sentUp,
             down: sentDown)
-        session.gateway.journal.append(entry, nil)
+        if isWritten { session.gateway.journal.append(entry, nil) }
         over()
     }
 
@@ -426,8 +445,8 @@ extension BodyFraming {
 }
 
 extension ExchangeClient {
-    /// Answers with a refusal in words.
-    func refuse(_ refusal: Refusal, close: Bool) {
+    /// Answers with a refusal in words; none where only the head was asked for.
+    func refuse(_ refusal: Refusal, close: Bool, isHead: Bool = false) {
         let body =
             refusal.body
             ?? Array(
@@ -435,8 +454,10 @@ extension ExchangeClient {
         var fields = HeaderFields(refusal.fields)
         if !fields.contains("content-type") { fields.append("content-type", "application/json") }
         fields.append("x-carrel-egress", "refused")
-        respond(ResponseHead(status: refusal.status, fields: fields), framing: .length(body.count))
-        respondBody(ByteBuffer(bytes: body))
+        if isHead { fields.append("content-length", "\(body.count)") }
+        respond(
+            ResponseHead(status: refusal.status, fields: fields), framing: isHead ? .none : .length(body.count))
+        if !isHead { respondBody(ByteBuffer(bytes: body)) }
         respondEnd(close: close)
     }
 }

@@ -129,7 +129,9 @@ final class Gateway: Sendable {
             if let name = rule.credential, credentials[name] == nil {
                 throw GatewayError(
                     "rule \(rule.id) needs the credential \(name), which the gateway does not have",
-                    fix: "add it below credentials: in \(configPath ?? "gateway.yaml"), then kill -HUP the gateway")
+                    fix: configPath.map {
+                        "add it below credentials: in \($0); a gateway that serves sessions reads it at kill -HUP \(getpid())"
+                    } ?? "configure it below credentials: in /etc/carrel/gateway.yaml (Docs/Gateway.md)")
             }
         }
     }

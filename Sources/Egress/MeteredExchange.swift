@@ -22,15 +22,14 @@ final class MeteredExchange {
     private static let copied = 4 << 20
 
     init(
-        _ session: EgressSession, method: String, path: String, body: [UInt8],
-        rules: MessagesBodyRules?
+        _ session: EgressSession, method: String, path: String, body: [UInt8], read: MessagesBody,
+        rules: MessagesBodyRules
     ) throws(MeteredRefusal) {
         self.session = session
         let gateway = session.gateway
         do throws(MeteringRefusal) {
             exchange = try MessagesExchange(
-                method: method, path: path, body: body, rules: rules ?? MessagesBodyRules(),
-                prices: gateway.prices,
+                method: method, path: path, body: body, read: read, rules: rules, prices: gateway.prices,
                 policy: gateway.unknownModels, note: gateway.budgets.note(session: session.id),
                 memory: session.promptMemory)
         } catch {

@@ -1,3 +1,4 @@
+import Metering
 import NIOConcurrencyHelpers
 
 /// What the gateway counts, as OpenMetrics writes it.
@@ -19,7 +20,7 @@ final class Metrics: Sendable {
         var denials: [String: Int64] = [:]
         var latency = Histogram()
         var firstByte = Histogram()
-        var tokens: Int64 = 0
+        var tokens: UInt64 = 0
         var nanodollars: UInt64 = 0
         var bytesUp: Int64 = 0
         var bytesDown: Int64 = 0
@@ -51,8 +52,8 @@ final class Metrics: Sendable {
 
     func charged(tokens: UInt64, nanodollars: UInt64) {
         counts.withLockedValue {
-            $0.tokens += Int64(clamping: tokens)
-            $0.nanodollars += nanodollars
+            $0.tokens = $0.tokens.saturatingAdd(tokens)
+            $0.nanodollars = $0.nanodollars.saturatingAdd(nanodollars)
         }
     }
 

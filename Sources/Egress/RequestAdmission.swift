@@ -52,6 +52,9 @@ struct RequestAdmission {
 }
 
 extension EgressSession {
+    /// The most bytes that the Messages API takes.
+    private static let mostOfMessages = 32 << 20
+
     /// Decides by the head alone. What is known by the time of a refusal stands in `entry`.
     ///
     /// - Throws: what the client is told. A dummy where it does not belong has ended the session then.
@@ -81,7 +84,8 @@ extension EgressSession {
         let admission = RequestAdmission(
             allowed: allowed, path: path.text, query: query,
             credential: try credential(for: allowed, head, to: destination, path), forbidden: forbidden,
-            requestBytes: allowed.maxRequestBytes ?? gateway.limits.requestBytes,
+            requestBytes: allowed.maxRequestBytes
+                ?? min(gateway.limits.requestBytes, allowed.isMessagesAPI ? Self.mostOfMessages : .max),
             responseBytes: allowed.maxResponseBytes ?? gateway.limits.responseBytes)
         entry.credential = admission.credential?.definition.name
         try checkBody(head, admission)

@@ -73,9 +73,14 @@ private func isLocal(_ host: String) -> Bool {
 private let once: Set<String> = [
     "host", "content-length", "transfer-encoding", "content-type", "content-encoding", "authorization",
     "proxy-authorization", "x-api-key", "anthropic-version", "upgrade", "expect", "te", "origin", "range",
-    "x-forwarded-for", "x-forwarded-host", "x-http-method-override",
+    "x-forwarded-for", "x-forwarded-host",
 ]
-private let known: Set<String> = once.union([
+/// Fields by which some servers take a request for one of another method, or for another path, than its first line says: the
+/// rules decide by the first line.
+private let overriding: Set<String> = [
+    "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url",
+]
+private let known: Set<String> = once.union(overriding).union([
     "cookie", "connection", "accept", "accept-encoding", "user-agent", "anthropic-beta", "x-forwarded-proto",
     "x-real-ip", "forwarded", "proxy-connection", "keep-alive", "trailer", "if-match", "if-none-match", "referer",
 ])
@@ -90,6 +95,7 @@ private func checkFields(_ fields: HeaderFields) throws(HTTPRefusal) {
         if once.contains(field.name), !seen.insert(field.name).inserted {
             throw .bad("the field \(field.name) twice")
         }
+        if overriding.contains(field.name) { throw .bad("the field \(field.name), which asks for another request") }
         // CGI-like servers read both spellings as one variable.
         if field.name.utf8.contains(UInt8(ascii: "_")),
             known.contains(String(field.name.map { $0 == "_" ? "-" : $0 }))

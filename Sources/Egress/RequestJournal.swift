@@ -3,6 +3,7 @@ import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import Syscalls
+import SystemPackage
 
 /// Writes the request log on a thread of its own: what was handed in while it wrote goes out with the next write.
 ///
@@ -17,6 +18,8 @@ final class RequestJournal: Sendable {
 
     private struct State {
         var waiting: [Waiting] = []
+        /// How many of them are beginnings of a tenant's requests.
+        var shares: [String: Int] = [:]
         /// Whether what waits is to be written now.
         var isDue = false
         var isWriting = false
@@ -28,6 +31,8 @@ final class RequestJournal: Sendable {
 
     /// Records that wait at most; above it new ones are refused, and with them their requests.
     private static let most = 65536
+    /// Beginnings of one tenant's requests that wait at most: whoever asks faster than the disk is does not keep others out.
+    private static let share = 8192
     /// Ends of requests that are written without waiting for the moment.
     private static let many = 256
     private static let moment = TimeAmount.milliseconds(20)
@@ -49,12 +54,19 @@ final class RequestJournal: Sendable {
     func append(_ entry: RequestEntry, _ written: EventLoopPromise<Void>? = nil) {
         let isTaken = state.withLockedValue { state in
             if state.isClosed || state.waiting.count >= Self.most { return false }
+            if entry.phase == .request {
+                if state.shares[entry.tenant, default: 0] >= Self.share { return false }
+                state.shares[entry.tenant, default: 0] += 1
+            }
             state.waiting.append(Waiting(entry: entry, written: written))
             if entry.phase == .request || state.waiting.count >= Self.many { state.isDue = true }
             return true
         }
-        if isTaken { look() } else { written?.fail(SystemError("write", log.path, errno: .noBufferSpace)) }
+        if isTaken { look() } else { written?.fail(SystemError("write", log.path, errno: Self.isFull)) }
     }
+
+    /// Why a record is not taken whose tenant has too many that wait: nothing is wrong with the log.
+    static let isFull = Errno.noBufferSpace
 
     /// Has what is due written, and what is not yet in a moment.
     private func look() {
@@ -78,7 +90,7 @@ final class RequestJournal: Sendable {
 
     private func write() {
         let batch = state.withLockedValue { state in
-            defer { (state.waiting, state.isDue) = ([], false) }
+            defer { (state.waiting, state.shares, state.isDue) = ([], [:], false) }
             return state.waiting
         }
         do throws(SystemError) {

@@ -9,11 +9,14 @@ enum ResolveError: Error, Equatable {
     case unknown(String)
     /// One of the addresses may not be dialled; then none is.
     case refused(String)
+    /// The session has too much of this under way.
+    case busy(String)
 
     var refusal: Refusal {
         switch self {
         case .unknown(let why): Refusal(502, why)
         case .refused(let why): Refusal(403, why)
+        case .busy(let why): Refusal(503, why)
         }
     }
 }
@@ -24,6 +27,13 @@ struct Resolver: Sendable {
     let overrides: [HostName: SocketAddress]
     /// The host's resolver, on a thread of its own: getaddrinfo(3) waits.
     let lookUp: @Sendable (HostName, EventLoop) -> EventLoopFuture<[IPAddress]>
+    /// A name whose servers do not answer has a thread for many seconds: no tenant has more than a few of them.
+    private let turns = Turns(atOnce: 4)
+    private static let threads: NIOThreadPool = {
+        let threads = NIOThreadPool(numberOfThreads: 32)
+        threads.start()
+        return threads
+    }()
 
     init(
         overrides: [HostName: SocketAddress],
@@ -32,14 +42,19 @@ struct Resolver: Sendable {
         self.overrides = overrides
         self.lookUp =
             lookUp ?? { name, loop in
-                NIOThreadPool.singleton.runIfActive(eventLoop: loop) { try Self.addresses(of: name) }
+                Self.threads.runIfActive(eventLoop: loop) { try Self.addresses(of: name) }
             }
     }
 
     /// The addresses of a name, each of them checked.
-    func resolve(_ name: HostName, port: UInt16, on loop: EventLoop) -> EventLoopFuture<[SocketAddress]> {
+    ///
+    /// - Parameter tenant: for whom; one tenant's names wait for each other, not for another's.
+    func resolve(
+        _ name: HostName, port: UInt16, on loop: EventLoop, for tenant: String
+    ) -> EventLoopFuture<[SocketAddress]> {
         if let fixed = overrides[name] { return loop.makeSucceededFuture([fixed]) }
-        return lookUp(name, loop).flatMapThrowing { found in
+        let lookUp = lookUp
+        return turns.take(tenant, on: loop) { lookUp(name, loop) }.flatMapThrowing { found in
             if found.isEmpty { throw ResolveError.unknown("\(name) has no address") }
             for address in found {
                 if case .refused(let what) = checkAddress(address) {

@@ -13,15 +13,16 @@ struct SecretText: Sendable {
         longest = self.patterns.map(\.count).max() ?? 0
     }
 
-    /// A secret in every spelling in which a server echoes it, or a client hides it: as it is, percent-encoded, and in
-    /// base64, whatever stands before it.
+    /// A secret in every spelling in which a server echoes it, or a client hides it: as it is, percent-encoded in either
+    /// case, in JSON with its slashes escaped, and in base64, whatever stands before it.
     init(spellingsOf secrets: [String]) {
         var all: [[UInt8]] = []
         for secret in secrets {
             let bytes = Array(secret.utf8)
             all.append(bytes)
-            let encoded = percentEncoded(bytes)
-            if encoded != bytes { all.append(encoded) }
+            let escaped = bytes.flatMap { $0 == UInt8(ascii: "/") ? [UInt8(ascii: "\\"), $0] : [$0] }
+            for other in [percentEncoded(bytes), percentEncoded(bytes, inCapitals: false), escaped]
+            where !all.contains(other) { all.append(other) }
             for shift in 0..<3 { all += Self.base64(bytes, shift: shift) }
         }
         self.init(all)
@@ -169,12 +170,13 @@ func base64Encoded(_ bytes: [UInt8]) -> [UInt8] {
     return text
 }
 
-func percentEncoded(_ bytes: [UInt8]) -> [UInt8] {
+func percentEncoded(_ bytes: [UInt8], inCapitals: Bool = true) -> [UInt8] {
+    let letter: UInt8 = inCapitals ? 0x37 : 0x57
     var text: [UInt8] = []
     for byte in bytes {
         switch byte {
         case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: text.append(byte)
-        default: text += Array("%".utf8) + [byte >> 4, byte & 15].map { $0 < 10 ? $0 + 0x30 : $0 + 0x37 }
+        default: text += Array("%".utf8) + [byte >> 4, byte & 15].map { $0 < 10 ? $0 + 0x30 : $0 + letter }
         }
     }
     return text

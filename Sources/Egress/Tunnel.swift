@@ -39,8 +39,7 @@ final class Tunnel: SessionMember, @unchecked Sendable {
         session.gateway.journal.append(entry, written)
         tunnel.entry.phase = .response
         client.closeFuture.assumeIsolated().whenComplete { _ in tunnel.finish(nil) }
-        written.futureResult.flatMap { session.pool.addresses(of: upstream) }
-            .flatMap { Dialer.connect(to: $0, on: session.loop, timeout: session.gateway.limits.connectTimeout) }
+        written.futureResult.flatMap { session.pool.connect(to: upstream) }
             .assumeIsolated().whenComplete { result in
                 switch result {
                 case .success(let channel):

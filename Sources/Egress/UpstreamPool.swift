@@ -15,23 +15,49 @@ final class UpstreamPool {
     private let gateway: Gateway
     private var idle: [Upstream: [UpstreamConnection]] = [:]
     private var resolved: [Upstream: (addresses: [SocketAddress], until: NIODeadline)] = [:]
+    /// Whose addresses are being asked for.
+    private var resolving: [Upstream: EventLoopFuture<[SocketAddress]>] = [:]
+    /// Connections that are being made. Each is there until it stands or fails, whoever wanted it may be gone by then.
+    private var dialling = 0
+    private var isOver = false
+    private let tenant: String
     /// Unused connections that are kept for one upstream.
     private static let kept = 32
 
-    init(loop: any EventLoop, gateway: Gateway) {
+    init(loop: any EventLoop, gateway: Gateway, tenant: String) {
         self.loop = loop
         self.gateway = gateway
+        self.tenant = tenant
     }
 
     /// The checked addresses of an upstream: those that were checked are those that are dialled.
     func addresses(of upstream: Upstream) -> EventLoopFuture<[SocketAddress]> {
         let now = NIODeadline.now()
         if let known = resolved[upstream], known.until > now { return loop.makeSucceededFuture(known.addresses) }
-        let future = gateway.resolver.resolve(upstream.host, port: upstream.port, on: loop)
-        future.assumeIsolated().whenSuccess { addresses in
+        if let asked = resolving[upstream] { return asked }
+        guard resolving.count < gateway.limits.requests else {
+            return loop.makeFailedFuture(ResolveError.busy("more than \(resolving.count) names are being asked for"))
+        }
+        let future = gateway.resolver.resolve(upstream.host, port: upstream.port, on: loop, for: tenant)
+        resolving[upstream] = future
+        future.assumeIsolated().whenComplete { result in
+            self.resolving[upstream] = nil
+            guard case .success(let addresses) = result else { return }
             if self.resolved.count > 1024 { self.resolved.removeAll() }
             self.resolved[upstream] = (addresses, now + self.gateway.limits.resolvedFor)
         }
+        return future
+    }
+
+    /// A new connection, from which nothing is read yet.
+    func connect(to upstream: Upstream) -> EventLoopFuture<any Channel> {
+        guard dialling < gateway.limits.connections else {
+            return loop.makeFailedFuture(ResolveError.busy("more than \(dialling) connections are being made"))
+        }
+        dialling += 1
+        let (loop, timeout) = (loop, gateway.limits.connectTimeout)
+        let future = addresses(of: upstream).flatMap { Dialer.connect(to: $0, on: loop, timeout: timeout) }
+        future.assumeIsolated().whenComplete { _ in self.dialling -= 1 }
         return future
     }
 
@@ -44,14 +70,12 @@ final class UpstreamPool {
     }
 
     private func dial(_ upstream: Upstream, _ done: @escaping (Result<UpstreamConnection, any Error>) -> Void) {
-        let (loop, timeout) = (loop, gateway.limits.connectTimeout)
-        addresses(of: upstream).flatMap { Dialer.connect(to: $0, on: loop, timeout: timeout) }
-            .assumeIsolated().whenComplete { result in
-                switch result {
-                case .failure(let error): done(.failure(error))
-                case .success(let channel): self.begin(upstream, channel, done)
-                }
+        connect(to: upstream).assumeIsolated().whenComplete { result in
+            switch result {
+            case .failure(let error): done(.failure(error))
+            case .success(let channel): self.begin(upstream, channel, done)
             }
+        }
     }
 
     /// Has a connection speak HTTP, within TLS that proves the upstream's name where it is asked for.
@@ -62,12 +86,14 @@ final class UpstreamPool {
         let connection = UpstreamConnection(upstream, pool: self)
         let ready = loop.makePromise(of: Void.self)
         connection.ready = ready
+        dialling += 1
         let box = NIOLoopBound(connection, eventLoop: loop)
         let timeout = loop.scheduleTask(in: gateway.limits.connectTimeout) {
             box.value.fail(ChannelError.connectTimeout(.zero))
         }
         ready.futureResult.assumeIsolated().whenComplete { result in
             timeout.cancel()
+            self.dialling -= 1
             if case .failure = result { channel.close(promise: nil) }
             done(result.map { connection })
         }
@@ -85,7 +111,7 @@ final class UpstreamPool {
 
     /// Takes a connection back whose exchange is over.
     func give(_ connection: UpstreamConnection) {
-        guard idle[connection.upstream, default: []].count < Self.kept else { return connection.close() }
+        guard !isOver, idle[connection.upstream, default: []].count < Self.kept else { return connection.close() }
         idle[connection.upstream, default: []].append(connection)
     }
 
@@ -93,7 +119,8 @@ final class UpstreamPool {
         idle[connection.upstream]?.removeAll { $0 === connection }
     }
 
-    var isEmpty: Bool { idle.values.allSatisfy(\.isEmpty) }
+    /// Whether there is nothing here that has to be looked at, and nothing to come.
+    var isEmpty: Bool { dialling == 0 && idle.values.allSatisfy(\.isEmpty) }
 
     func sweep(_ now: NIODeadline) {
         for connection in idle.values.joined() where connection.idleSince + gateway.limits.upstreamIdle < now {
@@ -104,6 +131,12 @@ final class UpstreamPool {
     func closeAll() {
         for connection in idle.values.joined() { connection.close() }
         idle = [:]
+    }
+
+    /// Keeps no connection any more.
+    func end() {
+        isOver = true
+        closeAll()
     }
 }
 

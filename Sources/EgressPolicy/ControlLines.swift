@@ -65,9 +65,7 @@ extension ControlRequest {
         let (type, node) = try parse(line)
         switch type {
         case "hello", "open":
-            guard node["version"]?.int == Self.version else {
-                throw ControlProtocolError("expected version \(Self.version): launcher and gateway are of two releases")
-            }
+            guard node["version"]?.int == Self.version else { throw Self.otherBuild(node) }
             if type == "hello" {
                 self = .hello(
                     session: node["session"]?.string, policy: node["policy"].flatMap { $0.isNull ? Node?.none : $0 })
@@ -85,6 +83,14 @@ extension ControlRequest {
         case "status": self = .status
         default: throw ControlProtocolError("expected a request, found \"\(type)\"")
         }
+    }
+}
+
+extension ControlRequest {
+    fileprivate static func otherBuild(_ node: Node) -> ControlProtocolError {
+        ControlProtocolError(
+            "carrel and the gateway that runs are of different builds: one speaks version \(node["version"]?.json() ?? "0") of "
+                + "their protocol, the other version \(version)")
     }
 }
 
@@ -159,6 +165,7 @@ extension ControlEvent {
         let (type, node) = try parse(line)
         switch type {
         case "hello":
+            guard node["version"]?.int == ControlRequest.version else { throw ControlRequest.otherBuild(node) }
             self = .hello(
                 GatewayHello(
                     ca: try need(node["ca"]?.string, "ca"), bundle: try need(node["bundle"]?.string, "bundle"),
@@ -182,9 +189,9 @@ extension ControlEvent {
 }
 
 extension EgressUsage {
-    /// Reads it; a figure that is missing is 0.
+    /// Reads it; a figure that is missing is 0, and none is so great that a few of them could not be added up.
     public init(_ node: Node) {
-        func figure(_ name: String) -> Int64 { node[name]?.int ?? 0 }
+        func figure(_ name: String) -> Int64 { min(max(node[name]?.int ?? 0, 0), 1 << 53) }
         self.init(
             requests: figure("requests"), denied: figure("denied"), bytesUp: figure("bytesUp"),
             bytesDown: figure("bytesDown"), microdollars: figure("microdollars"), tokens: figure("tokens"),

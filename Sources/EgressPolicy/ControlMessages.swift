@@ -54,8 +54,16 @@ public enum ControlRequest: Sendable, Equatable {
     /// How the gateway is.
     case status
 
-    /// The version of the protocol.
-    public static let version: Int64 = 1
+    /// The version of the protocol: another one whenever a message means something else, or has more descriptors beside it.
+    public static let version: Int64 = 2
+
+    /// What to do where launcher and gateway are of different builds.
+    ///
+    /// - Parameter gateway: the gateway's process.
+    public static func restart(_ gateway: Int32) -> String {
+        "have carrel and carrel-gateway of one build installed, and restart the gateway: kill \(gateway), and the next session "
+            + "starts the installed one (of a service: systemctl restart)"
+    }
 }
 
 /// A session, as the gateway gets to know it.

@@ -23,9 +23,6 @@ public struct EgressPolicy: Sendable, Equatable {
     /// Whether there is anything that a session could reach.
     public var isEmpty: Bool { rules.isEmpty }
 
-    /// Whether a rule gives a credential without which it does not hold.
-    public var needsCredential: Bool { rules.contains { $0.credential != nil && !$0.credentialIsOptional } }
-
     /// The names of the credentials that the rules give, sorted.
     public var credentials: [String] { Set(rules.compactMap(\.credential)).sorted() }
 

@@ -98,14 +98,8 @@ public struct PushPolicy: Sendable, Equatable {
     public func allows(reference: String) -> Bool {
         guard reference.hasPrefix("refs/heads/"), !reference.contains("..") else { return false }
         let name = Array(reference.utf8.dropFirst(11))
-        return branches.contains { Self.matches(name[...], Array($0.utf8)[...]) }
-    }
-
-    private static func matches(_ name: ArraySlice<UInt8>, _ glob: ArraySlice<UInt8>) -> Bool {
-        guard let first = glob.first else { return name.isEmpty }
-        if first == UInt8(ascii: "*") {
-            return (name.startIndex...name.endIndex).contains { matches(name[$0...], glob.dropFirst()) }
+        return branches.contains {
+            globMatches(name[...], Array($0.utf8)[...], isWildcard: { $0 == UInt8(ascii: "*") }, matches: ==)
         }
-        return name.first == first && matches(name.dropFirst(), glob.dropFirst())
     }
 }

@@ -112,37 +112,23 @@ public struct RequestPathPattern: Hashable, Sendable, CustomStringConvertible {
 
     package func matches(_ path: RequestPath) -> Bool {
         if isEverything { return true }
-        return !path.hasEmptySteps && Self.match(steps[...], path.steps[...])
-    }
-
-    private static func match(_ pattern: ArraySlice<[UInt8]>, _ path: ArraySlice<[UInt8]>) -> Bool {
-        guard let first = pattern.first else { return path.isEmpty }
-        if first.elementsEqual("**".utf8) {
-            // At least one step, and not the empty one behind a slash at the end.
-            guard let next = path.first, !next.isEmpty else { return false }
-            return pattern.count == 1 || path.indices.contains { match(pattern.dropFirst(), path[($0 + 1)...]) }
-        }
-        guard let step = path.first, matches(step[...], first[...]) else { return false }
-        return match(pattern.dropFirst(), path.dropFirst())
+        guard !path.hasEmptySteps else { return false }
+        // At least one step, and not the empty one behind a slash at the end.
+        return globMatches(
+            path.steps[...], steps[...], isWildcard: { $0.elementsEqual("**".utf8) }, least: 1, begins: { !$0.isEmpty },
+            matches: Self.matches)
     }
 
     /// An escaped slash is one to some servers: no wildcard stands for it.
-    private static func matches(_ step: ArraySlice<UInt8>, _ pattern: ArraySlice<UInt8>) -> Bool {
-        guard let star = pattern.firstIndex(of: UInt8(ascii: "*")) else { return step.elementsEqual(pattern) }
-        let (head, tail) = (pattern[..<star], pattern[(star + 1)...])
-        guard step.starts(with: head), !step.isEmpty else { return false }
+    private static func matches(_ step: [UInt8], _ pattern: [UInt8]) -> Bool {
+        guard pattern.contains(UInt8(ascii: "*")) else { return step == pattern }
+        if step.isEmpty { return false }
         if step.contains(UInt8(ascii: "%")) || step.contains(UInt8(ascii: "\\")) {
             let text = String(decoding: step, as: UTF8.self).lowercased()
             if text.contains("%2f") || text.contains("%5c") || text.contains("%25") || text.contains("\\") {
                 return false
             }
         }
-        let rest = step.dropFirst(head.count)
-        if tail.isEmpty { return true }
-        return (rest.startIndex...rest.endIndex).contains { matches(rest[$0...], tail, nonEmpty: false) }
-    }
-
-    private static func matches(_ step: ArraySlice<UInt8>, _ pattern: ArraySlice<UInt8>, nonEmpty: Bool) -> Bool {
-        step.isEmpty ? pattern.allSatisfy { $0 == UInt8(ascii: "*") } : matches(step, pattern)
+        return globMatches(step[...], pattern[...], isWildcard: { $0 == UInt8(ascii: "*") }, matches: ==)
     }
 }

@@ -2,6 +2,7 @@ import Documents
 import EgressPolicy
 import Synchronization
 import Syscalls
+import SystemPackage
 
 /// A place taken in the budgets for one request.
 public struct Reservation: Sendable, Equatable {
@@ -229,7 +230,14 @@ public final class BudgetBook: Sendable {
     /// Waits until all that was written is on the disk (fdatasync(2): milliseconds); to be called about once a second, so
     /// that the loss of power forgets no more than that.
     public func synchronise() throws(SystemError) {
-        try state.withLock { state throws(SystemError) in try state.journal.synchronise() }
+        try synchronise { (file) throws(SystemError) in try Syscalls.synchronise(file) }
+    }
+
+    /// Requests go on meanwhile, however slow the disk is. Where the book is written anew, that was synchronised by then.
+    func synchronise(_ wait: (FileDescriptor) throws(SystemError) -> Void) throws(SystemError) {
+        let file = try state.withLock { state throws(SystemError) in try state.journal.descriptor() }
+        defer { Syscalls.close(file) }
+        try wait(file)
     }
 
     private func change<Result: Sendable>(

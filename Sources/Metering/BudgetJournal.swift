@@ -118,5 +118,6 @@ struct BudgetJournal: ~Copyable {
         size = lines.count
     }
 
-    func synchronise() throws(SystemError) { try Syscalls.synchronise(file, named: path) }
+    /// Another descriptor of the file, the caller's to close.
+    func descriptor() throws(SystemError) -> FileDescriptor { try duplicate(file) }
 }

@@ -30,29 +30,30 @@ struct ContentDecoder: Sendable {
         self.stages = stages.reversed()
     }
 
-    /// Hands what the bytes stand for to `output`, in parts.
+    /// Hands what the bytes stand for to `output`, in parts, for as long as it says that it wants more. What stands between
+    /// two encodings, which may be much and come to nothing, is handed over too: the second argument says so.
     ///
-    /// - Returns: `false` if they are not encoded as they should be; nothing that follows can be understood.
-    func decode(_ bytes: UnsafeRawBufferPointer, _ output: (UnsafeBufferPointer<UInt8>) -> Void) -> Bool {
+    /// - Returns: `false` if they are not encoded as they should be, or were not wanted; nothing that follows can be
+    ///   understood.
+    func decode(
+        _ bytes: UnsafeRawBufferPointer, _ output: (UnsafeBufferPointer<UInt8>, _ isBetween: Bool) -> Bool
+    ) -> Bool {
         decode(bytes.assumingMemoryBound(to: UInt8.self), from: 0, output)
     }
 
     private func decode(
-        _ bytes: UnsafeBufferPointer<UInt8>, from index: Int, _ output: (UnsafeBufferPointer<UInt8>) -> Void
+        _ bytes: UnsafeBufferPointer<UInt8>, from index: Int, _ output: (UnsafeBufferPointer<UInt8>, Bool) -> Bool
     ) -> Bool {
-        if index == stages.count {
-            output(bytes)
-            return true
+        if index == stages.count { return output(bytes, false) }
+        return stages[index].decode(bytes) { part in
+            (index + 1 == stages.count || output(part, true)) && decode(part, from: index + 1, output)
         }
-        var isSound = true
-        let decoded = stages[index].decode(bytes) { isSound = decode($0, from: index + 1, output) && isSound }
-        return decoded && isSound
     }
 }
 
 /// One encoding. It holds the state of a C library, so it locks itself: a copy of an exchange may not corrupt it.
 private protocol ContentStage: AnyObject, Sendable {
-    func decode(_ bytes: UnsafeBufferPointer<UInt8>, _ output: (UnsafeBufferPointer<UInt8>) -> Void) -> Bool
+    func decode(_ bytes: UnsafeBufferPointer<UInt8>, _ output: (UnsafeBufferPointer<UInt8>) -> Bool) -> Bool
 }
 
 /// How much is decoded at a time.
@@ -77,7 +78,7 @@ private final class InflateStage: ContentStage {
         stream.deallocate()
     }
 
-    func decode(_ bytes: UnsafeBufferPointer<UInt8>, _ output: (UnsafeBufferPointer<UInt8>) -> Void) -> Bool {
+    func decode(_ bytes: UnsafeBufferPointer<UInt8>, _ output: (UnsafeBufferPointer<UInt8>) -> Bool) -> Bool {
         state.withLock { state in
             if state.isOpen { return inflate(&state, bytes, output) }
             // Two bytes tell a header from raw deflate.
@@ -95,7 +96,7 @@ private final class InflateStage: ContentStage {
     }
 
     private func inflate(
-        _ state: inout State, _ bytes: UnsafeBufferPointer<UInt8>, _ output: (UnsafeBufferPointer<UInt8>) -> Void
+        _ state: inout State, _ bytes: UnsafeBufferPointer<UInt8>, _ output: (UnsafeBufferPointer<UInt8>) -> Bool
     ) -> Bool {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: chunk) { buffer in
             stream.pointee.next_in = UnsafeMutablePointer(mutating: bytes.baseAddress)
@@ -112,7 +113,7 @@ private final class InflateStage: ContentStage {
                 stream.pointee.avail_out = UInt32(chunk)
                 let result = CLibz.inflate(stream, Z_NO_FLUSH)
                 let count = chunk - Int(stream.pointee.avail_out)
-                if count > 0 { output(UnsafeBufferPointer(rebasing: buffer[..<count])) }
+                if count > 0, !output(UnsafeBufferPointer(rebasing: buffer[..<count])) { return false }
                 switch result {
                 case Z_STREAM_END: state.hasEnded = true
                 case Z_OK: if stream.pointee.avail_in == 0, stream.pointee.avail_out > 0 { return true }
@@ -137,7 +138,7 @@ private final class BrotliStage: ContentStage {
 
     deinit { BrotliDecoderDestroyInstance(decoder) }
 
-    func decode(_ bytes: UnsafeBufferPointer<UInt8>, _ output: (UnsafeBufferPointer<UInt8>) -> Void) -> Bool {
+    func decode(_ bytes: UnsafeBufferPointer<UInt8>, _ output: (UnsafeBufferPointer<UInt8>) -> Bool) -> Bool {
         lock.withLock { _ in
             withUnsafeTemporaryAllocation(of: UInt8.self, capacity: chunk) { buffer in
                 var next = bytes.baseAddress
@@ -146,7 +147,9 @@ private final class BrotliStage: ContentStage {
                     var place = buffer.baseAddress
                     var space = chunk
                     let result = BrotliDecoderDecompressStream(decoder, &rest, &next, &space, &place, nil)
-                    if space < chunk { output(UnsafeBufferPointer(rebasing: buffer[..<(chunk - space)])) }
+                    if space < chunk, !output(UnsafeBufferPointer(rebasing: buffer[..<(chunk - space)])) {
+                        return false
+                    }
                     switch result {
                     case BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT: continue
                     case BROTLI_DECODER_RESULT_NEEDS_MORE_INPUT: return true
@@ -174,14 +177,14 @@ private final class ZstdStage: ContentStage {
 
     deinit { ZSTD_freeDStream(stream) }
 
-    func decode(_ bytes: UnsafeBufferPointer<UInt8>, _ output: (UnsafeBufferPointer<UInt8>) -> Void) -> Bool {
+    func decode(_ bytes: UnsafeBufferPointer<UInt8>, _ output: (UnsafeBufferPointer<UInt8>) -> Bool) -> Bool {
         lock.withLock { _ in
             withUnsafeTemporaryAllocation(of: UInt8.self, capacity: chunk) { buffer in
                 var input = ZSTD_inBuffer(src: bytes.baseAddress, size: bytes.count, pos: 0)
                 while true {
                     var place = ZSTD_outBuffer(dst: buffer.baseAddress, size: chunk, pos: 0)
                     let result = ZSTD_decompressStream(stream, &place, &input)
-                    if place.pos > 0 { output(UnsafeBufferPointer(rebasing: buffer[..<place.pos])) }
+                    if place.pos > 0, !output(UnsafeBufferPointer(rebasing: buffer[..<place.pos])) { return false }
                     if ZSTD_isError(result) != 0 { return false }
                     if input.pos == input.size, place.pos < chunk { return true }
                 }

@@ -45,15 +45,19 @@ struct CostBound: Sendable {
     /// How often a server tool may have the whole prompt sampled again: the provider pauses a turn after ten rounds.
     private static let rounds: UInt64 = 10
 
-    /// - Parameter known: tokens of the prompt's beginning and the bytes that follow it, if it was seen before.
+    /// - Parameter known: tokens of the prompt's beginning and what follows it, if it was seen before.
     init(
-        bytes: Int, known: (tokens: UInt64, bytes: Int)?, facts: CostFacts, model: String, maxTokens: UInt64,
-        rates: Rates, prices: PriceTable
+        bytes: Int, known: KnownPrompt?, facts: CostFacts, model: String, maxTokens: UInt64, rates: Rates,
+        prices: PriceTable
     ) {
-        var prompt =
-            UInt64(bytes - facts.imageBytes) + UInt64(facts.images).saturatingMultiply(prices.imageTokens)
-            + UInt64(1 + facts.describedTools).saturatingMultiply(prices.overheadTokens)
-        if let known { prompt = min(prompt, known.tokens + UInt64(known.bytes) + prices.overheadTokens) }
+        func most(_ bytes: Int, _ images: Int, _ describedTools: Int) -> UInt64 {
+            UInt64(bytes) + UInt64(images).saturatingMultiply(prices.imageTokens)
+                + UInt64(1 + describedTools).saturatingMultiply(prices.overheadTokens)
+        }
+        var prompt = most(bytes - facts.imageBytes, facts.images, facts.describedTools)
+        if let known {
+            prompt = min(prompt, known.tokens.saturatingAdd(most(known.bytes, known.images, known.describedTools)))
+        }
         prompt =
             facts.hasUnboundedInput || facts.hasServerTools ? prices.contextTokens : min(prompt, prices.contextTokens)
         self.prompt = prompt

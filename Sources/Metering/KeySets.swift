@@ -7,6 +7,9 @@ struct KeySets {
     /// The names of an object that has many, by the depth of the object: looking along them would take too long.
     private var many: [Int: Set<[UInt8]>] = [:]
 
+    /// How many names the open objects have.
+    var count: Int { names.count }
+
     mutating func open() { objects.append(names.count) }
 
     mutating func close() {

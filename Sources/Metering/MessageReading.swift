@@ -51,6 +51,7 @@ struct MessageReading: JSONSink, EventSink, Sendable {
     private var blocks: UInt64 = 0
     private var lastStarted: UInt64 = 0
     private let isStream: Bool
+    private static let mostIterations = 1024
 
     init(isStream: Bool) { self.isStream = isStream }
 
@@ -108,7 +109,7 @@ struct MessageReading: JSONSink, EventSink, Sendable {
         case "message_stop": isComplete = true
         case "error": errorType = event.errorType ?? "unknown"
         case "content_block_start":
-            lastStarted = event.index ?? lastStarted + 1
+            lastStarted = event.index ?? lastStarted &+ 1
             if event.blockType?.hasSuffix("tool_use") == true {
                 tools.start(index: lastStarted, name: event.blockName ?? "", input: event.blockInput)
             }
@@ -122,6 +123,10 @@ struct MessageReading: JSONSink, EventSink, Sendable {
 
     private mutating func take(_ usage: UsageReport?) {
         guard let usage else { return }
+        guard usage.isPossible else {
+            isDamaged = true
+            return
+        }
         report.merge(usage)
         hasUsage = true
         reports += 1
@@ -176,7 +181,10 @@ struct MessageReading: JSONSink, EventSink, Sendable {
         case .input where places.last?.0 != .input:
             event.blockInput = (input?.digest()).map(hexadecimal)
             input = nil
-        case .iteration: event.usage?.iterations?.append(event.iteration)
+        case .iteration:
+            // More than any answer has; what an upstream could make of it otherwise is memory.
+            if event.usage?.iterations?.count ?? 0 >= Self.mostIterations { isDamaged = true }
+            if !isDamaged { event.usage?.iterations?.append(event.iteration) }
         case .block where places.last?.0 == .content:
             if event.blockType?.hasSuffix("tool_use") == true {
                 tools.start(index: blocks, name: event.blockName ?? "", input: event.blockInput)

@@ -50,11 +50,13 @@ public struct MessagesExchange: Sendable {
     private var decoder: ContentDecoder?
     /// Whether the response's body is, or became, something that cannot be read.
     private var isUnreadable = false
+    private var receivedBytes = 0
     private var decodedBytes = 0
     private var pricedReports = 0
 
-    /// No response of the API is as long as this; a stream that is, decoded, is there to keep the gateway busy.
-    private static let mostDecodedBytes = 1 << 30
+    /// No response of the API is as long as this; a stream that is, decoded, is there to keep the gateway busy. So is one
+    /// that is many times as long as what was sent, beyond a length: text, however dull, is not.
+    private var mostDecodedBytes: Int { min(1 << 30, 16 << 20 + 64 * receivedBytes) }
 
     /// Checks a request's body by the rules and bounds what it can cost.
     ///
@@ -67,12 +69,30 @@ public struct MessagesExchange: Sendable {
         method: String, path: String, body: [UInt8], rules: MessagesBodyRules, prices: PriceTable,
         policy: UnknownModelPolicy, note: String? = nil, memory: PromptMemory? = nil
     ) throws(MeteringRefusal) {
+        var read = MessagesBody(rules: rules, remembers: memory != nil)
+        body.withUnsafeBytes { read.read($0) }
+        try self.init(
+            method: method, path: path, body: body, read: read, rules: rules, prices: prices, policy: policy,
+            note: note, memory: memory)
+    }
+
+    /// The same for a body that was read as it came.
+    public init(
+        method: String, path: String, body: [UInt8], read: MessagesBody, rules: MessagesBodyRules, prices: PriceTable,
+        policy: UnknownModelPolicy, note: String? = nil, memory: PromptMemory? = nil
+    ) throws(MeteringRefusal) {
         guard method == "POST", path == "/v1/messages" || path == "/v1/messages/count_tokens" else {
             throw MeteringRefusal(.notGranted, "\(method) \(path), which is not metered")
         }
-        let scan = try Self.scan(body, rules, remembers: memory != nil)
+        var read = read
+        let scan = try read.finish(body)
         guard let model = scan.model else { throw MeteringRefusal(.malformed, "model: expected a string") }
-        try Self.check(model, rules)
+        // Whoever answers in its place is held to the same list.
+        for model in [model] + scan.facts.fallbacks { try Self.check(model, rules) }
+        if scan.facts.hasAnyFallback, !rules.models.isEmpty {
+            throw MeteringRefusal(
+                .notGranted, "fallbacks: a model of the provider's choice, which the rule does not grant")
+        }
         isFree = path != "/v1/messages"
         guard let maxTokens = scan.maxTokens ?? (isFree ? 0 : nil) else {
             throw MeteringRefusal(.malformed, "max_tokens: expected a whole number")
@@ -107,29 +127,6 @@ public struct MessagesExchange: Sendable {
             upstreamBody = body
             carriesNote = false
         }
-    }
-
-    private static func scan(
-        _ body: [UInt8], _ rules: MessagesBodyRules, remembers: Bool
-    ) throws(MeteringRefusal) -> RequestScan {
-        let result = body.withUnsafeBufferPointer { bytes -> Result<RequestScan, MeteringRefusal> in
-            do throws(UTF8.ValidationError) {
-                _ = try UTF8Span(validating: bytes.span)
-            } catch {
-                return .failure(
-                    MeteringRefusal(.malformed, "the body is not UTF-8, at byte \(error.byteOffsets.lowerBound)"))
-            }
-            var scan = RequestScan(rules: rules, remembers: remembers)
-            var tokenizer = JSONTokenizer(deepest: 128, isStrict: true)
-            do throws(JSONFault) {
-                try tokenizer.read(bytes, to: &scan)
-                try tokenizer.finish(to: &scan)
-                return .success(scan)
-            } catch {
-                return .failure(MeteringRefusal(error.kind, error.message))
-            }
-        }
-        return try result.get()
     }
 
     private static func check(_ model: String, _ rules: MessagesBodyRules) throws(MeteringRefusal) {
@@ -178,10 +175,14 @@ public struct MessagesExchange: Sendable {
         self.reading = nil
         var events = events
         var count = decodedBytes
-        let isSound = decoder.decode(bytes) { bytes in
+        receivedBytes += bytes.count
+        let most = mostDecodedBytes
+        let isSound = decoder.decode(bytes) { bytes, isBetween in
             count += bytes.count
-            guard count <= Self.mostDecodedBytes else { return }
+            if count > most { return false }
+            if isBetween { return true }
             if events == nil { reading.read(bytes) } else { events?.read(bytes, to: &reading) }
+            return true
         }
         decodedBytes = count
         if reading.reports > pricedReports, !isFree {
@@ -192,7 +193,7 @@ public struct MessagesExchange: Sendable {
         }
         self.events = events
         self.reading = reading
-        if !isSound || count > Self.mostDecodedBytes { isUnreadable = true }
+        if !isSound { isUnreadable = true }
     }
 
     /// Observes bytes of the response's body as they come from upstream; they are to be passed on unchanged.

@@ -13,16 +13,23 @@ public final class PromptMemory: Sendable {
     private let state = Mutex(State())
     /// Conversations that go on at the same time: an agent's own, its helpers', its titles'.
     private static let most = 256
+    /// How many messages are looked along.
+    private static let looked = 4096
 
     /// A memory of nothing.
     public init() {}
 
-    /// The tokens of the longest known beginning, and how many bytes of messages follow it.
-    func known(_ prefixes: PromptPrefixes) -> (tokens: UInt64, bytes: Int)? {
+    /// The tokens of the longest known beginning, and what of messages follows it.
+    func known(_ prefixes: PromptPrefixes) -> KnownPrompt? {
         guard let last = prefixes.ends.last else { return nil }
+        let head = prefixes.head
         return state.withLock { state in
-            for end in prefixes.ends.reversed() {
-                if let tokens = state.tokens[prefixes.head + end.digest] { return (tokens, last.offset - end.offset) }
+            // A request goes on from one of the last before it.
+            for end in prefixes.ends.suffix(Self.looked).reversed() {
+                guard let tokens = state.tokens[head + end.digest] else { continue }
+                return KnownPrompt(
+                    tokens: tokens, bytes: last.offset - end.offset - (last.imageBytes - end.imageBytes),
+                    images: last.images - end.images, describedTools: last.describedTools - end.describedTools)
             }
             return nil
         }
@@ -38,6 +45,14 @@ public final class PromptMemory: Sendable {
     }
 }
 
+/// The tokens of a prompt's beginning, and what follows it: bytes beside images, and what counts by its own measure.
+struct KnownPrompt: Sendable {
+    var tokens: UInt64
+    var bytes: Int
+    var images: Int
+    var describedTools: Int
+}
+
 /// What a prompt is made of, message by message, as digests that do not depend on cache marks, which clients move.
 struct PromptPrefixes: Sendable {
     /// The members of a body that the prompt is made of.
@@ -51,8 +66,19 @@ struct PromptPrefixes: Sendable {
         var copy = others
         return copy.digest()
     }
-    /// The end of each message, and the digest of all messages up to it.
-    private(set) var ends: [(digest: [UInt8], offset: Int)] = []
+    struct End: Sendable {
+        /// Of all messages up to this one.
+        let digest: [UInt8]
+        /// Behind this message.
+        let offset: Int
+        // What there was up to here.
+        let images: Int
+        let imageBytes: Int
+        let describedTools: Int
+    }
+
+    /// The end of each message.
+    private(set) var ends: [End] = []
 
     private var others = JSONDigest()
     private var messages = JSONDigest()
@@ -69,11 +95,17 @@ struct PromptPrefixes: Sendable {
         depth += 1
     }
 
-    mutating func close(_ container: JSONContainer, before offset: Int, isMessage: Bool) {
+    /// - Parameter facts: what was found so far, where a message ends here.
+    mutating func close(_ container: JSONContainer, before offset: Int, facts: CostFacts?) {
         depth -= 1
         if leftOut == nil {
             if isInMessages { messages.close(container, before: 0) } else { others.close(container, before: 0) }
-            if isMessage { ends.append((messages.digest(), offset)) }
+            if let facts {
+                ends.append(
+                    End(
+                        digest: messages.digest(), offset: offset, images: facts.images, imageBytes: facts.imageBytes,
+                        describedTools: facts.describedTools))
+            }
         }
         ended()
     }

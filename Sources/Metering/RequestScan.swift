@@ -27,6 +27,7 @@ struct RequestScan: JSONSink {
     private var text: [UInt8] = []
     private var wantsText = false
     private var tokenStart = 0
+    private var messages = 0
     /// A source in the input of a tool call, which only counts if it turns out to be no tool call.
     private var sourceInInput: String?
 
@@ -43,7 +44,7 @@ struct RequestScan: JSONSink {
         case no
         /// Inside the input of a tool call: whatever a model wrote, not read by the API.
         case input
-        /// Inside the schema of a tool's input.
+        /// Inside the schema of a tool's input, or its examples.
         case schema
     }
 
@@ -88,11 +89,21 @@ struct RequestScan: JSONSink {
         "type", "role", "model", "speed", "inference_geo", "ttl", "media_type", "fallbacks",
     ]
 
+    /// The API's own bound.
+    private static let mostMessages = 100_000
+    /// Names in the objects that are open at once; what a body of the greatest length could make of it otherwise is memory.
+    private static let mostNames = 1 << 16
+    private static let mostFallbacks = 1024
+
     // Containers.
 
     mutating func open(_ container: JSONContainer, at offset: Int) throws(JSONFault) {
         let isArray = container == .array
         let (place, opaque) = try child(isArray: isArray)
+        if place == .message {
+            messages += 1
+            if messages > Self.mostMessages { throw JSONFault(.tooLarge, "more than \(Self.mostMessages) messages") }
+        }
         if frames.last?.isArray == true { frames[frames.count - 1].elements += 1 }
         prefixes?.open(container)
         frames.append(Frame(place: place, opaque: opaque, isArray: isArray))
@@ -122,7 +133,7 @@ struct RequestScan: JSONSink {
         case (.message, "content", true): return (.content, .no)
         case (.block, "content", true), (.source, "content", true): return (.content, parent.opaque)
         case (.block, "input", false) where parent.opaque == .no: return (.other, .input)
-        case (.tool, "input_schema", false): return (.other, .schema)
+        case (.tool, "input_schema", false), (.tool, "input_examples", true): return (.other, .schema)
         case (_, "cache_control", false) where parent.opaque == .no: return (.cacheControl, .no)
         default: return (.other, parent.opaque)
         }
@@ -138,7 +149,7 @@ struct RequestScan: JSONSink {
         } else if frame.place == .tools {
             hasTools = frame.elements > 0
         }
-        prefixes?.close(container, before: offset, isMessage: frame.place == .message)
+        prefixes?.close(container, before: offset, facts: frame.place == .message ? facts : nil)
     }
 
     private mutating func check(_ frame: Frame, at offset: Int) throws(JSONFault) {
@@ -172,7 +183,8 @@ struct RequestScan: JSONSink {
         case "url", "file":
             facts.hasUnboundedInput = true
         case "base64" where frame.opaque == .no:
-            if frame.mediaType?.hasPrefix("image/") == true {
+            // Anywhere else than in a block it is a text that only looks like an image.
+            if frame.mediaType?.hasPrefix("image/") == true, frames.last?.place == .block {
                 facts.images += 1
                 facts.imageBytes += frame.dataBytes
             } else if frame.mediaType != "text/plain" {
@@ -209,7 +221,10 @@ struct RequestScan: JSONSink {
         guard let frame = frames.last else { throw JSONFault("expected an object, found a single value") }
         switch token {
         case .key: wantsText = true
-        case .string: wantsText = frame.opaque != .schema && !frame.isArray && Self.wanted.contains(frame.key)
+        case .string:
+            wantsText =
+                frame.opaque != .schema
+                && (frame.isArray ? frame.place == .fallbacks : Self.wanted.contains(frame.key))
         case .number, .word: wantsText = frame.place == .root
         }
         text.removeAll(keepingCapacity: true)
@@ -237,6 +252,9 @@ struct RequestScan: JSONSink {
             var frame = frames[index]
             endString(&frame, offset)
             frames[index] = frame
+            if facts.fallbacks.count > Self.mostFallbacks {
+                throw JSONFault(.tooLarge, "more than \(Self.mostFallbacks) models, before byte \(offset)")
+            }
         } else if frames[index].place == .root {
             try endScalar(frames[index].key)
         }
@@ -245,6 +263,9 @@ struct RequestScan: JSONSink {
 
     private mutating func key(in frame: Frame, at offset: Int) throws(JSONFault) -> String {
         let name = String(decoding: text.prefix(64), as: UTF8.self)
+        if keys.count >= Self.mostNames {
+            throw JSONFault(.tooLarge, "more than \(Self.mostNames) names in the objects around byte \(offset)")
+        }
         guard keys.insert(text) else { throw JSONFault("the name \(name) twice in one object, before byte \(offset)") }
         let key = text.count <= 64 ? name : ""
         let isGranted =
@@ -276,7 +297,7 @@ struct RequestScan: JSONSink {
         case (.root, "speed"): facts.isFast = value != "standard"
         case (.root, "inference_geo"): facts.mayStayInRegion = value != "global"
         case (.root, "fallbacks"): facts.hasAnyFallback = true
-        case (.fallback, "model"): facts.fallbacks.append(value)
+        case (.fallback, "model"), (.fallbacks, _): facts.fallbacks.append(value)
         case (.tool, "model"), (.other, "model"):
             if frame.opaque == .no { facts.fallbacks.append(value) }
         default: break

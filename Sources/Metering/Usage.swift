@@ -49,13 +49,13 @@ public struct Usage: Sendable, Hashable {
 
 extension UInt64 {
     /// The sum, or the greatest number where it would not fit: a count from outside must not stop the gateway.
-    func saturatingAdd(_ other: UInt64) -> UInt64 {
+    package func saturatingAdd(_ other: UInt64) -> UInt64 {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? .max : sum
     }
 
     /// The product, or the greatest number where it would not fit.
-    func saturatingMultiply(_ other: UInt64) -> UInt64 {
+    package func saturatingMultiply(_ other: UInt64) -> UInt64 {
         let (product, overflow) = multipliedReportingOverflow(by: other)
         return overflow ? .max : product
     }

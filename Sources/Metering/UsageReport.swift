@@ -39,6 +39,19 @@ struct UsageReport: Sendable, Equatable {
     var isBatch: Bool?
     var iterations: [Iteration]?
 
+    /// Whether no count is greater than any model's: one that is tells nothing, as one below 0 does not.
+    var isPossible: Bool {
+        let all = [counts] + (iterations ?? []).map(\.counts)
+        return (webSearches ?? 0) <= Self.most
+            && all.allSatisfy { counts in
+                [
+                    counts.input, counts.output, counts.cacheWrite, counts.cacheWrite5m, counts.cacheWrite1h,
+                    counts.cacheRead,
+                ].allSatisfy { ($0 ?? 0) <= Self.most }
+            }
+    }
+    private static let most: UInt64 = 1 << 32
+
     /// Takes a later report in: what it tells overrides, since all counts are cumulative. Zeros do not override counts
     /// of the prompt: some servers fill the later report up with them.
     mutating func merge(_ later: UsageReport) {

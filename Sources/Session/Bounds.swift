@@ -81,9 +81,13 @@ extension TenantBounds {
             case "memoryHigh":
                 highMark = entry.value.mark
                 reader.size(entry, "memoryHigh", &bounds.memoryHigh, atLeast: 4 << 20)
-            case "pids": reader.bound(entry, &bounds.pids) { reader.whole($0, "pids", &$1, 1...4_194_304) }
+            case "pids":
+                reader.bound(entry, &bounds.pids) { reader.whole($0, "pids", &$1, 1...4_194_304, or: ", or none") }
             case "cpus": reader.value(entry, "cpus", &bounds.cpus, reader.processors)
-            case "sessions": reader.bound(entry, &bounds.sessions) { reader.whole($0, "sessions", &$1, 0...1_000_000) }
+            case "sessions":
+                reader.bound(entry, &bounds.sessions) {
+                    reader.whole($0, "sessions", &$1, 0...1_000_000, or: ", or none")
+                }
             default: return false
             }
             return true
@@ -143,7 +147,8 @@ extension HostBounds {
             case "memory": reader.size(entry, "memory", &bounds.memory, atLeast: 4 << 20)
             case "admission": reader.value(entry, "admission", &bounds.admits, reader.flag)
             case "pressure": reader.whole(entry, "pressure", &bounds.pressure, 1...100)
-            case "pids": reader.bound(entry, &bounds.pids) { reader.whole($0, "pids", &$1, 1...4_194_304) }
+            case "pids":
+                reader.bound(entry, &bounds.pids) { reader.whole($0, "pids", &$1, 1...4_194_304, or: ", or none") }
             case "cpus": reader.value(entry, "cpus", &bounds.cpus, reader.processors)
             default: return false
             }
@@ -189,7 +194,9 @@ private func readBounds(
     } catch {
         throw Problems([Problem(file: file, mark: nil, message: error.message)])
     }
-    let document = try Node.parse(content, file: file)
+    let (found, problems) = Node.read(content, file: file)
+    guard let document = found else { throw Problems(problems) }
+    reader.note(unread: problems)
     var hasVersion = false
     reader.members(document, "", fields) { entry in
         guard entry.key == "version" else { return member(entry, reader) }
@@ -199,7 +206,7 @@ private func readBounds(
     }
     if !hasVersion && document.entries != nil { reader.note(document.mark, "version", "expected 1, found nothing") }
     check(reader)
-    guard reader.problems.isEmpty else { throw Problems(reader.problems) }
+    guard reader.problems.isEmpty else { throw Problems(inOrder: reader.problems) }
     return true
 }
 

@@ -44,17 +44,14 @@ public struct ContainerEgress: ContainerDoor {
         guard isPlainName(name) else {
             throw SessionError("expected the name of a profile, one of \(carrel.catalog.names.joined(separator: ", "))")
         }
-        var overrides = ProfileOverrides()
-        overrides.network = Profile.Network.gateway.rawValue
-        let profile = try carrel.load(name, overrides)
+        var profile = try carrel.load(name, ProfileOverrides())
+        profile.network = .gateway
         guard let policy = profile.door else {
-            throw SessionError("profile \(name) lets nothing out: \(profile.whyNoDoor)")
+            throw SessionError("profile \(name) lets nothing out: no rule under egress")
         }
         // No session has such a name, and no other start of a container of this name.
         let session = "oci:\(id):\(Carrel.randomLetters())"
-        guard let door = try Door.open(policy, session: session, in: carrel.state, withSocket: false) else {
-            throw SessionError(profile.whyNoDoor, fix: "configure one (Docs/Egress.md)")
-        }
+        let door = try Door.open(policy, session: session, in: carrel.state, withSocket: false)
         let resolver = GatewayPlaces(state: carrel.state.path).directory + "/resolv.conf"
         try telling("resolv.conf") { () throws(SystemError) in
             // Whatever the engine's umask is, the payload's user reads it.

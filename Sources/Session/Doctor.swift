@@ -15,7 +15,8 @@ extension Carrel {
             let carrel = try Carrel()
             let state = carrel.state
             return HostFacts.all(directories: [state.path]) + cgroupFacts() + installationFacts()
-                + [Fact("state directory", state.path, use: use), boundsFact(state)] + carrel.holdFacts()
+                + [Fact("state directory", state.path, use: use), boundsFact(state), credentialsFact(state)]
+                + carrel.holdFacts()
         } catch {
             return HostFacts.all(directories: []) + cgroupFacts() + installationFacts()
                 + [Fact("state directory", error.message, .missing, use: use, fix: error.fix)]
@@ -76,6 +77,17 @@ extension Carrel {
                 "host.yaml", error.list.map(\.description).joined(separator: "; "), .missing, use: use,
                 fix: "mend the file: while it is wrong nothing starts")
         }
+    }
+
+    /// Whether the operator has configured a gateway: without one no session gets a credential.
+    private static func credentialsFact(_ state: StateDirectory) -> Fact {
+        let use = "credentials that the gateway adds, prices and budgets"
+        if let file = Gateway(state).configuration { return Fact("gateway.yaml", file, use: use) }
+        return Fact(
+            "gateway.yaml", "none: profiles whose rules give a credential are refused, as claude-code", .degraded,
+            use: use,
+            fix: "write /etc/carrel/gateway.yaml (Docs/Gateway.md); --network none starts such sessions with no way out"
+        )
     }
 
     /// Levels at which starts are held, or that are paused; no fact where there is none, as a rule.

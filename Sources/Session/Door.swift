@@ -22,17 +22,20 @@ struct Door {
     /// Asks the gateway what a session is to be composed with, and starts one where none is.
     ///
     /// - Parameter withSocket: whether it has the Unix socket.
-    /// - Returns: `nil` where the policy gives credentials and nobody has configured a gateway that could have them: the
-    ///   session has no door then, nothing leaves it, and its report says so.
-    /// - Throws: ``SessionError`` where there is no gateway and none can be started, or it cannot serve this policy: what is
-    ///   not guarded does not start.
+    /// - Throws: ``SessionError`` where there is no gateway and none can be started, or it cannot serve this policy, for want
+    ///   of a credential: what is not guarded does not start.
     static func open(
         _ policy: EgressPolicy, session: String, in state: StateDirectory, withSocket: Bool = true
-    ) throws(SessionError) -> Door? {
+    ) throws(SessionError) -> Door {
         let places = GatewayPlaces(state: state.path)
-        let gateway = Gateway(state)
-        if policy.needsCredential, try !gateway.isConfigured() { return nil }
-        let hello = try gateway.greet(session: session, policy: policy.node)
+        let hello: GatewayHello
+        do throws(SessionError) {
+            hello = try Gateway(state).greet(session: session, policy: policy.node)
+        } catch {
+            guard withSocket else { throw error }
+            let fixes = [error.fix, "--network none starts the session, and nothing leaves it"].compactMap { $0 }
+            throw SessionError(error.message, fix: fixes.joined(separator: "; "), exitStatus: error.exitStatus)
+        }
         guard withSocket else { return Door(policy: policy, hello: hello, socket: nil) }
         return try telling("gateway socket") { () throws(SystemError) in
             try makeDirectory(places.directory + "/sessions", mode: 0o700)

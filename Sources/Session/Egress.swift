@@ -36,17 +36,23 @@ extension Carrel {
     ///   - profile: the profile's name or file.
     ///   - method: the method.
     ///   - url: `https://HOST[:PORT][/PATH][?QUERY]`, or with `http`.
+    ///   - network: in the place of the profile's, as `carrel run --network` has it.
     public static func checkEgress(
-        _ profile: String, method: String, url: String
+        _ profile: String, method: String, url: String, network: String? = nil
     ) throws(SessionError) -> EgressVerdict {
+        var overrides = ProfileOverrides()
+        overrides.network = network
         let loaded: Profile
         do throws(Problems) {
-            loaded = try Profile.load(profile, from: profileCatalog())
+            loaded = try Profile.load(profile, from: profileCatalog(), overrides: overrides)
         } catch { throw SessionError(error.description) }
         guard let policy = loaded.door else {
             let why =
                 loaded.network == .gateway
-                ? "the profile has no rule under egress" : "the profile has network: \(loaded.network.rawValue)"
+                ? "the profile has no rule under egress"
+                : network != nil || loaded.egress.policy.isEmpty
+                    ? "the profile has network: \(loaded.network.rawValue)"
+                    : "the profile has network: \(loaded.network.rawValue); --network gateway asks what its rules say"
             return EgressVerdict(
                 isAllowed: false, rule: nil, reason: "nothing leaves its sessions: \(why)", credential: nil, rules: [])
         }

@@ -57,13 +57,7 @@ extension Carrel {
         let cgroup = cgroup(of: record)
         if record.cgroup != nil && cgroup == nil { throw SessionError("session \(record.id) has lost its cgroup") }
         // In a cgroup that stands still the program would not come to its first instruction, and this call to no end.
-        if let cgroup, (try? cgroup.isFrozen()) == true {
-            let level = pausedLevel(above: record)
-            throw SessionError(
-                level.map { "\($0.name) is paused, and session \(record.id) with it" }
-                    ?? "session \(record.id) is paused",
-                fix: "carrel resume \(level?.words ?? record.id)")
-        }
+        if let paused = whyPaused(record, cgroup) { throw paused }
 
         var inside = spec
         inside.process?.args = request.command
@@ -88,15 +82,39 @@ extension Carrel {
             spec: inside, extensions: Extensions(annotations: spec.annotations), cgroup: entry, filter: filter,
             initPath: "")
         let entered: EnteredProcess
+        // It can be paused, and somebody can lose patience, while the program is on its way.
+        var end: SessionError?
         do throws(LaunchError) {
-            entered = try enter(launch, container)
+            entered = try enter(launch, container) {
+                end = whyPaused(record, cgroup) ?? Self.signalled(foreground.signals)
+                return end == nil
+            }
         } catch {
-            throw SessionError(
-                "exec in session \(record.id): " + told(error, request.command, inside), exitStatus: error.exitStatus)
+            if let end { throw end }
+            throw told(error, "exec in session \(record.id)", inside)
         }
         return try telling("exec") { () throws(SystemError) in
             try foreground.attend(
                 entered.process, pid: entered.helper, program: entered.program, terminal: entered.terminal)
         }
+    }
+
+    /// Why nothing starts in a session that is paused; `nil` where it is not.
+    private func whyPaused(_ record: SessionRecord, _ cgroup: Cgroup?) -> SessionError? {
+        guard let cgroup, (try? cgroup.isFrozen()) == true else { return nil }
+        let level = pausedLevel(above: record)
+        return SessionError(
+            level.map { "\($0.name) is paused, and session \(record.id) with it" } ?? "session \(record.id) is paused",
+            fix: "carrel resume \(level?.words ?? record.id)")
+    }
+
+    /// The signal that ends this call before the program is there to have it.
+    private static func signalled(_ signals: FileDescriptor) -> SessionError? {
+        while let signal = (try? readSignal(signals)) ?? nil {
+            guard [SIGINT, SIGTERM, SIGHUP, SIGQUIT].contains(signal.signal) else { continue }
+            return SessionError(
+                "exec: signal \(signal.signal) came before the program had started", exitStatus: 128 + signal.signal)
+        }
+        return nil
     }
 }

@@ -75,10 +75,22 @@ extension Carrel {
         }
     }
 
-    /// The profile's filter with every refused call of a session allowed, as OCI JSON.
+    /// A call that an amended filter allows, as it was refused.
+    public struct AllowedCall: Sendable {
+        /// The call, with what its arguments meant.
+        public let text: String
+        /// What it costs to allow it.
+        public let risk: CallRisk
+        /// What changes beside it; empty for most.
+        public let note: String
+    }
+
+    /// The profile's filter with every refused call of a session allowed, as OCI JSON, and each change that makes it so.
     ///
     /// - Throws: ``SessionError`` where nothing was explained, or a change does not fit the file that is there now.
-    public func amended(filter name: String, for session: String) throws(SessionError) -> Node {
+    public func amended(
+        filter name: String, for session: String
+    ) throws(SessionError) -> (filter: Node, allowed: [AllowedCall]) {
         let found = try denials(of: session)
         guard let calls = found["calls"]?.elements else {
             throw SessionError("session \(session): \(found["unseen"]?.string ?? "nothing was explained")")
@@ -87,6 +99,7 @@ extension Carrel {
         do throws(Problems) {
             var document = try Node.parse(bytes, file: path)
             var done: Set<String> = []
+            var allowed: [AllowedCall] = []
             for call in calls {
                 guard let name = call["call"]?.string else { continue }
                 var registers = (call["arguments"]?.elements ?? []).map { $0["value"]?.uint ?? 0 }
@@ -100,8 +113,11 @@ extension Carrel {
                     throw Problems([Problem(file: path, mark: nil, message: "the change for \(name) does not fit")])
                 }
                 document = changed
+                allowed.append(
+                    AllowedCall(
+                        text: call["text"]?.string ?? name, risk: CallRisk.of(name, registers), note: amendment.note))
             }
-            return document
+            return (document, allowed)
         } catch { throw SessionError("seccomp \(path): \(error)") }
     }
 }

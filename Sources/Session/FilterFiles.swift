@@ -59,8 +59,9 @@ extension Carrel {
     /// The bytes of a filter's file, and where it is.
     public static func filterBytes(_ name: String) throws(SessionError) -> (path: String, bytes: [UInt8]) {
         let isPath = name.utf8.contains(UInt8(ascii: "/")) || name.hasSuffix(".json")
-        let places = profileCatalog().directories.map { "\($0)/seccomp/\(name).json" }
-        for path in isPath ? [name] : places {
+        let catalog = profileCatalog()
+        let places = catalog.directories.map { $0 + "/seccomp" }
+        for path in isPath ? [name] : places.map({ "\($0)/\(name).json" }) {
             do throws(SystemError) {
                 return (path, try readFile(path))
             } catch {
@@ -68,7 +69,8 @@ extension Carrel {
             }
         }
         throw SessionError(
-            "expected a filter's file, or the name of one in \(places.joined(separator: ", ")); found \(name)")
+            "expected a filter's file, or the name of one in \(places.joined(separator: ", ")); found \(name)",
+            fix: nearest(name, in: catalog.names(in: places, ending: ".json")).map { "did you mean \($0)?" })
     }
 
     /// The recording in a file, or of a log of strace.

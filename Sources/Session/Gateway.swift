@@ -18,10 +18,33 @@ struct Gateway {
     }
 
     /// What a session is to be composed with.
+    ///
+    /// What comes of it follows from the configuration as it is now: a gateway that an earlier start has left may have read
+    /// another, or be of another build. Where it refuses and serves nobody it is ended, and a new one is asked.
     func greet(session: String, policy: Node) throws(SessionError) -> GatewayHello {
-        let answer = try ask(.hello(session: session, policy: policy), starting: true)
+        let request = ControlRequest.hello(session: session, policy: policy)
+        var answer: ControlEvent
+        do throws(SessionError) {
+            answer = try ask(request, starting: true)
+        } catch {
+            guard endUnused() else { throw error }
+            answer = try ask(request, starting: true)
+        }
         guard case .hello(let hello) = answer else { throw Self.surprised(answer) }
         return hello
+    }
+
+    /// Ends a gateway that would end by itself soon, since it serves nobody.
+    ///
+    /// - Returns: whether there was such a one, and it is gone.
+    private func endUnused() -> Bool {
+        guard case .answer(let status)? = try? ask(.status, starting: false), status["endsWhenIdle"]?.bool == true,
+            status["sessions"]?.elements?.isEmpty == true, let number = status["pid"]?.int,
+            let process = try? pidfdOpen(pid_t(truncatingIfNeeded: number))
+        else { return false }
+        defer { close(process) }
+        try? pidfdSendSignal(process, SIGTERM)
+        return (try? poll([(process, .readable)], timeout: Self.patience))?[0].contains(.readable) == true
     }
 
     /// Sends a request on a connection of its own and gives the answer.
@@ -34,7 +57,7 @@ struct Gateway {
             defer { connection.close() }
             if let answer = try exchange(request, &connection) { return answer }
         }
-        throw SessionError("the gateway ends as soon as it is asked", fix: "see \(places.log)")
+        throw Self.endsAtOnce(places)
     }
 
     /// `nil` where the gateway has closed the connection.
@@ -44,13 +67,30 @@ struct Gateway {
         do {
             try connection.send(request)
             guard let answer = try connection.next(timeout: Self.patience) else { return nil }
-            if case .refused(let why, let fix) = answer { throw SessionError("gateway: \(why)", fix: fix) }
+            if case .refused(let why, let fix) = answer {
+                // One of before the second version says so by this, and nothing of what to do.
+                if fix == nil, why.hasPrefix("expected version") {
+                    throw failure(
+                        ControlProtocolError("carrel and the gateway are of different builds: \(why)"), connection)
+                }
+                throw SessionError("gateway: \(why)", fix: fix)
+            }
             return answer
         } catch let error as SystemError where error.errno == .brokenPipe {
             return nil
         } catch {
-            throw error as? SessionError ?? SessionError("gateway: \(error)", fix: "see \(places.log)")
+            throw failure(error, connection)
         }
+    }
+
+    /// What went wrong between launcher and gateway, and the way out.
+    private func failure(_ error: any Error, _ connection: GatewayConnection) -> SessionError {
+        if let error = error as? SessionError { return error }
+        var fix = "see \(places.log)"
+        if error is ControlProtocolError, let peer = try? peerCredentials(of: connection.descriptor) {
+            fix = ControlRequest.restart(peer.pid)
+        }
+        return SessionError("gateway: \(error)", fix: fix)
     }
 
     static func surprised(_ event: ControlEvent?) -> SessionError {
@@ -59,18 +99,30 @@ struct Gateway {
 
     /// Serves a session: hands its listeners over on a connection that lives as long as the session.
     func serve(_ session: OpenSession, _ listeners: [FileDescriptor]) throws(SessionError) -> GatewayConnection {
-        var connection = try connect(starting: true)
-        do {
-            try connection.send(.open(session), descriptors: listeners)
-            switch try connection.next(timeout: Self.patience) {
-            case .ready: return connection
-            case .refused(let why, let fix): throw SessionError("gateway: \(why)", fix: fix)
-            case let other: throw Self.surprised(other)
+        // As above: one that was there for nobody can end meanwhile.
+        for _ in 0..<3 {
+            var connection = try connect(starting: true)
+            do {
+                try connection.send(.open(session), descriptors: listeners)
+                switch try connection.next(timeout: Self.patience) {
+                case .ready: return connection
+                case .refused(let why, let fix): throw SessionError("gateway: \(why)", fix: fix)
+                case nil: break
+                case let other: throw Self.surprised(other)
+                }
+            } catch let error as SystemError where error.errno == .brokenPipe {
+                // It has ended: as without an answer.
+            } catch {
+                defer { connection.close() }
+                throw failure(error, connection)
             }
-        } catch {
             connection.close()
-            throw error as? SessionError ?? SessionError("gateway: \(error)", fix: "see \(places.log)")
         }
+        throw Self.endsAtOnce(places)
+    }
+
+    private static func endsAtOnce(_ places: GatewayPlaces) -> SessionError {
+        SessionError("the gateway ends as soon as it is asked", fix: "see \(places.log)")
     }
 
     // MARK: Starting
@@ -143,16 +195,8 @@ struct Gateway {
         }
     }
 
-    /// Whether there is a configuration, or a gateway that runs with one of its own.
-    func isConfigured() throws(SessionError) -> Bool {
-        if configuration != nil { return true }
-        guard let found = try connected() else { return false }
-        found.close()
-        return true
-    }
-
     /// The configuration: `CARREL_GATEWAY_CONFIG`, the host's, or the state directory's, where there is one.
-    private var configuration: String? {
+    var configuration: String? {
         if let named = environmentVariable("CARREL_GATEWAY_CONFIG") { return named }
         return ["/etc/carrel/gateway.yaml", state["gateway.yaml"]].first { exists($0) }
     }

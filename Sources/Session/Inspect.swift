@@ -139,8 +139,8 @@ extension Carrel {
         return found
     }
 
-    /// Waits until a session is over and gives its exit status.
-    public func wait(_ id: String) throws(SessionError) -> Int32 {
+    /// Waits until a session is over and gives its report.
+    public func wait(_ id: String) throws(SessionError) -> Report {
         while true {
             // First: the number of a supervisor that is gone may be another process's by now.
             sweepAll()
@@ -150,7 +150,7 @@ extension Carrel {
                 _ = try? poll([(supervisor, .readable)])
             }
         }
-        return Int32(truncatingIfNeeded: try report(id).exit.status ?? 125)
+        return try report(id)
     }
 
     /// What a detached session has written: as much of it as the profile's `limits.log` keeps.
@@ -216,13 +216,22 @@ extension Carrel {
     ///
     /// - Parameter noted: a place in the chain that was written down elsewhere.
     public func verifyAudit(noted: AuditHead? = nil) throws(SessionError) -> AuditVerification {
-        try telling("audit log") { () throws(SystemError) in try Recorder(state).audit.verify(noted: noted) }
+        try refuseMissing(state["audit.jsonl"], "audit log", "nothing was decided")
+        return try telling("audit log") { () throws(SystemError) in try Recorder(state).audit.verify(noted: noted) }
     }
 
     /// Checks the gateway's request log, as ``verifyAudit(noted:)`` does the audit log.
     public func verifyRequests(noted: AuditHead? = nil) throws(SessionError) -> AuditVerification {
-        let log = AuditLog(GatewayPlaces(state: state.path).requests)
+        let path = GatewayPlaces(state: state.path).requests
+        try refuseMissing(path, "request log", "no session had a way out")
+        let log = AuditLog(path)
         return try telling("request log") { () throws(SystemError) in try log.verify(noted: noted) }
+    }
+
+    /// Tells a log that was never begun from one that is gone: that one's head is left.
+    private func refuseMissing(_ log: String, _ what: String, _ why: String) throws(SessionError) {
+        if exists(log) || exists(log + ".head") { return }
+        throw SessionError("there is no \(what): \(why) in \(state.path) yet")
     }
 
     /// Puts the audit log aside as an archive.

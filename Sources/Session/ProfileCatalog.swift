@@ -47,7 +47,7 @@ struct ProfileChain {
             next = nil
             guard let file = find(name, mark), let document = read(file, mark) else { return }
             reader.open(file: file)
-            guard isCurrent(document) else { return }
+            guard hasFields(document) else { return }
             links.append(Link(file: file, document: document))
             guard let parent = document["extends"] else { return }
             next = reader.text(parent, "extends").map { ($0, parent.mark) }
@@ -89,24 +89,22 @@ struct ProfileChain {
         } catch {
             return refuse(mark, error.message, named: file)
         }
-        do throws(Problems) {
-            return try Node.parse(content, file: file)
-        } catch {
-            reader.note(error.list)
-            return nil
-        }
+        let (document, problems) = Node.read(content, file: file)
+        reader.note(unread: problems)
+        return document
     }
 
-    /// Fields can mean something else in another version, so that nothing more is read of one.
-    private func isCurrent(_ document: Node) -> Bool {
+    /// Whether there are fields to read; those of another version are read as of this one, which the profile is refused by.
+    private func hasFields(_ document: Node) -> Bool {
         guard case .mapping(let entries) = document.content else {
             reader.note(document.mark, "", "expected a map of fields, found \(document.kind)")
             return false
         }
         let version = entries.first { $0.key == "version" }?.value
-        if version?.int == 1 { return true }
-        reader.note(version?.mark ?? document.mark, "version", "expected 1, found \(version?.json() ?? "nothing")")
-        return false
+        if version?.int != 1 {
+            reader.note(version?.mark ?? document.mark, "version", "expected 1, found \(version?.json() ?? "nothing")")
+        }
+        return true
     }
 
     /// Notes what is wrong with the way to a profile: at the child's `extends`, or of the name that was asked for.

@@ -18,13 +18,6 @@ extension Profile {
     /// that would let anything through.
     public var door: EgressPolicy? { network == .gateway && !egress.policy.isEmpty ? egress.policy : nil }
 
-    /// Why a session of `network: gateway` has no door.
-    var whyNoDoor: String {
-        door == nil
-            ? "no rule under egress"
-            : "no gateway is configured for credential \(egress.policy.credentials.joined(separator: ", "))"
-    }
-
     /// What a profile's digest is taken of: its fields, and what its rule sets say today.
     var digested: Node { egress.members.isEmpty ? node : ["profile": node, "policy": egress.policy.node] }
 }

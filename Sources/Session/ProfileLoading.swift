@@ -29,9 +29,8 @@ extension Profile {
         }
         profile.trace = reader.trace
         profile.files = chain.links.map(\.file)
-        var problems = reader.problems
-        if problems.isEmpty { problems = profile.settle(catalog) }
-        guard problems.isEmpty else { throw Problems(profile.sorted(problems)) }
+        reader.note(profile.settle(catalog, isSound: reader.problems.isEmpty))
+        guard reader.problems.isEmpty else { throw Problems(profile.sorted(reader.problems)) }
         return profile
     }
 
@@ -54,8 +53,24 @@ extension Profile {
 
 // What only the whole profile shows.
 extension Profile {
-    /// Checks the fields against each other and finds the filter.
-    private mutating func settle(_ catalog: ProfileCatalog) -> [Problem] {
+    /// Checks the fields against each other and finds the filter and the rule sets.
+    ///
+    /// - Parameter isSound: whether all fields could be read. Else only those are checked that something was read of: what
+    ///   stands beside them may be other than it was meant.
+    private mutating func settle(_ catalog: ProfileCatalog, isSound: Bool) -> [Problem] {
+        var problems = isSound ? fieldProblems() : []
+        if isSound || trace.age("seccomp") >= 0, let problem = findFilter(catalog) { problems.append(problem) }
+        problems += egressProblems(catalog)
+        if problems.isEmpty, isSound, network == .gateway, egress.policy.isEmpty, case .option = trace.origin("network")
+        {
+            problems.append(
+                problem("network", "", "expected a profile with rules under egress: nothing would leave the session"))
+        }
+        return problems
+    }
+
+    /// What is wrong between fields.
+    private func fieldProblems() -> [Problem] {
         var problems = targetProblems()
         if let variable = config?.variable, environment.set.contains(where: { $0.name == variable }) {
             problems.append(
@@ -68,8 +83,7 @@ extension Profile {
         if limits.recycle != nil && limits.ceiling == nil {
             problems.append(problem("limits.recycle", "", "expected limits.ceiling beside it, found none"))
         }
-        if let problem = findFilter(catalog) { problems.append(problem) }
-        return problems + egressProblems(catalog)
+        return problems
     }
 
     /// Puts the egress policy together; what is wrong in a field is told in the file that set it.

@@ -5,6 +5,7 @@ import Documents
 /// Field names are written out where they are read, so that reading a profile costs no more than its text.
 final class ProfileReader {
     private(set) var problems: [Problem] = []
+    private var unread: [Problem] = []
     var trace = ProfileTrace()
     private(set) var file = ""
     /// Whether the document is a command line, which has options for fields.
@@ -25,10 +26,22 @@ final class ProfileReader {
 
     func note(_ mark: Mark?, _ field: String, _ message: String) {
         let field = isCommandLine ? ProfileOverrides.option(for: field) : field
-        problems.append(Problem(file: file, mark: mark, field: field, message: message))
+        add(Problem(file: file, mark: mark, field: field, message: message))
     }
 
-    func note(_ others: [Problem]) { problems += others }
+    func note(_ others: [Problem]) { others.forEach(add) }
+
+    /// Notes what the document's own reader has refused.
+    func note(unread others: [Problem]) {
+        problems += others
+        unread += others
+    }
+
+    /// A value that could not be read stands for none, and is not refused for that once more.
+    private func add(_ problem: Problem) {
+        let isTold = unread.contains { ($0.file, $0.field) == (problem.file, problem.field) && $0.mark == problem.mark }
+        if !isTold { problems.append(problem) }
+    }
 
     /// Notes that the value is not what was expected.
     func refuse(_ node: Node, _ field: String, _ expected: String) {
@@ -110,22 +123,23 @@ extension ProfileReader {
         return nil
     }
 
+    /// - Parameter or: what else the field accepts, in the words of the error: `, or none`.
     func whole<Value: FixedWidthInteger>(
-        _ entry: Node.Entry, _ field: String, _ value: inout Value, _ range: ClosedRange<Value>
+        _ entry: Node.Entry, _ field: String, _ value: inout Value, _ range: ClosedRange<Value>, or: String = ""
     ) {
         self.value(entry, field, &value) { node, field in
             node.int.flatMap { Value(exactly: $0) }.flatMap { range.contains($0) ? $0 : nil }
-                ?? refuse(node, field, "a whole number from \(range.lowerBound) to \(range.upperBound)")
+                ?? refuse(node, field, "a whole number from \(range.lowerBound) to \(range.upperBound)\(or)")
         }
     }
 
     /// A size; a whole number is one in bytes.
-    func size(_ entry: Node.Entry, _ field: String, _ value: inout Int, atLeast least: Int) {
+    func size(_ entry: Node.Entry, _ field: String, _ value: inout Int, atLeast least: Int, or: String = "") {
         self.value(entry, field, &value) { node, field in
             let bytes = node.int.flatMap { ByteSize.parse("\($0)") } ?? node.string.flatMap(ByteSize.parse)
             guard let bytes else {
                 let hint = node.string.flatMap(Self.binary).map { "; did you mean \($0)?" } ?? ""
-                note(node.mark, field, "expected a size such as 2GiB, found \(Self.show(node))\(hint)")
+                note(node.mark, field, "expected a size such as 2GiB\(or), found \(Self.show(node))\(hint)")
                 return nil
             }
             return bytes >= least ? bytes : refuse(node, field, "at least \(ByteSize.text(least))")
@@ -139,7 +153,7 @@ extension ProfileReader {
             return set(field, at: entry.keyMark)
         }
         var found = -1
-        size(entry, field, &found, atLeast: least)
+        size(entry, field, &found, atLeast: least, or: ", or none")
         if found >= 0 { value = found }
     }
 

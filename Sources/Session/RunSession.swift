@@ -109,7 +109,7 @@ extension Carrel {
         var link: GatewayLink?
         do throws(SessionError) {
             let tenant = try Tenant.open(request.tenant, in: state)
-            let door = try profile.door.flatMap { (policy) throws(SessionError) in
+            let door = try profile.door.map { (policy) throws(SessionError) in
                 try Door.open(policy, session: id, in: state)
             }
             defer { door?.close() }
@@ -232,9 +232,7 @@ extension Carrel {
         do {
             return try launch(request, serving: serving, meanwhile: meanwhile)
         } catch let error as LaunchError {
-            throw SessionError(
-                "cannot start the session: " + told(error, request.spec.process?.args ?? [], request.spec),
-                exitStatus: error.exitStatus)
+            throw told(error, "cannot start the session", request.spec)
         } catch {
             throw error as? SessionError ?? SessionError("cannot start the session: \(error)")
         }
@@ -329,7 +327,7 @@ extension Carrel {
             egress: parts.door == nil ? nil : Report.Egress(),
             notes: mounts
                 + (parts.profile.network == .gateway && parts.door == nil
-                    ? ["network: gateway, and \(parts.profile.whyNoDoor): nothing leaves this session"] : []))
+                    ? ["network: gateway, and no rule under egress: nothing leaves this session"] : []))
     }
 
     /// The time that each step took, from the end of the one before, whichever process it was in.
@@ -353,15 +351,6 @@ extension Carrel {
     private func callerWindowSize() -> WindowSize {
         (try? windowSize(of: FileDescriptor(rawValue: 0))) ?? WindowSize(rows: 24, columns: 80)
     }
-}
-
-/// A failed launch for people: a program that is looked for in `PATH` is told with all of it, not with its last directory.
-func told(_ error: LaunchError, _ command: [String], _ spec: Spec) -> String {
-    guard error.exitStatus == 127, let program = command.first, !program.isEmpty,
-        !program.utf8.contains(UInt8(ascii: "/")),
-        let path = spec.process?.env.last(where: { $0.hasPrefix("PATH=") })?.dropFirst(5)
-    else { return "\(error)" }
-    return "there is no \(program) in PATH (\(path)), or the interpreter that it names is not there"
 }
 
 /// Times the steps before the launch proper.

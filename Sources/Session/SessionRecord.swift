@@ -166,7 +166,9 @@ struct LiveSessions {
         init?(_ name: String) {
             guard let dash = name.utf8.firstIndex(of: 0x2d) else { return nil }
             let numbers = name[..<dash].utf8.split(separator: UInt8(ascii: ".")).map { Int32(String(Substring($0))) }
-            guard let first = numbers.first ?? nil, let last = numbers.last ?? nil, numbers.count <= 2 else { return nil }
+            guard let first = numbers.first ?? nil, let last = numbers.last ?? nil, numbers.count <= 2 else {
+                return nil
+            }
             id = String(name[dash...].dropFirst())
             (holder, supervisor) = (first, last)
         }

@@ -241,6 +241,19 @@ public func hasExtendedAttributes(_ file: FileDescriptor) throws(SystemError) ->
     try checking("flistxattr") { carrel_syscall(Int(SYS_flistxattr), Int(file.rawValue), 0, 0, 0, 0, 0) } > 0
 }
 
+/// Sets an extended attribute of a file (fsetxattr(2)).
+public func setExtendedAttribute(_ name: String, of file: FileDescriptor, to value: String) throws(SystemError) {
+    try checking("fsetxattr", "\(name)=\(value)") {
+        name.withCString { name in
+            value.withCString {
+                carrel_syscall(
+                    Int(SYS_fsetxattr), Int(file.rawValue), Int(bitPattern: name), Int(bitPattern: $0), strlen($0) + 1,
+                    0, 0)
+            }
+        }
+    }
+}
+
 /// Removes a file, or an empty directory where `directory` is set; what is gone already is not an error.
 public func remove(
     _ path: String, directory isDirectory: Bool = false, at directory: FileDescriptor = .workingDirectory

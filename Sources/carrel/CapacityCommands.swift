@@ -117,11 +117,11 @@ extension Command {
             put on top of each other, predict. Then all at once, and the kernel's counter of the cgroup above them tells what it was.
             """
         ],
-        examples: [Example("Forty agents at once", "carrel capacity validate --sessions 40 -- ./agent")])
+        examples: [Example("Forty agents at once", "carrel capacity validate --sessions 40 -P python -w . -- ./agent")])
 
     static let top = Command(
         "top", in: planning, options: [.once, .refresh, .json], "Watch live sessions: memory, processor, pressure",
-        details: ["On a terminal the table is drawn anew until `q` is pressed; elsewhere it is printed once."])
+        details: ["On a terminal the table is drawn anew until `q` is pressed; elsewhere it is printed once.", narrow])
 
     static let pin = Command(
         "pin", in: planning, operands: [Operand("SESSION", isRepeatable: true)], options: [.hosts, .json],
@@ -136,7 +136,8 @@ extension Command {
         examples: [Example("One session", "carrel pin s-42 --hosts hosts.yaml")])
 
     static let metrics = Command(
-        "metrics", in: planning, options: [.intoFile, .socket], "Print the host's metrics as OpenMetrics",
+        "metrics", in: planning, options: [.intoFile, .socket], synopsis: "[--into FILE | --socket PATH]",
+        "Print the host's metrics as OpenMetrics",
         examples: [
             Example(
                 "For node_exporter, every minute by cron",
@@ -206,6 +207,7 @@ extension Verb {
     }
 
     func planCapacity(_ words: Words) throws(SessionError) -> Int32 {
+        try refuse([.json, .csv], in: words)
         let question = try planQuestion(words)
         let carrel = try Carrel()
         guard let measurements = try carrel.measurements(profile: words[.ofProfile], campaign: words[.ofCampaign])
@@ -275,8 +277,8 @@ extension Verb {
         }
         let pin: HostPin
         do {
-            pin = try HostPin(try Node.parse(try readFile(file), file: file), file: file)
-        } catch { throw SessionError("\(error)") }
+            pin = try HostPin(try readFile(file), file: file)
+        } catch { throw SessionError(error is Problems ? "\(error)" : "--hosts: \(error)") }
         var answers: [Node] = []
         for session in words.operands {
             try checkName(session, of: "session")
@@ -297,6 +299,7 @@ extension Verb {
     }
 
     func printMetrics(_ words: Words) throws(SessionError) -> Int32 {
+        try refuse([.socket, .intoFile], in: words)
         let carrel = try Carrel()
         if let path = words[.socket] {
             try carrel.serveMetrics(at: path)
@@ -312,9 +315,15 @@ extension Verb {
     }
 
     func watchSessions(_ words: Words) throws(SessionError) -> Int32 {
+        for once in [Option.once, .json] { try refuse([.refresh, once], in: words) }
+        let interval = try span(words, .refresh, 2_000_000_000)
         let carrel = try Carrel()
         var gauge = SessionGauge(carrel)
-        if words.has(.json) || words.has(.once) || isatty(1) == 0 || isatty(0) == 0 {
+        let isOnTerminal = isatty(1) == 1 && isatty(0) == 1
+        if words.has(.refresh) && !isOnTerminal {
+            throw SessionError("top: --interval is for a terminal: elsewhere it prints once", fix: "leave it out")
+        }
+        if words.has(.json) || words.has(.once) || !isOnTerminal {
             _ = try gauge.look()
             // Rates need two looks.
             usleep(250_000)
@@ -322,14 +331,13 @@ extension Verb {
             if words.has(.json) {
                 try put(Node(.sequence(lines.map(\.node))))
             } else {
-                try put(topTable(lines, Style(for: 1), width: terminalWidth()))
+                try put(topTable(lines, Style(for: 1)))
             }
             return 0
         }
-        let interval = try span(words, .refresh, 2_000_000_000)
         return try LiveScreen.run(every: Int(interval / 1_000_000)) { () throws(SessionError) in
             let lines = try gauge.look()
-            return try topHead(lines, carrel.berthUse()) + topTable(lines, Style(for: 1), width: terminalWidth())
+            return try topHead(lines, carrel.berthUse()) + topTable(lines, Style(for: 1))
         }
     }
 }

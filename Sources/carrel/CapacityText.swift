@@ -44,10 +44,10 @@ private func runsText(_ runs: Measurements, _ style: Style) -> String {
         let curve = run.summary
     {
         func part(_ bytes: Int64?) -> String { size(bytes.map { Double($0) }) }
-        text +=
+        text += style.line(
             "made of                 \(part(curve.anonBytes)) programs' own, \(part(curve.fileBytes)) page cache, "
-            + "\(part(curve.shmemBytes)) tmpfs and shared, \(part(curve.kernelBytes)) kernel; at the highest look, "
-            + "\(part(curve.highestBytes))\n"
+                + "\(part(curve.shmemBytes)) tmpfs and shared, \(part(curve.kernelBytes)) kernel; at the highest look, "
+                + "\(part(curve.highestBytes))", indent: 24)
     }
     let curves = runs.runs.compactMap(\.summary)
     if !curves.isEmpty {
@@ -61,7 +61,9 @@ private func runsText(_ runs: Measurements, _ style: Style) -> String {
         text +=
             slopes.count == 0
             ? "growth                  not known: the runs are shorter than \(Int(Growth.shortest)) s\n"
-            : "growth                  \(mebibytes(slopes.median)) an hour in the middle, \(mebibytes(slopes.highest)) at most\n"
+            : style.line(
+                "growth                  \(mebibytes(slopes.median)) an hour in the middle, "
+                    + "\(mebibytes(slopes.highest)) at most", indent: 24)
         if !runs.leaks.isEmpty {
             text += style.yellow("\(runs.leaks.count) runs grew without end: a leak, or work that was not over\n")
         }
@@ -90,20 +92,20 @@ func measureText(_ outcome: MeasureOutcome, parallel: Int, _ style: Style) -> St
     }
     text += runsText(outcome.measurements, style)
     if let sum = outcome.peakOfSum, parallel > 1 {
-        text +=
-            "all together            \(size(Double(sum))) at most, \(parallel) at a time, of which \(size(Double(outcome.base))) "
-            + "is page cache that was there before\n"
+        text += style.line(
+            "all together            \(size(Double(sum))) at most, \(parallel) at a time, of which "
+                + "\(size(Double(outcome.base))) is page cache that was there before", indent: 24)
     }
-    text +=
+    text += style.line(
         outcome.ceiling.map {
-            "carrel run admits sessions of this profile by \(size(Double($0.bytes))) from now on (\($0.runs) runs)\n"
+            "carrel run admits sessions of this profile by \(size(Double($0.bytes))) from now on (\($0.runs) runs)"
         } ?? "carrel run admits sessions of this profile by their limit: a ceiling needs "
-        + "\(MeasuredCeiling.fewestRuns) runs that end with 0, and none that is clipped\n"
+            + "\(MeasuredCeiling.fewestRuns) runs that end with 0, and none that is clipped")
     return text + style.dim("carrel capacity tells what hosts have room for\n")
 }
 
 func validationText(_ validation: Carrel.Validation, _ style: Style) -> String {
-    var table = Table(("", .left), ("PEAK OF THE SUM", .right), ("", .left))
+    var table = Table(("", .left), ("PEAK OF THE SUM", .right), ("", .left), wraps: true)
     let base = Double(validation.base)
     table.add([
         "predicted", size(validation.predictedTotal),
@@ -137,7 +139,8 @@ func planText(_ plan: CapacityPlan, _ style: Style) -> String {
     text += "\n"
     var table = Table(
         ("HOST", .right), ("GUIDE", .right), ("CEILING", .right), ("RISK/DAY", .right),
-        ("AT \(plan.question.riskText)", .right), ("ASSURED", .right), ("ALL AT PEAK", .right))
+        ("AT \(plan.question.riskText)", .right), ("ASSURED", .right), ("ALL AT PEAK", .right),
+        leavingOut: [3, 5])
     for row in plan.rows {
         let stress = row.overcommit.flatMap { plan.stress($0) }
         table.add([
@@ -148,14 +151,18 @@ func planText(_ plan: CapacityPlan, _ style: Style) -> String {
         ])
     }
     text += table.text(style) + "\n"
+    let shared = plan.measurements.shared
     text += style.dim(
-        """
-        sessions a host, \(size(plan.question.overhead)) overhead\(plan.measurements.shared > 0 ? " and \(size(plan.measurements.shared)) shared page cache" : "")
-        GUIDE: peak RSS for a ceiling. CEILING: the kernel's peaks. RISK/DAY: bound of the risk with that many.
-        AT: overcommit at that risk, as the runs were. ASSURED: if the \(percent(plan.unseen)) of sessions that the runs
-        cannot exclude stand at their limit. ALL AT PEAK: what the overcommit needs if all peak at one moment.
-
-        """)
+        style.line(
+            "sessions a host, \(size(plan.question.overhead)) overhead"
+                + (shared > 0 ? " and \(size(shared)) shared page cache" : ""))
+            + style.line("GUIDE: peak RSS for a ceiling. CEILING: the kernel's peaks.")
+            + style.line("RISK/DAY: bound of the risk with that many.")
+            + style.line("AT: overcommit at that risk, as the runs were.")
+            + style.line(
+                "ASSURED: if the \(percent(plan.unseen)) of sessions that the runs cannot exclude stand at their limit."
+            )
+            + style.line("ALL AT PEAK: what the overcommit needs if all peak at one moment."))
     if let host = plan.rows.first, plan.ceiling != nil {
         let lines = plan.sensitivity(host: host.host)
         text += "\nIf overhead and ceiling are other than that, on \(size(host.host)):\n\n"
@@ -180,11 +187,12 @@ func topHead(_ lines: [SessionActivity], _ use: BerthUse) -> String {
         + (use.waiting > 0 ? "; \(use.waiting) wait" : "") + "\n\n"
 }
 
-func topTable(_ lines: [SessionActivity], _ style: Style, width: Int? = nil) -> String {
+func topTable(_ lines: [SessionActivity], _ style: Style) -> String {
     if lines.isEmpty { return "no session is running\n" }
     var table = Table(
         ("SESSION", .left), ("TENANT", .left), ("PROFILE", .left), ("MEMORY", .right), ("PEAK", .right),
-        ("LIMIT", .right), ("CPU", .right), ("PSI", .right), ("EGRESS", .right), ("COST", .right), ("STATE", .left))
+        ("LIMIT", .right), ("CPU", .right), ("PSI", .right), ("EGRESS", .right), ("COST", .right), ("STATE", .left),
+        leavingOut: [2, 8, 1, 4, 9, 7])
     func bytes(_ value: UInt64?) -> String { value.map { Quantity.size($0) } ?? "-" }
     for line in lines {
         let cost = line.egress.map { used -> String in
@@ -200,7 +208,7 @@ func topTable(_ lines: [SessionActivity], _ style: Style, width: Int? = nil) -> 
                 cost ?? "-", line.status.state + (line.isClipped ? ", at its limit" : ""),
             ], style: { line.isClipped || line.status.state == "paused" ? style.yellow($0) : $0 })
     }
-    return table.text(style, width: width)
+    return table.text(style)
 }
 
 /// Draws on the whole terminal again and again, and leaves it as it was.

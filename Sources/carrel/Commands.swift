@@ -10,12 +10,20 @@ private let shell: StaticString = "Shell"
 
 private let aSession = Operand("SESSION", completing: sessionNames)
 private let selection: StaticString = "[OPTIONS] SESSION | --tenant TENANT | --profile PROFILE | --image IMAGE | --all"
+/// What is said of tables that are wide.
+let narrow: StaticString =
+    "Columns that a terminal has no room for are left out; through `| cat` all of them are there."
 private let selectors: [Option] = [.allTenant, .allProfile, .allImage, .all]
 let runOptions: [Option] = [
     .profile, .tenant, .workdir, .session, .report, .detach, .tty, .passFD, .wait, .curve,
     .image, .mount, .memory, .memoryHigh, .swap, .pids, .cpus, .openFiles, .tmp, .timeout, .idle, .cpuTime, .grace,
     .seccomp,
     .explain, .network, .env,
+]
+/// Those of them that a configuration shows.
+private let specOptions: [Option] = [
+    .profile, .tenant, .workdir, .session, .tty, .image, .mount, .memory, .swap, .pids, .cpus, .openFiles, .tmp,
+    .seccomp, .env,
 ]
 
 extension Command {
@@ -39,22 +47,25 @@ extension Command {
                 "carrel run --profile claude-code --tenant acme --workdir ./repo --memory 2GiB -- claude -p 'fix the test'"
             ),
             Example("A shell to look around in", "carrel run --tty -- sh"),
-            Example("In the background", "carrel run --detach --session s-42 --report r.json -- ./agent"),
+            Example(
+                "A program of the working tree, in the background",
+                "carrel run --detach --session s-42 --profile python --workdir . --report r.json -- ./agent"),
         ])
 
     static let spec = Command(
-        "spec", in: running, takesProgram: true, options: runOptions, "Print the OCI configuration of a session",
+        "spec", in: running, takesProgram: true, options: specOptions, "Print the OCI configuration of a session",
         details: [
             """
             Prints what `carrel run` would start with these options, as the `config.json` of the OCI runtime \
             specification. What OCI has no field for is in annotations, `dev.carrel.*`. Nothing is started, and nothing \
-            is made in the workdir: protected files that do not exist are left out.
+            is made in the workdir: protected files that do not exist are left out. Time limits, the way out and all else \
+            that is the supervisor's to hold are not in it, and `spec` has no such options.
             """
         ],
         examples: [Example("What a profile comes to", "carrel spec --profile strict -- true")])
 
     static let ps = Command(
-        "ps", in: looking, options: [.json, .names], "List the live sessions")
+        "ps", in: looking, options: [.json, .names], "List the live sessions", details: [narrow])
 
     static let stats = Command(
         "stats", in: looking, operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
@@ -63,7 +74,7 @@ extension Command {
             """
             Memory, processes and CPU time as the kernel counts them for the session's cgroup. A figure that this host \
             does not count is shown as `-`. The bar is the peak's part of the limit.
-            """
+            """, narrow,
         ])
 
     static let logs = Command(
@@ -85,11 +96,11 @@ extension Command {
 
     static let pause = Command(
         "pause", in: steering, operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
-        options: selectors, synopsis: selection, "Freeze sessions: no CPU time, and memory stays")
+        options: [.json] + selectors, synopsis: selection, "Freeze sessions: no CPU time, and memory stays")
 
     static let resume = Command(
         "resume", in: steering, operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
-        options: selectors, synopsis: selection, "Let paused sessions go on")
+        options: [.json] + selectors, synopsis: selection, "Let paused sessions go on")
 
     static let kill = Command(
         "kill", in: steering, operands: [Operand("SESSION", completing: sessionNames, isOptional: true)],
@@ -108,13 +119,14 @@ extension Command {
         ])
 
     static let release = Command(
-        "release", in: steering, operands: [Operand("SESSION", isOptional: true)], options: selectors,
-        synopsis: "SESSION | --tenant TENANT | --profile PROFILE | --image IMAGE | --all",
+        "release", in: steering, operands: [Operand("SESSION", isOptional: true)], options: [.json] + selectors,
+        synopsis: selection,
         "Allow new starts again after kill --hold",
         details: ["Ends with 1 where there was no such hold."])
 
     static let wait = Command(
-        "wait", in: looking, operands: [aSession], "Wait for a session's end, and end as it did")
+        "wait", in: looking, operands: [aSession], options: [.json], "Wait for a session's end, and end as it did",
+        details: ["With `--json` the end is printed too: the status, and the report's `exit` (Docs/Reports.md)."])
 
     static let report = Command(
         "report", in: looking, operands: [aSession], options: [.json], "Show the report of a session that is over",
@@ -130,7 +142,7 @@ extension Command {
         details: ["Ends with 1 where something is missing that sessions need."])
 
     static let profileCheck = Command(
-        "profile check", in: host, operands: [Operand("FILE", completing: .file, isRepeatable: true)],
+        "profile check", in: host, operands: [Operand("FILE", completing: .file, isRepeatable: true)], options: [.json],
         "Check profiles whole: every error with its line",
         details: [
             "Prints every problem of every file as `FILE:LINE:COLUMN: FIELD: MESSAGE`. Ends with 1 where there is one."

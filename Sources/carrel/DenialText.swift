@@ -3,6 +3,7 @@ import Glibc
 import Options
 import Session
 import Syscalls
+import Workshop
 
 /// What was refused, for people: the most frequent first.
 func denialsText(_ found: Node, _ style: Style) -> String {
@@ -30,13 +31,25 @@ func denialText(_ denial: Node, _ style: Style) -> String {
     text +=
         "    by      \(word("executable")) (\(word("comm")), process \(denial["process"]?.int ?? 0)): \(printable(command))\n"
     if denial["path"]?.string != nil { text += "    path    \(word("path"))\n" }
-    let level = denial["risk"]?["level"]?.string ?? ""
-    let paint = level == "high" ? style.red : level == "medium" ? style.yellow : style.green
-    text += "    risk    \(paint(level)): \(printable(denial["risk"]?["reason"]?.string ?? ""))\n"
+    let level = CallRisk.Level(rawValue: denial["risk"]?["level"]?.string ?? "") ?? .high
+    text += "    risk    \(painted(level, style)): \(printable(denial["risk"]?["reason"]?.string ?? ""))\n"
     if let patch = denial["patch"], !patch.isNull { text += "    allow   \(patch.json())\n" }
     let note = word("note")
     if !note.isEmpty { text += "    note    \(note)\n" }
     return text
+}
+
+private func painted(_ level: CallRisk.Level, _ style: Style) -> String {
+    switch level {
+    case .high: style.red(level.rawValue)
+    case .medium: style.yellow(level.rawValue)
+    case .low: style.green(level.rawValue)
+    }
+}
+
+/// What it costs to allow a call, in a line.
+func riskLine(_ call: String, _ risk: CallRisk, _ style: Style) -> String {
+    "\(printable(call)): risk \(painted(risk.level, style)): \(risk.reason)\n"
 }
 
 /// Writes a file whole, in place of what is there.

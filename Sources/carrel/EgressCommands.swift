@@ -10,16 +10,19 @@ private let aSession = Operand("SESSION", completing: sessionNames)
 extension Command {
     static let egressCheck = Command(
         "egress check", in: doors, operands: [Operand("PROFILE", completing: profileNames), Operand("URL")],
-        options: [.method, .json], "Tell which rule decides about a request, and why",
+        options: [.method, .network, .json], "Tell which rule decides about a request, and why",
         details: [
             """
             Nothing is sent and no name resolved. Ends with 0 where the request would go out, with 1 where it would not. \
+            The answer is for a session that `carrel run` starts with this profile, and this `--network` where one is given. \
             Docs/Egress.md describes the rules.
             """
         ],
         examples: [
-            Example("A package", "carrel egress check node https://registry.npmjs.org/left-pad"),
-            Example("A publication", "carrel egress check node --method PUT https://registry.npmjs.org/x"),
+            Example("A package", "carrel egress check node --network gateway https://registry.npmjs.org/left-pad"),
+            Example(
+                "A publication, which no rule allows",
+                "carrel egress check node --network gateway --method PUT https://registry.npmjs.org/x"),
         ])
 
     static let egressLog = Command(
@@ -71,7 +74,7 @@ extension Option {
 extension Verb {
     func checkEgress(_ words: Words) throws(SessionError) -> Int32 {
         let verdict = try Carrel.checkEgress(
-            words.operands[0], method: words[.method] ?? "GET", url: words.operands[1])
+            words.operands[0], method: words[.method] ?? "GET", url: words.operands[1], network: words[.network])
         if words.has(.json) {
             try put(verdict.node)
         } else {

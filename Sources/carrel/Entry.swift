@@ -72,5 +72,22 @@ private func unknown(_ name: String, in names: [String]) -> SessionError {
 }
 
 extension Verb {
+    /// Refuses options that exclude each other: one of them would be passed over.
+    func refuse(_ options: [Option], in words: Words) throws(SessionError) {
+        let given = options.filter { words.has($0) }.map { "--\($0.name)" }
+        if given.count < 2 { return }
+        throw SessionError(
+            "\(name): \(given.joined(separator: " and ")) exclude each other",
+            fix: "carrel \(name) --help tells of them")
+    }
+
+    /// Refuses an option that means nothing without another.
+    func refuse(_ option: Option, without other: Option, in words: Words) throws(SessionError) {
+        if !words.has(option) || words.has(other) { return }
+        throw SessionError(
+            "\(name): --\(option.name) means nothing without --\(other.name)",
+            fix: "carrel \(name) --help tells of them")
+    }
+
     static var visibleNames: [String] { allCases.filter { !$0.definition.isHidden }.map(\.name) }
 }

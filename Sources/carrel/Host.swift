@@ -10,15 +10,39 @@ import Syscalls
 extension Verb {
     func checkProfiles(_ words: Words) throws(SessionError) -> Int32 {
         let catalog = Carrel.profileCatalog()
-        var isSound = true
-        for file in words.operands {
+        return try checkFiles(words) { (file) throws(Problems) in
             // A word without a slash is a file too: names are for the catalog.
             let path = file.utf8.contains(UInt8(ascii: "/")) ? file : "./" + file
-            var problems: [Problem] = []
-            do throws(Problems) { _ = try Profile.load(path, from: catalog) } catch { problems = error.list }
-            isSound = isSound && problems.isEmpty
-            try put(problems.isEmpty ? "\(file): sound\n" : problems.map { printable($0.description) + "\n" }.joined())
+            do throws(Problems) { _ = try Profile.load(path, from: catalog) } catch {
+                throw Problems(
+                    error.list.map {
+                        Problem(
+                            file: $0.file == path ? file : $0.file, mark: $0.mark, field: $0.field, message: $0.message)
+                    })
+            }
         }
+    }
+
+    /// Prints what is wrong with each file, and gives the exit status: 1 where something is.
+    func checkFiles(_ words: Words, _ check: (String) throws(Problems) -> Void) throws(SessionError) -> Int32 {
+        var isSound = true
+        var list: [Node] = []
+        for file in words.operands {
+            var problems: [Problem] = []
+            do throws(Problems) { try check(file) } catch { problems = error.list }
+            isSound = isSound && problems.isEmpty
+            if words.has(.json) {
+                list.append([
+                    "file": Node(.string(file)), "sound": Node(.bool(problems.isEmpty)),
+                    "problems": Node(.sequence(problems.map(\.node))),
+                ])
+            } else {
+                try put(
+                    problems.isEmpty
+                        ? "\(printable(file)): sound\n" : problems.map { printable($0.description) + "\n" }.joined())
+            }
+        }
+        if words.has(.json) { try put(Node(.sequence(list))) }
         return isSound ? 0 : 1
     }
 
@@ -40,7 +64,7 @@ extension Verb {
             return 0
         }
         var list: [Node] = []
-        var table = Table(("PROFILE", .left), ("DESCRIPTION", .left), ("FILE", .left))
+        var table = Table(("PROFILE", .left), ("DESCRIPTION", .left), ("FILE", .left), leavingOut: [2], wraps: true)
         for name in catalog.names {
             do throws(Problems) {
                 let profile = try Profile.load(name, from: catalog)
@@ -164,6 +188,12 @@ extension Verb {
     }
 
     func printManual(_ words: Words) throws(SessionError) -> Int32 {
+        try refuse([.markdown, .into], in: words)
+        if let option = [Option.markdown, .into].first(where: words.has), !words.operands.isEmpty {
+            throw SessionError(
+                "man: --\(option.name) is of all pages: expected no command beside it, found \(words.operands[0])",
+                fix: "carrel man \(words.operands.joined(separator: " ")) prints one")
+        }
         let program = Program.carrel
         if words.has(.markdown) {
             try put(program.markdown())
@@ -186,6 +216,17 @@ extension Verb {
             try put(program.manual(verb.definition))
         }
         return 0
+    }
+}
+
+extension Problem {
+    /// The problem as a document; without a place where the whole file is meant.
+    fileprivate var node: Node {
+        func number(_ value: Int?) -> Node { value.map { Node(.integer(Int64($0))) } ?? nil }
+        return [
+            "file": Node(.string(file)), "line": number(mark?.line), "column": number(mark?.column),
+            "field": Node(.string(field)), "message": Node(.string(message)),
+        ]
     }
 }
 

@@ -20,7 +20,7 @@ extension Program {
             commands: Verb.allCases.map(\.definition),
             exitStatuses: [
                 ("0", "Done. `run`, `exec` and `wait` end with the program's own status, this or another"),
-                ("1", "Of `release`, `doctor`, `profile check` and `audit verify`: done, and found wanting"),
+                ("1", "Of checks, of `release`, `doctor` and `measure`: done, and found wanting"),
                 ("75", "The host, or the tenant, has no room for another session: try again later, or `--wait`"),
                 ("124", "A limit of time, idleness or processor time, a spent budget, or too long beyond the ceiling"),
                 ("125", "carrel itself failed, or was called wrongly: nothing ran"),

@@ -10,18 +10,32 @@ struct Style {
     let isColored: Bool
     /// Whether bars can be drawn with block elements.
     let hasBlocks: Bool
+    /// The terminal's columns; `nil` where it is none, and lines can be as long as they are.
+    let width: Int?
 
     init(for descriptor: Int32) {
         func variable(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
         isColored = isatty(descriptor) == 1 && variable("NO_COLOR").isEmpty && variable("TERM") != "dumb"
         let locale = [variable("LC_ALL"), variable("LC_CTYPE"), variable("LANG")].first { !$0.isEmpty } ?? ""
         hasBlocks = locale.lowercased().hasSuffix("utf-8") || locale.lowercased().hasSuffix("utf8")
+        let size = try? windowSize(of: FileDescriptor(rawValue: descriptor))
+        width = size.flatMap { $0.columns >= 40 ? Int($0.columns) : nil }
     }
 
     /// Plain text.
-    init(isColored: Bool = false, hasBlocks: Bool = true) {
+    init(isColored: Bool = false, hasBlocks: Bool = true, width: Int? = nil) {
         self.isColored = isColored
         self.hasBlocks = hasBlocks
+        self.width = width
+    }
+
+    /// A line, broken between words where the terminal is narrower; what goes on is indented.
+    func line(_ text: String, indent: Int = 0) -> String {
+        guard let width, text.unicodeScalars.count > width else { return text + "\n" }
+        let head = String(text.prefix(indent))
+        let rest = wrapped(String(text.dropFirst(indent)), width: max(width - indent, 20))
+        let space = String(repeating: " ", count: indent)
+        return rest.enumerated().map { ($0 == 0 ? head : space) + $1 + "\n" }.joined()
     }
 
     func bold(_ text: String) -> String { wrap(text, "1") }

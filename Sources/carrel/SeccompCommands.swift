@@ -114,6 +114,7 @@ extension Command {
 
 extension Verb {
     func mergeRecordings(_ words: Words) throws(SessionError) -> Int32 {
+        try refuse(.base, without: .heldOut, in: words)
         let recordings = try Carrel.recordings(words.operands).map(\.recording)
         guard let merged = Recording.merging(recordings) else {
             throw SessionError("seccomp merge: expected a recording")
@@ -229,13 +230,14 @@ extension Verb {
         }
         if let output = words[.widerFile] { try writeFile(output, text) } else { try put(text) }
         for call in calls {
-            let risk = CallRisk.of(call)
-            try note("\(call): risk \(risk.level.rawValue): \(risk.reason)\n")
+            try note(riskLine(call, CallRisk.of(call), Style(for: 2)))
         }
         return 0
     }
 
     func showFilter(_ words: Words) throws(SessionError) -> Int32 {
+        try refuse([.effectiveTable, .assembly, .programFile], in: words)
+        try refuse([.assembly, .programFile, .json], in: words)
         let machine = try machine(words)
         let listing = FilterListing(try interpreter(words.operands[0], words, machine), on: machine)
         if let output = words[.programFile] {

@@ -29,7 +29,8 @@ extension Option {
 extension Command {
     static let seccompRecord = Command(
         "seccomp record", in: seccompGroup, takesProgram: true,
-        options: [.recordingFile, .recordingSource] + runOptions.filter { $0.name.description != "detach" },
+        options: [.recordingFile, .recordingSource]
+            + runOptions.filter { !["detach", "explain"].contains($0.name.description) },
         "Run a program in a session, and record its system calls",
         details: [
             """
@@ -65,6 +66,7 @@ extension Command {
             What the arguments point to is what was in memory at that moment; nothing is decided by it. More than fifty \
             refusals a second are answered and counted, and not looked at.
             """,
+            "`--amend` allows all of it, whatever the risk: that of each call is told on standard error.",
         ],
         examples: [
             Example("All that is refused, as it happens", "carrel seccomp explain --follow"),
@@ -102,6 +104,8 @@ extension Verb {
     func explainDenials(_ words: Words) throws(SessionError) -> Int32 {
         let carrel = try Carrel()
         let isJSON = words.has(.json)
+        try refuse([.followDenials, .amend], in: words)
+        try refuse(.amended, without: .amend, in: words)
         if words.has(.followDenials) {
             try carrel.followDenials(of: words.operands.first) { session, denial throws(SessionError) in
                 try put(isJSON ? denial.json() + "\n" : "\(session): " + denialText(denial, Style(for: 1)))
@@ -112,12 +116,14 @@ extension Verb {
             throw SessionError("seccomp explain: expected a session's name, or --follow")
         }
         if let filter = words[.amend] {
-            let text = try carrel.amended(filter: filter, for: session).json(pretty: true) + "\n"
-            guard let output = words[.amended] else {
-                try put(text)
-                return 0
+            let (amended, allowed) = try carrel.amended(filter: filter, for: session)
+            let text = amended.json(pretty: true) + "\n"
+            if let output = words[.amended] { try writeFile(output, text) } else { try put(text) }
+            for call in allowed {
+                try note(riskLine(call.text, call.risk, Style(for: 2)))
+                if !call.note.isEmpty { try note("  \(printable(call.note))\n") }
             }
-            try writeFile(output, text)
+            if allowed.isEmpty { try note("nothing was refused: the filter is as it was\n") }
             return 0
         }
         let found = try carrel.denials(of: session)

@@ -111,7 +111,9 @@ func replayText(_ replay: Replay, _ style: Style) -> String {
 }
 
 func listingText(_ rows: [FilterListing.Row], _ style: Style) -> String {
-    var table = Table(("CALL", .left), ("NUMBER", .right), ("ENTRY", .left), ("ANSWER", .left), ("ARGUMENTS", .left))
+    var table = Table(
+        ("CALL", .left), ("NUMBER", .right), ("ENTRY", .left), ("ANSWER", .left), ("ARGUMENTS", .left),
+        leavingOut: [2, 1], wraps: true)
     for row in rows {
         let number = row.number.map { "\($0)" } ?? ""
         for (index, region) in (row.arguments.isEmpty ? [""] : row.arguments).enumerated() {

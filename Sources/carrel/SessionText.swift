@@ -2,22 +2,15 @@ import Cgroups
 import Documents
 import Records
 import Session
-import Syscalls
-import SystemPackage
 
 // Live sessions, for people.
 
-/// The terminal's columns; `nil` where output is not to one, and lines can be as long as they are.
-func terminalWidth() -> Int? {
-    guard let size = try? windowSize(of: .standardOutput), size.columns > 40 else { return nil }
-    return Int(size.columns)
-}
-
-func sessionTable(_ sessions: [SessionStatus], now: Timestamp, _ style: Style, width: Int? = nil) -> String {
+func sessionTable(_ sessions: [SessionStatus], now: Timestamp, _ style: Style) -> String {
     if sessions.isEmpty { return "no session is running\n" }
     var table = Table(
         ("SESSION", .left), ("TENANT", .left), ("PROFILE", .left), ("STATE", .left), ("AGE", .right),
-        ("MEMORY", .right), ("LIMIT", .right), ("PIDS", .right), ("CPU", .right), ("COMMAND", .left))
+        ("MEMORY", .right), ("LIMIT", .right), ("PIDS", .right), ("CPU", .right), ("COMMAND", .left),
+        leavingOut: [7, 8, 6, 2, 1, 4])
     for session in sessions {
         let age = max(0, (now.seconds - session.started.seconds)) * 1_000_000_000
         table.add(
@@ -28,7 +21,7 @@ func sessionTable(_ sessions: [SessionStatus], now: Timestamp, _ style: Style, w
                 commandLine(session.command),
             ], style: { session.state == "paused" ? style.yellow($0) : $0 })
     }
-    return table.text(style, width: width)
+    return table.text(style)
 }
 
 func statisticsTable(_ statistics: [SessionStatistics], _ style: Style) -> String {
@@ -36,7 +29,7 @@ func statisticsTable(_ statistics: [SessionStatistics], _ style: Style) -> Strin
     var table = Table(
         ("SESSION", .left), ("TENANT", .left), ("MEMORY", .right), ("PEAK", .right), ("LIMIT", .right),
         ("PEAK OF LIMIT", .left), ("PIDS", .right), ("PEAK", .right), ("LIMIT", .right), ("CPU", .right),
-        ("USER", .right), ("SYSTEM", .right))
+        ("USER", .right), ("SYSTEM", .right), leavingOut: [10, 11, 7, 8, 1, 5, 9])
     // A bar within a cell has no colour of its own: what a cell holds is text, not sequences.
     let plain = Style(hasBlocks: style.hasBlocks)
     for entry in statistics {

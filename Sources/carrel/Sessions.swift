@@ -63,7 +63,7 @@ extension Verb {
         } else if words.has(.json) {
             try put(Node(.sequence(sessions.map(\.node))))
         } else {
-            try put(sessionTable(sessions, now: .now, Style(for: 1), width: terminalWidth()))
+            try put(sessionTable(sessions, now: .now, Style(for: 1)))
         }
         return 0
     }
@@ -116,14 +116,36 @@ extension Verb {
     func pause(_ words: Words) throws(SessionError) -> Int32 {
         let selection = try selection(words)
         let paused = try Carrel().pause(selection)
-        try put(paused.map { $0 + "\n" }.joined())
+        try putNames(paused, words)
         if paused.isEmpty { try noteNone(selection, "it is paused all the same, until carrel resume") }
         return 0
     }
 
     func resume(_ words: Words) throws(SessionError) -> Int32 {
-        try put(try Carrel().resume(try selection(words)).map { $0 + "\n" }.joined())
+        try putNames(try Carrel().resume(try selection(words)), words)
         return 0
+    }
+
+    private func putNames(_ sessions: [String], _ words: Words) throws(SessionError) {
+        if words.has(.json) {
+            try put(["sessions": Node(.sequence(sessions.map { Node(.string($0)) }))] as Node)
+        } else {
+            try put(sessions.map { $0 + "\n" }.joined())
+        }
+    }
+
+    func waitForEnd(_ words: Words) throws(SessionError) -> Int32 {
+        let session = words.operands[0]
+        let report = try Carrel().wait(session)
+        let status = Int32(truncatingIfNeeded: report.exit.status ?? 125)
+        if words.has(.json) {
+            try put(
+                [
+                    "session": Node(.string(session)), "status": Node(.integer(Int64(status))),
+                    "exit": report.node["exit"] ?? nil,
+                ] as Node)
+        }
+        return status
     }
 
     func kill(_ words: Words) throws(SessionError) -> Int32 {
@@ -161,9 +183,10 @@ extension Verb {
 
     func release(_ words: Words) throws(SessionError) -> Int32 {
         let selection = try selection(words)
-        if try Carrel().release(selection) { return 0 }
-        tell(SessionError("there was no such hold"))
-        return 1
+        let released = try Carrel().release(selection)
+        if words.has(.json) { try put(["released": Node(.bool(released))] as Node) }
+        if !released { tell(SessionError("there was no such hold")) }
+        return released ? 0 : 1
     }
 
     /// Exactly one of a session, a tenant, a profile, or all.

@@ -6,7 +6,7 @@ import Session
 
 extension Command {
     static let tenantCheck = Command(
-        "tenant check", in: host, operands: [Operand("FILE", completing: .file, isRepeatable: true)],
+        "tenant check", in: host, operands: [Operand("FILE", completing: .file, isRepeatable: true)], options: [.json],
         "Check tenants' files whole: every error with its line",
         details: [
             """
@@ -23,17 +23,10 @@ extension Command {
 
 extension Verb {
     func checkTenants(_ words: Words) throws(SessionError) -> Int32 {
-        var isSound = true
-        for file in words.operands {
-            var problems: [Problem] = []
-            do throws(Problems) {
-                let bounds = try TenantBounds.read(file: file)
-                if bounds == nil { problems = [Problem(file: file, mark: nil, message: "expected a file, found none")] }
-            } catch { problems = error.list }
-            isSound = isSound && problems.isEmpty
-            try put(problems.isEmpty ? "\(file): sound\n" : problems.map { printable($0.description) + "\n" }.joined())
+        try checkFiles(words) { (file) throws(Problems) in
+            guard try TenantBounds.read(file: file) == nil else { return }
+            throw Problems([Problem(file: file, mark: nil, message: "expected a file, found none")])
         }
-        return isSound ? 0 : 1
     }
 
     func showTenant(_ words: Words) throws(SessionError) -> Int32 {

@@ -90,7 +90,7 @@ enum Verb: CaseIterable {
         case .stats: try showStatistics(words)
         case .logs: try printLog(words)
         case .report: try showReport(words)
-        case .wait: try Carrel().wait(words.operands[0])
+        case .wait: try waitForEnd(words)
         case .exec: try execute(words)
         case .pause: try pause(words)
         case .resume: try resume(words)

@@ -1,3 +1,4 @@
+import Documents
 import Foundation
 import Synchronization
 import Testing
@@ -163,6 +164,59 @@ private func berth(_ holder: Int32, _ bytes: UInt64, tenant: String = "acme", en
         }
         #expect(pin.hosts.map(\.sessions) == [40, 40, 40, 40, 40])
         #expect(pin.host(for: "one more") == nil)
+    }
+
+    private func problems(_ text: String) -> [String] {
+        do throws(Problems) {
+            _ = try HostPin(Array(text.utf8), file: "hosts.yaml")
+            return []
+        } catch { return error.list.map(\.description) }
+    }
+
+    @Test func aFileOfHostsIsReadWhole() throws {
+        let text =
+            "version: 1\nfactor: 1.5\nhosts:\n  - {name: a, berths: 60, sessions: 12}\n  - {name: b, berths: 0, draining: true}\n"
+        let pin = try HostPin(Array(text.utf8), file: "hosts.yaml")
+        #expect(pin.factor == 1.5)
+        #expect(
+            pin.hosts == [
+                PinHost(name: "a", berths: 60, sessions: 12), PinHost(name: "b", berths: 0, isDraining: true),
+            ])
+    }
+
+    /// Every error at once: where, which field, what is expected, what was found, and what was probably meant.
+    @Test func everyErrorOfAFileOfHostsIsTold() {
+        let text = """
+            verson: 1
+            factor: 0.5
+            hosts:
+              - {name: a, berth: 60, sessions: many}
+              - {name: a, berths: 060, draining: yes}
+              - build-3
+              - {name: "", berths: -1}
+            """
+        #expect(
+            problems(text) == [
+                "hosts.yaml:1:1: verson: unknown; the fields here are version, factor, hosts; did you mean version?",
+                "hosts.yaml:1:1: version: expected 1, found nothing",
+                "hosts.yaml:2:9: factor: expected a number from 1 to 1000, found 0.5",
+                "hosts.yaml:4:5: hosts[0].berths: expected a whole number from 0 to 1000000, found nothing",
+                "hosts.yaml:4:15: hosts[0].berth: unknown; the fields here are name, berths, sessions, draining; did you mean "
+                    + "berths?",
+                "hosts.yaml:4:36: hosts[0].sessions: expected a whole number from 0 to 1000000, found \"many\"",
+                "hosts.yaml:5:12: hosts[1].name: expected each host once, found \"a\"",
+                "hosts.yaml:5:23: hosts[1].berths: expected no leading zero, found 060; octal is written 0o755",
+                "hosts.yaml:5:38: hosts[1].draining: expected true or false, found \"yes\"",
+                "hosts.yaml:6:5: hosts[2]: expected a map of name, berths, sessions, draining, found \"build-3\"",
+                "hosts.yaml:7:12: hosts[3].name: expected a name, found \"\"",
+                "hosts.yaml:7:24: hosts[3].berths: expected a whole number from 0 to 1000000, found -1",
+            ])
+        #expect(problems("[]") == ["hosts.yaml:1:1: expected a map of version, factor, hosts, found a list"])
+        #expect(
+            problems("version: 1\nhosts: []") == [
+                "hosts.yaml:2:8: hosts: expected a list of one host or more, found a list"
+            ])
+        #expect(problems("version: 1\nhosts: {a: 1")[0].hasPrefix("hosts.yaml:3:1: hosts: while parsing"))
     }
 
     @Test func aDrainingHostTakesNone() {

@@ -51,7 +51,47 @@ import Testing
                 b          1234567  \\x1b[31mred\\n
 
                 """)
-        #expect(table.text(plain, width: 24).split(separator: "\n").last == "b          1234567  \\x1…")
+        #expect(table.text(Style(width: 24)).split(separator: "\n").last == "b          1234567  \\x1…")
+    }
+
+    @Test func whatATerminalHasNoRoomForIsLeftOutInOrder() {
+        var table = Table(
+            ("A", .left), ("B", .right), ("C", .right), ("WORDS", .left), leavingOut: [1, 2], wraps: true)
+        table.add(["aaaa", "bbbb", "cccc", "one two three four five"])
+        func lines(_ width: Int?) -> [Substring] { table.text(Style(width: width)).split(separator: "\n") }
+        #expect(lines(nil) == ["A        B     C  WORDS", "aaaa  bbbb  cccc  one two three four five"])
+        #expect(lines(41) == lines(nil))
+        #expect(
+            lines(30) == [
+                "A        B     C  WORDS", "aaaa  bbbb  cccc  one two", "                  three four",
+                "                  five",
+            ])
+        #expect(lines(26) == ["A        C  WORDS", "aaaa  cccc  one two three", "            four five"])
+        #expect(lines(20) == ["A     WORDS", "aaaa  one two three", "      four five"])
+        // Nothing more can be left out.
+        #expect(lines(10) == ["A     WOR…", "aaaa  one…"])
+        #expect(
+            Style(width: 26).line("name  one two three four five", indent: 6)
+                == "name  one two three four\n      five\n")
+        #expect(plain.line("name  one two three four", indent: 6) == "name  one two three four\n")
+    }
+
+    @Test func tablesOfSessionsFit80Columns() {
+        let status = SessionStatus(
+            id: "s-abcdefghij", tenant: "a-tenant-of-ours", profile: "claude-code",
+            command: ["claude", "-p", "fix all the tests that fail"], started: Timestamp(seconds: 1000), pid: 7,
+            isDetached: true, state: "running", memoryBytes: 1100 << 20, memoryLimitBytes: 2 << 30, pids: 1234,
+            cpuNanoseconds: 754_000_000_000)
+        let narrow = sessionTable([status], now: Timestamp(seconds: 90_000), Style(width: 80))
+        let wide = sessionTable([status], now: Timestamp(seconds: 90_000), plain)
+        for line in narrow.split(separator: "\n") { #expect(line.count <= 80, "\(narrow)") }
+        for title in ["SESSION", "STATE", "MEMORY", "COMMAND"] { #expect(narrow.contains(title), "\(narrow)") }
+        for title in ["TENANT", "PROFILE", "LIMIT", "PIDS", "CPU"] { #expect(wide.contains(title), "\(wide)") }
+        #expect(wide.contains("claude -p 'fix all the tests that fail'") && narrow.contains("claude -p"), "\(narrow)")
+        let statistics = SessionStatistics(id: status.id, tenant: "a-tenant-whose-name-is-long", usage: nil)
+        let figures = statisticsTable([statistics], Style(width: 80))
+        for line in figures.split(separator: "\n") { #expect(line.count <= 80, "\(figures)") }
+        for title in ["SESSION", "MEMORY", "PEAK OF LIMIT", "CPU"] { #expect(figures.contains(title), "\(figures)") }
     }
 
     @Test func aPausedSessionIsSeen() {

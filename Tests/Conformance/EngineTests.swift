@@ -388,10 +388,8 @@ extension Conformance {
 
         @Test(
             "every program of the OCI validation suite that runc or crun passes passes here",
-            .enabled(
-                if: suitePath != nil,
-                "Debian's package has the libraries without the programs: CARREL_OCI_SUITE names them, see Docs/OCI.md"),
-            .timeLimit(.minutes(8)))
+            .enabled(if: suitePath != nil, "the suite could not be built: Fixtures/suite/build tells why"),
+            .timeLimit(.minutes(15)))
         func validationSuite() throws {
             let suite = try #require(suitePath)
             let programs = try FileManager.default.contentsOfDirectory(atPath: "\(suite)/out").sorted()
@@ -403,6 +401,7 @@ extension Conformance {
                         ["unshare", "-m", "sh", "-c", script], environment: ["RUNTIME": runtime], in: suite, limit: 60)
                     let text = outcome.output + outcome.errors
                     let lines = text.split(separator: "\n").map { $0.drop { $0 == " " } }
+                        .filter { !$0.contains("# TODO") }
                     if outcome.status == 0, !lines.contains(where: { $0.hasPrefix("not ok") }),
                         lines.contains(where: { $0.hasPrefix("ok") || $0.hasPrefix("1..") })
                     {
@@ -419,5 +418,12 @@ extension Conformance {
     }
 }
 
-/// A tree of github.com/opencontainers/runtime-tools with its programs built in `out`.
-private let suitePath = ProcessInfo.processInfo.environment["CARREL_OCI_SUITE"]
+/// Where the programs of the OCI validation suite are, in `out`; `nil` where they cannot be built.
+private let suitePath: String? = {
+    let repository = String(#filePath.dropLast("/Tests/Conformance/EngineTests.swift".count))
+    let place = repository + "/.build/suite"
+    let built = try? run(["\(repository)/Tests/Conformance/Fixtures/suite/build", place], limit: 400)
+    if built?.status == 0 { return place }
+    print("the OCI validation suite:", built?.errors ?? "its build did not start")
+    return nil
+}()

@@ -93,7 +93,7 @@ extension Conformance {
             #expect(outcome.status == 0, "\(outcome.errors)")
         }
 
-        @Test("without a cgroup and a PID namespace, kill reaches the first process, and tells that it cannot find the rest")
+        @Test("without a cgroup and a PID namespace, kill reaches the first process alone, and says so")
         func killWithoutCgroup() throws {
             let bundle = try Bundle()
             bundle.change("linux") { linux in

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Egress
@@ -37,6 +38,10 @@ struct AttackHTTPTests {
             "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nContent_Length: 4\r\n\r\n",
             "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nx-api-key: a\r\nX-API-KEY: b\r\n\r\n",
             "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nConnection: host\r\n\r\n",
+            "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nX-HTTP-Method-Override: DELETE\r\nContent-Length: 0\r\n\r\n",
+            "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nX_HTTP_Method: PUT\r\nContent-Length: 0\r\n\r\n",
+            "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nX-Original-URL: /admin\r\n\r\n",
+            "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nx-rewrite-url: /admin\r\n\r\n",
             "GET http://example.com/#x HTTP/1.1\r\nHost: example.com\r\n\r\n",
             "GET http://example.com/%zz HTTP/1.1\r\nHost: example.com\r\nContent-Length: x\r\n\r\n",
             "GET ftp://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
@@ -194,6 +199,24 @@ struct AttackHTTPTests {
         }
     }
 
+    @Test("what comes behind CONNECT at once waits until the name is known, and is no request of its own")
+    func earlyBytes() throws {
+        try atDesk { desk throws in
+            let connect = "CONNECT slow.example.org:443 HTTP/1.1\r\nHost: slow.example.org\r\n\r\n"
+            let eager = try desk.proxy()
+            eager.send(Array(connect.utf8) + clientHello(name: "slow.example.org"))
+            let smuggler = try desk.proxy()
+            smuggler.send(connect + "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(eventually { desk.queries.count == 1 })
+            usleep(200_000)
+            desk.answerSlow(["93.184.216.34"])
+            #expect(eager.answer(method: "CONNECT")?.status == 200)
+            #expect(smuggler.answer(method: "CONNECT")?.status == 200)
+            #expect(smuggler.isClosed())
+            #expect(desk.upstreamBytes == 0)
+        }
+    }
+
     @Test("a refusal comes whole, also of a request whose body is not read, in TLS and in the clear")
     func wholeRefusals() throws {
         try atDesk { desk throws in
@@ -207,6 +230,17 @@ struct AttackHTTPTests {
             outside.send("PUT http://example.com/ HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\n")
             #expect(outside.answer()?.body.hasSuffix("}\n") == true)
             #expect(outside.isClosed())
+        }
+    }
+
+    @Test("a refusal of HEAD has no body, which would be read as the next answer")
+    func refusedHead() throws {
+        try atDesk { desk throws in
+            let client = try desk.proxy()
+            client.send("HEAD http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n")
+            #expect(client.answer(method: "HEAD")?.status == 403)
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(client.answer()?.body == "hello")
         }
     }
 

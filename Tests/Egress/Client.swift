@@ -74,6 +74,7 @@ final class TLSStream: ByteStream, @unchecked Sendable {
 
     private let inbox = NIOLockedValueBox(Inbox())
     let channel: any Channel
+    private let descriptor: Int32
 
     init(
         _ descriptor: Int32, name: String?, trust: String? = nil, protocols: [String] = ["http/1.1"]
@@ -87,6 +88,7 @@ final class TLSStream: ByteStream, @unchecked Sendable {
         }
         let context = try NIOSSLContext(configuration: configuration)
         let inbox = inbox
+        self.descriptor = descriptor
         channel = try ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -157,6 +159,9 @@ final class TLSStream: ByteStream, @unchecked Sendable {
     }
 
     func close() { try? channel.close().wait() }
+
+    /// Goes without a word.
+    func cut() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 }
 
 /// A client that writes exactly what a test says, and reads answers.

@@ -133,6 +133,35 @@ struct ControlTests {
         }
     }
 
+    @Test("a launcher of another build is told so, and what to do")
+    func otherBuild() throws {
+        try atDesk { desk throws in
+            let pipe = try makePipe()
+            defer { for end in [pipe.reading, pipe.writing] { close(end) } }
+            let open = OpenSession(
+                session: "s-old", tenant: "acme", profile: "p", policy: desk.policy,
+                listeners: [Listener(.proxy, port: 3128), Listener(.unix)])
+            for (line, descriptors) in [
+                (ControlRequest.open(open).line, [pipe.reading]),
+                (Array("{\"type\":\"hello\",\"version\":1}\n".utf8), []),
+            ] {
+                var asking = try GatewayConnection(to: desk.gateway.places.control)
+                if descriptors.isEmpty {
+                    try writeAll(line, to: asking.descriptor)
+                } else {
+                    try asking.send(.open(open), descriptors: descriptors)
+                }
+                guard case .refused(let why, let fix)? = try asking.next(timeout: 15_000) else {
+                    Issue.record("not refused")
+                    return
+                }
+                #expect(why.contains("of different builds") && fix?.contains("kill \(getpid()),") == true, "\(why)")
+                asking.close()
+            }
+            #expect(desk.gateway.sessionCount == 1)
+        }
+    }
+
     @Test("bytes that are no message, and descriptors that no message names, change nothing")
     func garbage() throws {
         try atDesk { desk throws in
@@ -155,6 +184,22 @@ struct ControlTests {
             asking.close()
             close(pipe.reading)
             close(pipe.writing)
+        }
+    }
+
+    @Test("a raise of more than there is stops nobody")
+    func absurdRaise() throws {
+        try atDesk(policy: Desk.policy.replacing("{\"allow\"", with: "{\"budget\": {\"dollars\": 1}, \"allow\"")) {
+            desk throws in
+            var asking = try GatewayConnection(to: desk.gateway.places.control)
+            let line = #"{"type":"raise","session":"s-1","microdollars":18446744073709551615,"tokens":5}"#
+            try writeAll(Array("\(line)\n".utf8), to: asking.descriptor)
+            guard case .answer(let answer)? = try asking.next(timeout: 15_000) else {
+                Issue.record("no answer")
+                return
+            }
+            #expect(answer["nanodollars"]?["limit"]?.uint == .max)
+            asking.close()
         }
     }
 

@@ -94,6 +94,31 @@ struct CredentialTests {
         }
     }
 
+    @Test("the key in the words of a status line, or in a field's name, is covered too")
+    func echoInTheHead() throws {
+        try atDesk { desk throws in
+            let key = Desk.secret
+            desk.secure.answers { _ in
+                .text("HTTP/1.1 401 No key \(key)\r\nx-\(key): 1\r\nx-kept: 1\r\ncontent-length: 0\r\n\r\n")
+            }
+            let client = try desk.tunnel("api.anthropic.com")
+            models(client)
+            let answer = try #require(client.answer())
+            #expect(answer.status == 401 && answer.field("x-kept") == "1")
+            #expect(answer.head.hasPrefix("HTTP/1.1 401 No key ***"))
+            #expect(!answer.head.lowercased().contains(key.lowercased()))
+        }
+    }
+
+    @Test(
+        "a key with other characters is covered in every spelling",
+        arguments: ["ab/cd+ef/0123==", "ab\\/cd+ef\\/0123==", "ab%2Fcd%2Bef%2F0123%3D%3D", "ab%2fcd%2bef%2f0123%3d%3d"])
+    func spellings(_ text: String) {
+        var scrubber = Scrubber(SecretText(spellingsOf: ["ab/cd+ef/0123=="]))
+        let passed = String(buffer: scrubber.scrub(ByteBuffer(string: "\"\(text)\",")))
+        #expect(passed == "\"\(String(repeating: "*", count: text.utf8.count))\",")
+    }
+
     @Test("bytes that only begin like the key pass at once, and all of them")
     func scrubber() {
         let secret = SecretText(spellingsOf: ["sk-ant-secret-0123456789"])
@@ -238,9 +263,11 @@ struct CredentialTests {
 
     @Test("schemes: bearer, header, basic, query")
     func schemes() {
-        func written(_ scheme: CredentialDefinition.Scheme, query: String? = nil) -> (HeaderFields, String?) {
+        func written(
+            _ scheme: CredentialDefinition.Scheme, query: String? = nil, beside more: [(String, String)] = []
+        ) -> (HeaderFields, String?) {
             let definition = CredentialDefinition(name: "c", source: .file(""), scheme: scheme)
-            var fields = HeaderFields()
+            var fields = HeaderFields(more)
             var query = query
             Credential(definition, secret: "secret/0123").write(into: &fields, query: &query)
             return (fields, query)
@@ -249,6 +276,10 @@ struct CredentialTests {
         #expect(written(.header("x-key")).0["x-key"] == "secret/0123")
         #expect(written(.basic(user: "u")).0["authorization"] == "Basic dTpzZWNyZXQvMDEyMw==")
         #expect(written(.query("key"), query: "a=b&key=theirs").1 == "a=b&key=secret%2F0123")
+        // The client's own in another spelling.
+        let twins = written(.header("x-key"), beside: [("x_key", "theirs"), ("x-kept", "1")]).0
+        #expect(twins.list.map(\.name) == ["x-kept", "x-key"])
+        #expect(written(.query("key"), query: "k%65y=theirs&a=b&%6b%65%79").1 == "a=b&key=secret%2F0123")
     }
 
     @Test("a session of another tenant does not get a credential that is bound")

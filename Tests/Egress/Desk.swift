@@ -27,6 +27,8 @@ final class Desk: @unchecked Sendable {
     let secure: RecordingUpstream
     let echo: RecordingUpstream
     let asked = NIOLockedValueBox<[String]>([])
+    /// Questions for names that begin with `slow`: nobody answers before the test does, or ends.
+    private let slow = NIOLockedValueBox<[EventLoopPromise<[IPAddress]>]?>([])
     let listeners: [(Listener, SystemPackage.FileDescriptor)]
     let policy: Node
     static let secret = "sk-ant-api03-REAL-KEY-OF-THE-OPERATOR-0123456789"
@@ -87,6 +89,7 @@ final class Desk: @unchecked Sendable {
         var config = try GatewayConfig(path: directory + "/gateway.yaml")
         change(&config.limits)
         let asked = asked
+        let slow = slow
         let (place, settings) = (directory, config)
         // Threads are in the network of the one that makes them.
         func make() throws -> (Gateway, MultiThreadedEventLoopGroup?) {
@@ -94,6 +97,15 @@ final class Desk: @unchecked Sendable {
                 state: place, config: settings, configPath: place + "/gateway.yaml", threads: 1
             ) { name, loop in
                 asked.withLockedValue { $0.append(name.text) }
+                if name.text.hasPrefix("slow") {
+                    let promise = loop.makePromise(of: [IPAddress].self)
+                    let waits = slow.withLockedValue { slow in
+                        slow?.append(promise)
+                        return slow != nil
+                    }
+                    if !waits { promise.succeed([]) }
+                    return promise.futureResult
+                }
                 return loop.makeSucceededFuture(
                     answers?.next() ?? (names[name.text] ?? []).compactMap { IPAddress($0) })
             }
@@ -200,8 +212,18 @@ final class Desk: @unchecked Sendable {
         return try internet.run { try RecordingUpstream(tls: tls, at: host, port: 443, on: outside) }
     }
 
+    /// Answers what was asked for names that begin with `slow`.
+    func answerSlow(_ addresses: [String], forGood: Bool = false) {
+        let waiting = slow.withLockedValue { slow in
+            defer { slow = forGood ? nil : [] }
+            return slow ?? []
+        }
+        for promise in waiting { promise.succeed(addresses.compactMap { IPAddress($0) }) }
+    }
+
     func end() {
         if !isHungUp { supervisor.close() }
+        answerSlow([], forGood: true)
         control.stop()
         network.end()
         for listener in listeners { close(listener.1) }

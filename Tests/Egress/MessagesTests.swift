@@ -139,6 +139,28 @@ struct MessagesTests {
         }
     }
 
+    @Test("counts that no model has stop nobody: the bound is charged", arguments: ["in", "out"])
+    func absurdCounts(_ place: String) throws {
+        try atDesk { desk throws in
+            let most = "18446744073709551615"
+            let usage = place == "in" ? "\(most),\"output_tokens\":1" : "1,\"output_tokens\":\(most)"
+            desk.secure.answers { _ in
+                .ok(
+                    "{\"type\":\"message\",\"model\":\"claude-opus-5\",\"content\":[],"
+                        + "\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":\(usage)}}",
+                    fields: "content-type: application/json\r\n")
+            }
+            let client = try desk.relay()
+            for _ in 0..<3 {
+                client.send(Self.message())
+                #expect(client.answer()?.status == 200)
+            }
+            let entries = desk.log(atLeast: 6)
+            #expect(entries.last?.json().contains("\"estimated\":true") == true)
+            #expect((desk.gateway.session("s-1")?.usage.tokens ?? .max) < 20_000)
+        }
+    }
+
     /// The message of `reply(output: 200)`, as an upstream sends it that does not heed `accept-encoding: identity`.
     private static let encoded = [
         (

@@ -38,9 +38,9 @@ import Testing
     @Test(
         "anything else is an error",
         arguments: [
-            "", "{}", "[]", "{\"type\":\"open\"}", "{\"type\":\"hello\",\"version\":2}", "{\"type\":\"nothing\"}",
-            "{\"type\":\"open\",\"version\":1,\"session\":\"s\",\"tenant\":\"t\",\"profile\":\"p\",\"policy\":{},\"listeners\":[{\"kind\":\"x\",\"port\":1}]}",
-            "{\"type\":\"open\",\"version\":1,\"session\":\"s\",\"tenant\":\"t\",\"profile\":\"p\",\"policy\":{},\"listeners\":[{\"kind\":\"proxy\",\"port\":65536}]}",
+            "", "{}", "[]", "{\"type\":\"open\"}", "{\"type\":\"hello\",\"version\":1}", "{\"type\":\"nothing\"}",
+            "{\"type\":\"open\",\"version\":2,\"session\":\"s\",\"tenant\":\"t\",\"profile\":\"p\",\"policy\":{},\"listeners\":[{\"kind\":\"x\",\"port\":1}]}",
+            "{\"type\":\"open\",\"version\":2,\"session\":\"s\",\"tenant\":\"t\",\"profile\":\"p\",\"policy\":{},\"listeners\":[{\"kind\":\"proxy\",\"port\":65536}]}",
         ])
     func errors(_ line: String) {
         #expect(throws: ControlProtocolError.self) { try ControlRequest(line: line.utf8) }

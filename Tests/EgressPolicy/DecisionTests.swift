@@ -61,6 +61,36 @@ import Testing
         ])
     func dots(_ path: String) throws { #expect(try policy(example).rule("GET", "https://example.com" + path) == nil) }
 
+    @Test("patterns mean what they say, whatever is between their wildcards")
+    func patterns() throws {
+        func means(_ pattern: String, _ path: String) throws -> Bool {
+            try RequestPathPattern(pattern).matches(RequestPath(path))
+        }
+        for (pattern, path, isMeant) in [
+            ("/*-*.gz", "/a-b-c.gz", true), ("/*-*.gz", "/-.gz", true), ("/*-*.gz", "/a.gz", false),
+            ("/a*b*c", "/abbbc", true), ("/a*b*c", "/ac", false), ("/*", "/", false), ("/*/", "/a/", true),
+            ("/**/x/**", "/a/x/b", true), ("/**/x/**", "/x/b", false), ("/**/x/**", "/a/x/", false),
+            ("/**/x/**", "/a/x/x/b/", true), ("/**/x", "/a/x/x", true), ("/**/x", "/x", false), ("/**/", "/a/", true),
+            ("/a/**", "/a/", false), ("/a/**", "/a", false), ("/a/**/b/**/c", "/a/1/b/2/b/3/c", true),
+            ("/*-*.gz", "/a%2fb-c.gz", false), ("/*-*.gz", "/a%20b-c.gz", true),
+        ] { #expect(try means(pattern, path) == isMeant, "\(pattern) \(path)") }
+        func allows(_ glob: String, _ name: String) -> Bool {
+            PushPolicy(branches: [glob]).allows(reference: "refs/heads/" + name)
+        }
+        #expect(allows("carrel/*", "carrel/a/b") && allows("*/x-*", "a/x-1/x-2") && allows("*", ""))
+        #expect(!allows("carrel/*", "carrels/a") && !allows("*/x-*", "a/x") && !allows("", "a"))
+    }
+
+    @Test("no path or branch takes long, however often it nearly fits", .timeLimit(.minutes(1)))
+    func longest() throws {
+        let step = "/" + String(repeating: "-", count: 30_000) + "%41%"
+        #expect(try !RequestPathPattern("/*-*-*.gz").matches(RequestPath(step)))
+        let steps = String(repeating: "/a", count: 20_000)
+        #expect(try !RequestPathPattern("/**/a/**/a/**/b").matches(RequestPath(steps)))
+        let branch = "refs/heads/" + String(repeating: "a", count: 30_000)
+        #expect(!PushPolicy(branches: ["*a*a*a*b"]).allows(reference: branch))
+    }
+
     @Test("what is no path is refused", arguments: ["", "a", "*", "/\u{e9}", "/ a", "/a#b"])
     func paths(_ path: String) throws {
         let facts = RequestFacts(

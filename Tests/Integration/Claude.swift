@@ -28,7 +28,8 @@ extension Integration {
                 let cli = try #require(Host.claude)
                 profile = try desk.profile(
                     "claude-test", extends: "claude-code",
-                    "mounts:\n  - source: \((cli as NSString).deletingLastPathComponent)\n    target: /opt/claude")
+                    "network: none\nmounts:\n  - source: \((cli as NSString).deletingLastPathComponent)\n    target: /opt/claude"
+                )
                 var listeners: [String] = []
                 for tenant in ["acme", "globex"] {
                     listeners += ["--listen", "unix:" + (try desk.directory("work-" + tenant)) + "/api.sock"]
@@ -175,7 +176,8 @@ extension Integration {
                 let cli = try #require(Host.claude)
                 let profile = try desk.profile(
                     "beside", extends: "claude-code",
-                    "mounts:\n  - source: \((cli as NSString).deletingLastPathComponent)\n    target: /opt/claude")
+                    "network: none\nmounts:\n  - source: \((cli as NSString).deletingLastPathComponent)\n    target: /opt/claude"
+                )
                 let script = """
                     \(Host.python) messages_api.py --listen tcp:127.0.0.1:8080 --address /tmp/up & api=$!
                     while [ ! -e /tmp/up ]; do sleep 0.02; done

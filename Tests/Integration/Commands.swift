@@ -28,6 +28,10 @@ extension Integration {
                 }
                 let named = desk.run([], ["no-such-program"])
                 #expect(named.errors.contains("there is no no-such-program in PATH (/usr/local/bin:"), "\(named)")
+                let beside = desk.run([], ["./agent"])
+                #expect(
+                    beside.status == 127 && beside.errors.contains("there is no ./agent in /home/agent"), "\(beside)")
+                #expect(beside.errors.contains("fix: --workdir DIRECTORY"), "\(beside)")
                 for program in ["/etc/passwd", "/usr"] {
                     let inside = desk.run([], [program])
                     #expect(inside.status == 126 && inside.errors.contains(program), "\(inside)")
@@ -46,6 +50,24 @@ extension Integration {
                         "\(arguments): \(outcome)")
                 }
                 #expect(desk.carrel(["run", "--memroy", "1GiB", "--", "true"]).errors.contains("--memory"))
+            }
+        }
+
+        /// The documents of Docs/Reports.md.
+        @Test func steeringCommandsPrintJSON() throws {
+            try withDesk { desk in
+                let name = try desk.detached(session: "s-json")
+                let paused = desk.carrel(["pause", name, "--json"])
+                #expect(try desk.parse(paused.output) == ["sessions": ["s-json"]], "\(paused)")
+                let resumed = desk.carrel(["resume", "--all", "--json"])
+                #expect(try desk.parse(resumed.output) == ["sessions": ["s-json"]], "\(resumed)")
+                #expect(desk.carrel(["kill", name, "--hold"]).status == 0)
+                let released = desk.carrel(["release", name, "--json"])
+                #expect(try released.status == 0 && desk.parse(released.output) == ["released": true], "\(released)")
+                let waited = desk.carrel(["wait", name, "--json"])
+                let end = try desk.parse(waited.output)
+                #expect(waited.status == 137 && end["session"] == "s-json" && end["status"] == 137, "\(waited)")
+                #expect(try end["exit"] == desk.lastReport()["exit"] && end.at("exit.how") == "killed", "\(waited)")
             }
         }
 
@@ -121,7 +143,7 @@ extension Integration {
                 #expect(
                     shown.status == 0 && shown.output.contains("memory") && shown.output.contains("\(name).yaml:"),
                     "\(shown)")
-                #expect(desk.sh(["--profile", name], "echo up").output == "up")
+                #expect(desk.sh(["--profile", name, "--network", "none"], "echo up").output == "up")
             }
         }
 
@@ -130,6 +152,8 @@ extension Integration {
                 let file = try desk.write(
                     "version: 1\nextends: default\nlimits:\n  memroy: 1GiB\n  pids: many\nworkdir:\n  access: writeable\nnetwork: host\nnosuch: 1\n",
                     to: "profiles/wrong.yaml")
+                let beside = desk.carrel(["profile", "check", "wrong.yaml"], directory: desk.path + "/profiles")
+                #expect(beside.output.hasPrefix("wrong.yaml:4:3: "), "\(beside)")
                 let checked = desk.carrel(["profile", "check", file])
                 let told = checked.output + checked.errors
                 #expect(checked.status != 0)
@@ -211,6 +235,11 @@ extension Integration {
                 desk.carrel(["resume", "--tenant", "acme"])
                 #expect(try fact("holds") == nil)
 
+                if !FileManager.default.fileExists(atPath: "/etc/carrel/gateway.yaml") {
+                    #expect(try fact("gateway.yaml")?["status"]?.string == "degraded")
+                    let file = try desk.write("metrics: 9464\n", to: "state/gateway.yaml", mode: 0o600)
+                    #expect(try fact("gateway.yaml")?["value"]?.string == file)
+                }
                 try desk.write("version: 1\nresrve: 2GiB\n", to: "state/host.yaml", mode: 0o600)
                 let doctor = desk.carrel(["doctor"])
                 #expect(doctor.status == 1 && doctor.output.contains("host.yaml:2:1: resrve: unknown"), "\(doctor)")

@@ -12,17 +12,21 @@ extension Integration {
             private let desk: Desk
             private var process: Command
 
-            init(_ desk: Desk) throws {
+            /// - Parameter version: of the protocol that it speaks; without it this build's.
+            init(_ desk: Desk, version: Int? = nil) throws {
                 self.desk = desk
-                process = Self.started(desk)
+                process = Self.started(desk, version)
                 try waitUntilUp()
             }
 
-            private static func started(_ desk: Desk) -> Command {
-                Command([
-                    Host.python, Host.fixtures + "/stand_in_gateway.py", desk.state, "--send", desk.path + "/send",
-                ])
+            private static func started(_ desk: Desk, _ version: Int? = nil) -> Command {
+                Command(
+                    [
+                        Host.python, Host.fixtures + "/stand_in_gateway.py", desk.state, "--send", desk.path + "/send",
+                    ] + (version.map { ["--version", "\($0)"] } ?? []))
             }
+
+            var pid: Int32 { process.pid }
 
             private func waitUntilUp() throws {
                 let socket = desk.state + "/gateway/control.sock"
@@ -349,13 +353,44 @@ extension Integration {
             }
         }
 
-        @Test func withoutAConfiguredGatewayForItsCredentialsThereIsNoDoor() throws {
+        /// Whether a gateway runs, and what it has read, changes nothing: the configuration decides.
+        @Test func aCredentialThatNobodyHasConfiguredIsARefusal() throws {
             try withDesk { desk in
-                let inside = desk.python(
-                    try Self.profile(desk),
-                    Self.ask + "print(attempt(ask, '93.184.216.34', 443), os.environ.get('ANTHROPIC_API_KEY'))")
-                #expect(inside.output == "ENETUNREACH None", "\(inside)")
-                #expect(try desk.lastReport()["notes"]?.json().contains("no gateway is configured") == true)
+                let needing = try Self.profile(desk)
+                func expectRefusal(_ when: String) {
+                    let refused = desk.run(needing, ["true"])
+                    #expect(
+                        refused.status == 125 && refused.errors.contains("needs the credential anthropic"),
+                        "\(when): \(refused)")
+                    #expect(
+                        refused.errors.contains("gateway.yaml") && refused.errors.contains("--network none"),
+                        "\(when): \(refused)")
+                }
+                expectRefusal("no gateway runs")
+                let other = try desk.profile(
+                    "other", "network: gateway\negress:\n  allow:\n    - {host: a.example.com, paths: [/**]}")
+                let session = try desk.detached(["--profile", other], session: "other")
+                expectRefusal("a gateway runs for another session")
+                #expect(desk.carrel(["kill", session]).status == 0)
+                expectRefusal("a gateway runs for nobody")
+                let closed = desk.run(needing + ["--network", "none"], ["true"])
+                #expect(closed.status == 0, "\(closed)")
+                // One that has read no configuration, and serves nobody, makes way for one that reads it.
+                try desk.write("sk-ant-of-the-operator\n", to: "key", mode: 0o600)
+                try desk.write(
+                    "credentials:\n  anthropic: {file: \(desk.path)/key, hosts: [api.anthropic.com]}\n",
+                    to: "state/gateway.yaml", mode: 0o600)
+                let open = desk.sh(needing, "echo ${ANTHROPIC_API_KEY:+a dummy}")
+                #expect(open.status == 0 && open.output == "a dummy", "\(open)")
+            }
+        }
+
+        @Test func aGatewayOfAnotherBuildIsToldAsThat() throws {
+            try withDesk { desk in
+                let standIn = try StandIn(desk, version: 1)
+                let refused = desk.run(try Self.profile(desk), ["true"])
+                #expect(refused.status == 125 && refused.errors.contains("are of different builds"), "\(refused)")
+                #expect(refused.errors.contains("restart the gateway: kill \(standIn.pid),"), "\(refused)")
             }
         }
 

@@ -94,6 +94,35 @@ extension Integration {
             }
         }
 
+        /// The kernel says EACCES, whoever of mode, list and mount refuses: the field of the profile is told.
+        @Test(needed) func aRefusalNamesTheFieldOfTheProfile() throws {
+            try withDesk { desk in
+                let few = try Self.few(desk)
+                let told = "exec.allow of profile few lists 4 programs, and this is none of them"
+                for program in ["/usr/bin/id", "id"] {
+                    let refused = desk.run(few, [program])
+                    #expect(refused.status == 126 && refused.errors.contains(told), "\(refused)")
+                    #expect(refused.errors.contains("fix: add /usr/bin/id to exec.allow"), "\(refused)")
+                }
+                let session = try desk.detached(few, "cat /dev/zero >/dev/null", session: "few")
+                let entered = desk.carrel(["exec", session, "--", "id"])
+                #expect(entered.status == 126 && entered.errors.contains(told), "\(entered)")
+                #expect(desk.carrel(["kill", session]).status == 0)
+                let work = try desk.directory("work")
+                try desk.write("#!/bin/sh\necho ran\n", to: "work/run", mode: 0o755)
+                for program in ["/workspace/run", "./run"] {
+                    let refused = desk.run(["--workdir", work], [program])
+                    #expect(refused.status == 126, "\(refused)")
+                    #expect(
+                        refused.errors.contains("profile default lets nothing in /workspace be executed")
+                            && refused.errors.contains("exec.from"), "\(refused)")
+                }
+                // What no field of the profile is the reason of is told without one.
+                let plain = desk.run([], ["/etc/passwd"])
+                #expect(plain.status == 126 && !plain.errors.contains("profile"), "\(plain)")
+            }
+        }
+
         /// Signals and abstract sockets: two sessions of one tenant, which have the same ids.
         @Test(.enabled(if: Host.landlock >= 6, "this kernel's Landlock has no scopes")) func scopesAreInForce() throws {
             try withDesk { desk in

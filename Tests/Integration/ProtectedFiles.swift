@@ -24,7 +24,7 @@ extension Integration {
             FileManager.default.fileExists(atPath: desk.path + "/" + name)
         }
 
-        static let claude = ["--profile", "claude-code"]
+        static let claude = ["--profile", "claude-code", "--network", "none"]
 
         @Test(arguments: [
             ".git/hooks/pre-commit", ".git/config", ".git/hooks/post-checkout", ".claude/settings.json",

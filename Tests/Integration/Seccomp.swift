@@ -170,7 +170,7 @@ extension Integration {
             guard Host.has(name) else { return }
             try withDesk { desk in
                 let work = try desk.directory("work")
-                let inside = desk.sh(["--profile", "claude-code", "--workdir", work], script)
+                let inside = desk.sh(["--profile", "claude-code", "--network", "none", "--workdir", work], script)
                 #expect(inside.status == 0 && inside.output == "1", "\(inside)")
             }
         }

@@ -59,6 +59,12 @@ extension Integration {
                 let wider = desk.path + "/wider.json"
                 let amended = desk.carrel(["seccomp", "explain", "one", "--amend", profile, "-o", wider])
                 #expect(amended.status == 0, "\(amended)")
+                // Whoever reads nothing but this reads what it costs.
+                let told = amended.errors.split(separator: "\n").filter { $0.contains(": risk ") }
+                #expect(told.count == 3 && amended.output.isEmpty, "\(amended)")
+                #expect(
+                    told.contains { $0.hasPrefix("unshare(CLONE_NEWUSER): risk high: a user namespace gives ") }
+                        && told.contains { $0.hasPrefix("keyctl(") && $0.contains(": risk high: ") }, "\(amended)")
                 let after = desk.python(["--explain", "--session", "two", "--seccomp", wider], program)
                 #expect(after.lines.last?.hasPrefix("True") == true && !after.output.contains("EPERM"), "\(after)")
                 // Neighbours of what was allowed stay refused.
@@ -108,7 +114,8 @@ extension Integration {
                     "unshare -U true 2>/dev/null; touch /workspace/ready; while [ ! -e /workspace/go ]; do sleep 0.05; done; "
                     + "unshare -U touch /workspace/through"
                 let running = desk.start(carrel: [
-                    "run", "--explain", "--session", "stopped", "-w", work, "-P", "claude-code", "--", "sh", "-c",
+                    "run", "--explain", "--session", "stopped", "-w", work, "-P", "claude-code", "--network", "none",
+                    "--", "sh", "-c",
                     script,
                 ])
                 try #require(eventually { FileManager.default.fileExists(atPath: work + "/ready") })

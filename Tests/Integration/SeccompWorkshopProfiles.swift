@@ -43,13 +43,17 @@ extension Integration {
             try withDesk { desk in
                 let work = try Self.escape(desk)
                 let ended = desk.run(
-                    ["-P", "claude-code", "--seccomp", "\(Self.directory)/\(name).json", "-w", work],
+                    [
+                        "-P", "claude-code", "--network", "none", "--seccomp", "\(Self.directory)/\(name).json", "-w",
+                        work,
+                    ],
                     ["/workspace/escape"])
                 #expect(ended.status == 0 && ended.output.hasSuffix(" tried, 0 open"), "\(ended)")
                 #expect(Int(ended.output.prefix { $0 != " " }) ?? 0 > 4000)
                 // The program finds open ways where there are some.
                 let all = try desk.write(#"{"defaultAction": "SCMP_ACT_ALLOW"}"#, to: "all.json")
-                let free = desk.run(["-P", "claude-code", "--seccomp", all, "-w", work], ["/workspace/escape"])
+                let free = desk.run(
+                    ["-P", "claude-code", "--network", "none", "--seccomp", all, "-w", work], ["/workspace/escape"])
                 #expect(free.status == 1 && free.lines.count > 1000, "\(free.lines.last ?? "")")
             }
         }
@@ -88,7 +92,7 @@ extension Integration {
         func programsRunBehindTheirOwn(name: String, script: String) throws {
             try withDesk { desk in
                 let work = try desk.directory("work")
-                let ended = desk.sh(["-P", "claude-code", "--seccomp", name, "-w", work], script)
+                let ended = desk.sh(["-P", "claude-code", "--network", "none", "--seccomp", name, "-w", work], script)
                 #expect(ended.status == 0 && ended.output.split(separator: "\n").last == "1", "\(ended)")
             }
         }

@@ -73,7 +73,7 @@ extension Integration {
                     CALL(41, 1, 0x80001, 0);
                     """)
                 let ended = Self.record(
-                    desk, "few.rec", source, ["-P", "claude-code", "-w", work], ["/workspace/few"])
+                    desk, "few.rec", source, ["-P", "claude-code", "--network", "none", "-w", work], ["/workspace/few"])
                 #expect(ended.status == 0, "\(ended)")
                 let recorded = try Recorded(desk, "few.rec")
                 #expect(
@@ -128,7 +128,9 @@ extension Integration {
             guard Host.has(name), Host.has("strace") else { return }
             try withDesk { desk in
                 let work = try desk.directory("work")
-                let options = ["-P", "claude-code", "-w", work, "--seccomp", try Self.tracing(desk)]
+                let options = [
+                    "-P", "claude-code", "--network", "none", "-w", work, "--seccomp", try Self.tracing(desk),
+                ]
                 // A signal at another moment makes another call of one run: what differs three times differs.
                 var different = ""
                 for _ in 0..<3 {
@@ -182,7 +184,8 @@ extension Integration {
             try withDesk { desk in
                 let script = "require('fs').readdirSync('/usr'); require('child_process').execSync('true')"
                 _ = try Self.expectEqualInOneRun(
-                    desk, try desk.directory("work"), ["-P", "claude-code"], ["node", "-e", script])
+                    desk, try desk.directory("work"), ["-P", "claude-code", "--network", "none"],
+                    ["node", "-e", script])
             }
         }
 
@@ -207,7 +210,7 @@ extension Integration {
                 let work = try Self.compile(
                     desk, "thousand", "for (int i = 0; i < 1000; i++) CALL(165, 0, 0, 0); CALL(999, 0, 0, 0);")
                 for source in ["ebpf", "notify"] {
-                    let options = ["-P", "claude-code", "-w", work]
+                    let options = ["-P", "claude-code", "--network", "none", "-w", work]
                     let ended = Self.record(desk, "t.rec", source, options, ["/workspace/thousand"])
                     #expect(ended.status == 0, "\(ended)")
                     let recorded = try Recorded(desk, "t.rec")
@@ -228,7 +231,7 @@ extension Integration {
                 try desk.write("version: 1\nadmission: false\n", to: "state/host.yaml", mode: 0o600)
                 let script = """
                     for i in $(seq 100); do
-                        "$CARREL" seccomp record --by ebpf -o '\(desk.path)/'$i.rec -P claude-code -w '\(work)' --cpus 2 -- \
+                        "$CARREL" seccomp record --by ebpf -o '\(desk.path)/'$i.rec -P claude-code --network none -w '\(work)' --cpus 2 -- \
                             /workspace/many & jobs="$jobs $!"
                     done
                     sleep 3; touch '\(work)/go'
@@ -252,7 +255,8 @@ extension Integration {
             try withDesk { desk in
                 let work = try Self.compile(
                     desk, "wide", "for (int i = 0; i < 20000; i++) CALL(16, 0, 0x100000 + i, 0);")
-                let ended = Self.record(desk, "w.rec", "ebpf", ["-P", "claude-code", "-w", work], ["/workspace/wide"])
+                let ended = Self.record(
+                    desk, "w.rec", "ebpf", ["-P", "claude-code", "--network", "none", "-w", work], ["/workspace/wide"])
                 #expect(ended.status == 125 && ended.errors.contains("too many different ones"), "\(ended)")
                 let recorded = try Recorded(desk, "w.rec")
                 #expect(recorded.allowed("ioctl") == 20000)

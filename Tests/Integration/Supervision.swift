@@ -55,7 +55,7 @@ extension Integration {
             try withDesk { desk in
                 let work = try desk.directory("work")
                 let running = desk.start(carrel: [
-                    "run", "--profile", "claude-code", "--workdir", work, "--", "sleep", "54321",
+                    "run", "--profile", "claude-code", "--network", "none", "--workdir", work, "--", "sleep", "54321",
                 ])
                 usleep(microseconds)
                 running.signal(SIGKILL)
@@ -125,7 +125,8 @@ extension Integration {
                 for call in ["renameat2", "rmdir", "unlinkat", "write", "pwrite64"] {
                     for number in [1, 2, 3] {
                         let running = desk.start(carrel: [
-                            "run", "--session", "swept", "--profile", "claude-code", "--workdir", work, "--", "sh", "-c",
+                            "run", "--session", "swept", "--profile", "claude-code", "--workdir", work, "--", "sh",
+                            "-c",
                             "echo up; sleep 600",
                         ])
                         try #require(eventually { running.output == "up" }, "\(running.errors)")
@@ -280,6 +281,39 @@ extension Integration {
                 #expect(desk.carrel(["pause", session]).status == 0)
                 #expect(desk.carrel(["kill", session, "--signal", "TERM", "--grace", "1s"]).status == 0)
                 #expect(eventually { Self.live(desk).isEmpty })
+            }
+        }
+
+        /// A program whose session is paused when it is on its way already: its caller is told, and it does not start later.
+        @Test func aPauseEndsAnExecThatHasNotStarted() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let session = try desk.detached(["--workdir", work], "sleep 600", session: "late")
+                let cgroup = try #require(
+                    Host.cgroups(of: "default").first {
+                        $0.hasSuffix("/late") && FileManager.default.fileExists(atPath: $0 + "/cgroup.freeze")
+                    })
+                // While it waits to write the audit log it has seen that nothing is paused.
+                let log = open(desk.state + "/audit.jsonl", O_RDWR | O_CLOEXEC)
+                defer { close(log) }
+                try #require(log >= 0 && flock(log, LOCK_EX) == 0)
+                let entering = desk.start(carrel: ["exec", session, "--", "touch", "/workspace/late"])
+                let isWaiting = eventually {
+                    let waiters = (try? String(contentsOfFile: "/proc/locks", encoding: .utf8)) ?? ""
+                    return waiters.split(separator: "\n").contains {
+                        $0.contains("->") && $0.contains(" \(entering.pid) ")
+                    }
+                }
+                try #require(isWaiting, "\(entering.errors)")
+                Host.outside("echo 1 > '\(cgroup)/cgroup.freeze'")
+                try #require(eventually { Host.outside("cat '\(cgroup)/cgroup.events'").lines.contains("frozen 1") })
+                flock(log, LOCK_UN)
+                let ended = entering.finish(within: 30)
+                #expect(ended.status == 125 && ended.errors.contains("session late is paused"), "\(ended)")
+                Host.outside("echo 0 > '\(cgroup)/cgroup.freeze'")
+                #expect(desk.carrel(["exec", session, "--", "true"]).status == 0)
+                #expect(!FileManager.default.fileExists(atPath: work + "/late"))
+                #expect(desk.carrel(["kill", session]).status == 0)
             }
         }
 

@@ -136,6 +136,22 @@ import Testing
         #expect(found?.kind == .malformed && found?.status == 400, "\(name): \(String(describing: found))")
     }
 
+    static let tooLarge: [(String, [UInt8])] = [
+        ("messages", requestBody(messages: "[" + String(repeating: "{},", count: 100_000) + "{}]")),
+        (
+            "names",
+            requestBody(more: #","metadata":{"# + (0..<66_000).map { "\"\($0)\":1" }.joined(separator: ",") + "}")
+        ),
+        ("models", requestBody(more: #","fallbacks":["# + String(repeating: #"{"model":"a"},"#, count: 1100) + "{}]")),
+    ]
+
+    @Test("what is there to fill the gateway's memory is refused with 413", arguments: tooLarge.map(\.0))
+    func isTooLarge(_ name: String) throws {
+        let body = try #require(Self.tooLarge.first { $0.0 == name }).1
+        let found = try refusal(body)
+        #expect(found?.kind == .tooLarge && found?.status == 413, "\(name): \(String(describing: found))")
+    }
+
     @Test("what a model wrote into a tool's input is nobody's request")
     func inputsAreOpaque() throws {
         let body = requestBody(
@@ -163,6 +179,23 @@ import Testing
         }
         #expect(try refusal(requestBody(model: "claude-haiku-4-5"), rules: rules)?.kind == .notGranted)
         #expect(try refusal(requestBody(maxTokens: 1001), rules: rules)?.kind == .notGranted)
+    }
+
+    @Test(
+        "a list of models holds for those that may answer in a model's place too",
+        arguments: [
+            (#","fallbacks":[{"model":"claude-opus-5"}]"#, true), (#","fallbacks":["claude-opus-5"]"#, true),
+            (#","fallbacks":"auto""#, true), (#","fallbacks":{"model":"claude-opus-5"}"#, true),
+            (#","fallbacks":[{"model":"claude-haiku-4-5"}]"#, false), (#","fallbacks":[]"#, false),
+            // What is an example of a tool's input is nobody's model.
+            (#","tools":[{"name":"a","input_schema":{},"input_examples":[{"model":"claude-opus-5"}]}]"#, false),
+        ])
+    func fallbackModels(_ more: String, _ isRefused: Bool) throws {
+        var rules = MessagesBodyRules()
+        let body = requestBody(model: "claude-haiku-4-5", more: more)
+        #expect(try refusal(body, rules: rules) == nil)
+        rules.models = ["claude-haiku-*"]
+        #expect(try refusal(body, rules: rules)?.kind == (isRefused ? .notGranted : nil))
     }
 
     @Test("a model without prices is refused, or charged as the dearest")

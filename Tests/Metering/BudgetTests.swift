@@ -42,6 +42,16 @@ private func refusal(_ body: () throws -> Void) -> BudgetRefusal? {
 
     private func time(_ text: String) throws -> Timestamp { try #require(Timestamp(text)) }
 
+    @Test("while the disk is waited for, requests are reserved and charged")
+    func slowDisk() throws {
+        let book = try BudgetBook(directory: directory)
+        try book.open(session: "s", tenant: "t", budget: budget(1))
+        try book.synchronise { _ in
+            let settled = try? book.settle(book.reserve(session: "s", charge(0.5)), outcome(0.25))
+            #expect(settled?.state?.nanodollars.spent == 250_000_000)
+        }
+    }
+
     @Test("what is reserved and what is spent stay within the limit")
     func limits() throws {
         let book = try BudgetBook(directory: directory)

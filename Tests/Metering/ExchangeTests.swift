@@ -63,6 +63,31 @@ import Testing
                     #"[{"role":"assistant","content":[{"type":"tool_use","input":{"source":{"type":"base64","media_type":"image/png","data":"\#(text)"}}}]}]"#
             ))
         #expect(call.reservation.usage.input > 50_000)
+        for place in [
+            #","tools":[{"name":"a","input_schema":{},"input_examples":[{"source":IMAGE}]}]"#,
+            #","tools":[{"name":"a","input_schema":{},"examples":{"source":IMAGE}}]"#,
+            #","system":[{"type":"text","text":"a","x":{"source":IMAGE}}]"#,
+        ] {
+            let image = #"{"type":"base64","media_type":"image/png","data":"\#(text)"}"#
+            let made = try exchange(requestBody(more: place.replacingOccurrences(of: "IMAGE", with: image)))
+            #expect(made.reservation.usage.input > 50_000, "\(place)")
+        }
+    }
+
+    @Test("images behind what was counted once count by their own measure too")
+    func imagesBehindTheKnown() throws {
+        let memory = PromptMemory()
+        let image = #"{"type":"image","source":{"type":"base64","media_type":"image/webp","data":"UklGRg=="}}"#
+        func message(_ images: Int) -> String {
+            #"{"role":"user","content":[\#([String](repeating: image, count: images).joined(separator: ","))]}"#
+        }
+        let first = try exchange(requestBody(messages: "[\(message(1))]"), memory: memory)
+        _ = reply(first, #"{"input_tokens":300,"output_tokens":5}"#)
+        let again = try exchange(requestBody(messages: "[\(message(1)),\(message(40))]"), memory: memory)
+        // A few bytes can be an image of any size.
+        #expect(again.reservation.usage.input >= 300 + 40 * 5000)
+        // The one that was counted is not counted again, nor are the bytes of the others.
+        #expect(again.reservation.usage.input < 300 + 41 * 5000 + 10_000)
     }
 
     @Test("what was counted once is not bounded by bytes again")
@@ -145,6 +170,10 @@ import Testing
         ("no JSON", [("content-type", "application/json")], "{"),
         ("no usage", [("content-type", "application/json")], #"{"type":"message","model":"claude-opus-5"}"#),
         (
+            "a count that no model has", [("content-type", "application/json")],
+            #"{"type":"message","usage":{"input_tokens":18446744073709551615,"output_tokens":1}}"#
+        ),
+        (
             "a count below 0", [("content-type", "application/json")],
             #"{"type":"message","usage":{"input_tokens":-5,"output_tokens":1}}"#
         ),
@@ -161,6 +190,72 @@ import Testing
         #expect(outcome.charge.isEstimated && !outcome.isComplete || name == "no usage", "\(name)")
         #expect(outcome.charge.nanodollars >= made.reservation.nanodollars, "\(name)")
         #expect(outcome.charge.isEstimated, "\(name)")
+    }
+
+    /// Zstandard (RFC 8878): a frame of blocks that stand for themselves (0) or repeat one byte (1).
+    private static func zstd(_ blocks: [(type: Int, size: Int, content: [UInt8])]) -> [UInt8] {
+        var bytes: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0, 0x38]
+        for (index, block) in blocks.enumerated() {
+            let head = block.size << 3 | block.type << 1 | (index == blocks.count - 1 ? 1 : 0)
+            bytes += [UInt8(head & 255), UInt8(head >> 8 & 255), UInt8(head >> 16)] + block.content
+        }
+        return bytes
+    }
+
+    /// A whole answer, deflated, and the end of its gzip member.
+    private static let deflated =
+        "VcsxCsAgDEDRu2TWoUMXLyNSQynVREwyFPHulW5d3+cP0KchBKgokk4EB5UzliVHSZbRczPx+3JRbrFjEqZVkXJU67SCfWMY"
+        + "cFEzjco3kkDYHLDpT+Z8Ae6e4SJwAAAA"
+
+    @Test("what a few bytes of one encoding come to within another has a bound", arguments: [8, 256])
+    func nestedBomb(_ megabytes: Int) throws {
+        // gzip (RFC 1952) with a file's name of that length, of which nothing is left.
+        let rest = Array(try #require(Data(base64Encoded: Self.deflated)))
+        let name = [(type: Int, size: Int, content: [UInt8])](
+            repeating: (1, 128 << 10, [0x61]), count: megabytes * 8)
+        var made = try exchange()
+        made.response(
+            status: 200, headers: [("content-type", "application/json"), ("content-encoding", "gzip, zstd")])
+        made.received(
+            Self.zstd(
+                [(0, 10, [0x1F, 0x8B, 8, 8, 0, 0, 0, 0, 0, 3])] + name + [(0, rest.count + 1, [0] + rest)]))
+        #expect(made.finish(aborted: false).charge.isEstimated == (megabytes > 8))
+    }
+
+    @Test("what a few bytes come to when they are decoded has a bound", arguments: [8, 256])
+    func bomb(_ megabytes: Int) throws {
+        let answer = Array(
+            #"{"type":"message","model":"claude-opus-5","usage":{"input_tokens":1,"output_tokens":1}}"#.utf8)
+        let blanks = [(type: Int, size: Int, content: [UInt8])](
+            repeating: (1, 128 << 10, [0x20]), count: megabytes * 8)
+        var made = try exchange()
+        made.response(status: 200, headers: [("content-type", "application/json"), ("content-encoding", "zstd")])
+        made.received(Self.zstd(blanks + [(0, answer.count, answer)]))
+        // 8 MiB are an answer with blanks before it.
+        #expect(made.finish(aborted: false).charge.isEstimated == (megabytes > 8))
+    }
+
+    @Test("an answer of more samplings than there ever are is charged at the bound: they are not kept")
+    func manyIterations() throws {
+        for (count, isEstimated) in [(1000, false), (2000, true)] {
+            var made = try exchange()
+            made.response(status: 200, headers: [("content-type", "application/json")])
+            made.received(Array(#"{"type":"message","model":"claude-opus-5","usage":{"iterations":[{}"#.utf8))
+            let part = Array(String(repeating: ",{}", count: 100).utf8)
+            for _ in 0..<count / 100 { made.received(part) }
+            made.received(Array(#"],"input_tokens":1,"output_tokens":1}}"#.utf8))
+            #expect(made.finish(aborted: false).charge.isEstimated == isEstimated)
+        }
+    }
+
+    @Test("the number of a block may be any, and the next have none")
+    func absurdIndex() throws {
+        var made = try exchange()
+        made.response(status: 200, headers: [("content-type", "text/event-stream")])
+        let block = #""type":"content_block_start","content_block":{"type":"tool_use","name":"a","input":{}}"#
+        made.received(
+            Array("data: {\"index\":18446744073709551615,\(block)}\n\ndata: {\(block)}\n\ndata: {\(block)}\n\n".utf8))
+        #expect(made.finish(aborted: true).toolCalls.count == 3)
     }
 
     @Test("what costs more than was reserved is told of at once")

@@ -1,4 +1,5 @@
 import Documents
+import Foundation
 import Glibc
 import Syscalls
 import Testing
@@ -55,15 +56,17 @@ import Testing
     }
 
     @Test func everyErrorIsToldWithItsLine() throws {
-        let text = "version: 1\nmemory: 2GB\npids: 0\ncpus: lots\nsession: 4\nmemory: 1GiB"
         #expect(
-            try problems(text) == [
-                "acme.yaml:6:1: memory: expected each name once; it stands in line 2 already"
+            try problems("version: 1\nmemory: 2GB\npids: 00\nmemory: 1GiB\nsessions: .nan") == [
+                "acme.yaml:2:9: memory: expected a size such as 2GiB, or none, found \"2GB\"; did you mean 2GiB?",
+                "acme.yaml:3:7: pids: expected no leading zero, found 00; octal is written 0o755",
+                "acme.yaml:4:1: memory: expected each name once; it stands in line 2 already",
+                "acme.yaml:5:11: sessions: expected a finite number, found .nan",
             ])
         #expect(
             try problems("version: 1\nmemory: 2GB\npids: 0\ncpus: lots\nsession: 4") == [
-                "acme.yaml:2:9: memory: expected a size such as 2GiB, found \"2GB\"; did you mean 2GiB?",
-                "acme.yaml:3:7: pids: expected a whole number from 1 to 4194304, found 0",
+                "acme.yaml:2:9: memory: expected a size such as 2GiB, or none, found \"2GB\"; did you mean 2GiB?",
+                "acme.yaml:3:7: pids: expected a whole number from 1 to 4194304, or none, found 0",
                 "acme.yaml:4:7: cpus: expected a number of processors from 0.01 to 4096, or none, found \"lots\"",
                 "acme.yaml:5:1: session: unknown; the fields here are version, memory, memoryHigh, pids, cpus, sessions; "
                     + "did you mean sessions?",
@@ -101,5 +104,36 @@ import Testing
                 }
             }
         }
+    }
+
+    /// Docs/Cgroups.md has each field of both files once, with what the reader itself says that it accepts.
+    @Test(arguments: ["host.yaml", "tenants/NAME.yaml"]) func theTableOfFieldsIsInStep(kind: String) throws {
+        let isHost = kind == "host.yaml"
+        let documents = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Docs")
+        let text = try String(contentsOf: documents.appending(path: "Cgroups.md"), encoding: .utf8)
+        let parts = text.components(separatedBy: "| `\(kind)` | value | without it | |\n|---|---|---|---|\n")
+        try #require(parts.count == 2)
+        let rows = parts[1].split(separator: "\n", omittingEmptySubsequences: false)
+            .prefix { $0.hasPrefix("|") }
+            .map { $0.split(separator: "|").map { String($0).trimmingCharacters(in: .whitespaces) } }
+        #expect(rows.map(\.first) == (isHost ? HostBounds.fields : TenantBounds.fields).map { "`\($0)`" })
+        for row in rows {
+            try #require(row.count == 4, "\(row)")
+            let field = row[0].trimmingCharacters(in: CharacterSet(charactersIn: "`"))
+            // No field accepts a list, so that each says what it expects.
+            let text = field == "version" ? "version: [[]]" : "version: 1\n\(field): [[]]"
+            try withFile(text) { directory in
+                let file = "\(directory)/acme.yaml"
+                var told: [String] = []
+                do throws(Problems) {
+                    if isHost { _ = try HostBounds.read(file: file) } else { _ = try TenantBounds.read(file: file) }
+                } catch { told = error.list.map(\.message) }
+                #expect(told == ["expected \(row[1]), found a list"], "\(field)")
+            }
+        }
+        let written = Dictionary(uniqueKeysWithValues: rows.map { ($0[0], $0[2]) })
+        let bounds = HostBounds()
+        #expect(
+            !isHost || written["`admission`"] == "\(bounds.admits)" && written["`pressure`"] == "\(bounds.pressure)")
     }
 }

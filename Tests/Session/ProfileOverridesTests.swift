@@ -7,6 +7,7 @@ import Testing
     @Test func optionsStandBeforeFiles() throws {
         let fixture = try ProfileFixture([
             "p": "version: 1\nenvironment: {set: {A: file, B: file}, pass: [TERM, A]}\nlimits: {memory: 1GiB}\n"
+                + "egress: {rules: [npm]}\n"
         ])
         var overrides = ProfileOverrides()
         overrides.image = "/srv/root"
@@ -86,6 +87,18 @@ import Testing
             fixture.problems("p", twice) == [
                 "command line: --mount: expected a place of its own, found /x/y beside /x (mounts[1].target, --mount)"
             ])
+    }
+
+    /// What would change nothing is refused; a profile that says it for itself is told of in the report.
+    @Test func aWayOutNeedsRules() throws {
+        let fixture = try ProfileFixture(["p": "version: 1\n", "q": "version: 1\nnetwork: gateway\n"])
+        var overrides = ProfileOverrides()
+        overrides.network = "gateway"
+        #expect(
+            fixture.problems("p", overrides) == [
+                "command line: --network: expected a profile with rules under egress: nothing would leave the session"
+            ])
+        #expect(fixture.problems("q") == [])
     }
 
     @Test func whatIsWrongWithThemIsToldByOption() throws {

@@ -31,7 +31,23 @@ private struct Bad: CustomTestStringConvertible {
         Bad(whole: "", "p:1:1: expected a document, found none"),
         Bad(whole: "[]", "p:1:1: expected a map of fields, found a list"),
         Bad(whole: "image: host", "p:1:1: version: expected 1, found nothing"),
-        Bad(whole: "version: 2\nnew: 1", "p:1:10: version: expected 1, found 2"),
+        Bad(
+            whole: "version: 2\nimage: 1", "p:1:10: version: expected 1, found 2",
+            "p:2:8: image: expected a string (write it in quotes), found 1"),
+        Bad(
+            whole: "version: 01\nlimits:\n  pids: 0\n  memory: .inf\n  memory: 2GB\nseccomp: agent-defualt\nextends: q",
+            "p:1:10: version: expected no leading zero, found 01; octal is written 0o755",
+            "p:3:9: limits.pids: expected a whole number from 1 to 4194304, found 0",
+            "p:4:11: limits.memory: expected a finite number, found .inf",
+            "p:5:3: limits.memory: expected each name once; it stands in line 4 already",
+            "p:5:11: limits.memory: expected a size such as 2GiB, found \"2GB\"; did you mean 2GiB?",
+            "p:6:1: seccomp: expected the name of a filter in seccomp, found \"agent-defualt\"; did you mean agent-default?",
+            "p:7:10: extends: expected the name of a profile in session, session, found \"q\"; did you mean p?"),
+        Bad(
+            "egress: {rules: [npn], allow: [{id: a, host: 10.0.0.1, paths: [/**]}]}\nimage: 1",
+            "p:2:18: egress.rules: expected the name of a rule set in egress, found \"npn\"; did you mean npm?",
+            "p:2:46: egress.allow[0].host: expected a host name, found an address",
+            "p:3:8: image: expected a string (write it in quotes), found 1"),
         Bad(whole: "version: \"1\"", "p:1:10: version: expected 1, found \"1\""),
         Bad(
             "imagee: host\nimage: [host]",

@@ -237,7 +237,7 @@ def run(options, which):
             words = " ".join("'" + w + "'" for w in command(number))
             script.write(f'echo "{number} $({words})"\n')
     ended = subprocess.run(
-        [carrel, "run", "-P", "claude-code", "-w", work] + options + ["--", "sh", "run.sh"],
+        [carrel, "run", "-P", "claude-code", "--network", "none", "-w", work] + options + ["--", "sh", "run.sh"],
         capture_output=True, text=True, cwd=place)
     results = {}
     for line in ended.stdout.splitlines():

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Takes sessions' listeners as the gateway does, and says on each connection what it was: for the handing-over alone.
 
-    stand_in_gateway.py STATE_DIRECTORY [--send FILE]
+    stand_in_gateway.py STATE_DIRECTORY [--send FILE] [--version NUMBER]
 
 Each TCP connection is answered with "KIND LOCAL-ADDRESS PORT", each datagram with the same. What FILE holds, one JSON object a
 line, is sent to the supervisor when it is there (together with the first answer, if it is there by then), and FILE removed. What
@@ -18,7 +18,9 @@ import threading
 import time
 
 state = sys.argv[1]
-script = sys.argv[3] if len(sys.argv) > 3 else None
+options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+script = options.get("--send")
+version = int(options.get("--version", 2))
 place = state + "/gateway"
 os.makedirs(place, mode=0o700, exist_ok=True)
 for name in ("ca.pem", "bundle.pem"):
@@ -80,7 +82,7 @@ def attend(connection):
             message = json.loads(line)
             if message["type"] == "hello":
                 names = {"anthropic": "dummy-of-" + (message["session"] or "")}
-                reply = {"type": "hello", "version": 1, "ca": place + "/ca.pem", "bundle": place + "/bundle.pem", "dummies": names}
+                reply = {"type": "hello", "version": version, "ca": place + "/ca.pem", "bundle": place + "/bundle.pem", "dummies": names}
             elif message["type"] == "open":
                 live = [socket.socket(fileno=number) for number in descriptors]
                 assert len(live) == len(message["listeners"]), (len(live), message["listeners"])
