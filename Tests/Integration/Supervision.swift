@@ -125,7 +125,9 @@ extension Integration {
                 for call in ["renameat2", "rmdir", "unlinkat", "write", "pwrite64"] {
                     for number in [1, 2, 3] {
                         let running = desk.start(carrel: [
-                            "run", "--session", "swept", "--profile", "claude-code", "--workdir", work, "--", "sh",
+                            "run", "--session", "swept", "--profile", "claude-code", "--network", "none", "--workdir",
+                            work,
+                            "--", "sh",
                             "-c",
                             "echo up; sleep 600",
                         ])
@@ -167,7 +169,7 @@ extension Integration {
                 let work = try desk.directory("work")
                 for mask in ["077", "022", "000"] {
                     let inside = desk.around(
-                        "umask \(mask); \"$CARREL\" run --profile claude-code --workdir '\(work)' -- "
+                        "umask \(mask); \"$CARREL\" run --profile claude-code --network none --workdir '\(work)' -- "
                             + "sh -c 'ls .git && cat .envrc && umask && stat -c %a /dev/null'")
                     #expect(inside.status == 0 && inside.output == "0022\n666", "\(mask): \(inside)")
                     #expect(Desk.list(work).isEmpty, "\(mask)")

@@ -124,7 +124,7 @@ import Testing
                 "command line: --pids: expected a whole number from 1 to 4194304, found \"many\"",
                 "command line: --cpus: expected a number of processors from 0.01 to 4096, or none, found -1",
                 "command line: --open-files: expected a whole number from 16 to 1048576, found 1",
-                "command line: --timeout: expected a duration such as 1h30m, 10s or 500ms, or none, found \"30\"",
+                "command line: --timeout: expected a duration such as 1h30m, 10s or 500ms, at most 3650d, or none, found \"30\"",
                 "command line: --env: HOME is set by the launcher",
                 "command line: --env: expected a name of letters, digits and _ that begins with no digit, found \"\"",
                 "command line: --env: \(loader)",

@@ -129,9 +129,9 @@ private struct Bad: CustomTestStringConvertible {
             "p:8:8: limits.tmp: expected a size such as 2GiB, found -1",
             "p:9:9: limits.home: expected at least 4KiB, found \"1KiB\"",
             "p:10:8: limits.shm: expected a size such as 2GiB, found \"big\"",
-            "p:11:14: limits.wallClock: expected a duration such as 1h30m, 10s or 500ms, or none, found 30",
+            "p:11:14: limits.wallClock: expected a duration such as 1h30m, 10s or 500ms, at most 3650d, or none, found 30",
             "p:12:9: limits.idle: expected at least 1s, found \"10ms\"",
-            "p:13:10: limits.grace: expected a duration such as 1h30m, 10s or 500ms, found \"none\"",
+            "p:13:10: limits.grace: expected a duration such as 1h30m, 10s or 500ms, at most 3650d, found \"none\"",
             "p:14:8: limits.log: expected a size such as 2GiB, found a list",
             "p:15:16: limits.oomScoreAdj: expected a whole number from 0 to 1000, found -1",
             "p:16:3: limits.memroy: unknown; the fields here are memory, memoryHigh, swap, pids, cpus, openFiles, tmp, home, "
