@@ -16,8 +16,8 @@ public struct OutOfMemoryWatch: Sendable {
         self.readiness = readiness
     }
 
-    /// Whether it has happened since the last call, and arms the watch again. To be asked whenever the descriptor is ready, which it is for
-    /// lesser events too.
+    /// Whether it has happened since the last call, and arms the watch again. To be asked whenever the descriptor is ready,
+    /// which it is for lesser events too.
     ///
     /// On a hybrid host the kernel tells just before it kills, so ``CgroupUsage/oomKills`` may still be 0; it tells too
     /// when the cgroup is removed.

@@ -46,13 +46,14 @@ extension RuntimeContainer {
         let everything = all || signal == SIGKILL && !hasOwnProcessIDs
         guard let process else {
             if everything, let left = try? cgroup()?.processes(), !left.isEmpty {
-                return try signalAll(signal)
+                try signalAll(signal)
+                return
             }
             // All of none: containerd's shim asks for it behind each end of a container without a PID namespace.
             if all { return }
             throw RuntimeError("container not running")
         }
-        if everything, (try? cgroup()) ?? nil != nil { return try signalAll(signal) }
+        if everything, try signalAll(signal) { return }
         if all {
             throw RuntimeError("container \(id) has no cgroup to find its processes by: try without --all")
         }
@@ -69,16 +70,22 @@ extension RuntimeContainer {
         return namespaces.contains { $0.type == .pid && ($0.path ?? "").isEmpty }
     }
 
-    private func signalAll(_ signal: Int32) throws(RuntimeError) {
+    /// - Returns: whether there is a cgroup to find them by.
+    @discardableResult
+    private func signalAll(_ signal: Int32) throws(RuntimeError) -> Bool {
         try telling("container \(id)") { () throws(CgroupError) in
-            guard let cgroup = try cgroup() else { return }
-            if signal == SIGKILL { return try cgroup.kill() }
+            guard let cgroup = try cgroup() else { return false }
+            if signal == SIGKILL {
+                try cgroup.kill()
+                return true
+            }
             for pid in try cgroup.processes() where pid > 0 {
                 // Whatever has the number by then is signalled only if it is still in the container.
                 guard let process = try? pidfdOpen(pid) else { continue }
                 defer { Syscalls.close(process) }
                 if try cgroup.processes().contains(pid) { try? pidfdSendSignal(process, signal) }
             }
+            return true
         }
     }
 

@@ -100,7 +100,7 @@ private func join(
             try closeAll(from: 3, but: request.descriptors(and: [parent, container]))
         }
         let root = try plan.openRoot(of: container)
-        if plan.runtime?.makesKeyring ?? true { try plan.joinKeyring() }
+        try plan.joinKeyring()
         try during(.privileges) { () throws(SystemError) in
             try plan.setOwnOutOfMemoryScore()
             try setDumpable(false)

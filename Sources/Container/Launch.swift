@@ -199,9 +199,7 @@ private func beInit(
             reached = try plan.prepareBinds(&maps)
         }
         // While the caller still is the user: the keyring counts against whoever joins it, and a user's share of them is small.
-        if plan.runtime?.makesKeyring ?? true {
-            try plan.joinKeyring()
-        }
+        try plan.joinKeyring()
         // Root of the new user namespace: the owner of what is made below.
         if plan.mapsRoot { try during(.idMap) { () throws(SystemError) in try becomeNamespaceRoot() } }
         try plan.secludeMounts()

@@ -54,9 +54,10 @@ extension LaunchPlan {
         }
     }
 
-    /// Gives the caller a session keyring of its own, with the container's label where it has one (`keycreate` in
-    /// proc_pid_attr(5)).
+    /// Gives the caller a session keyring of its own, if it is to have one, with the container's label where it has one
+    /// (`keycreate` in proc_pid_attr(5)).
     func joinKeyring() throws(LaunchError) {
+        guard runtime?.makesKeyring ?? true else { return }
         guard let label = process.selinuxLabel, !label.isEmpty else {
             return try during(.privileges) { () throws(SystemError) in try joinNewSessionKeyring() }
         }

@@ -105,7 +105,7 @@ struct BudgetJournal: ~Copyable {
             do throws(SystemError) {
                 try writeAll(lines, to: file, named: new)
                 try Syscalls.synchronise(file, named: new)
-                try rename(new, to: path, flags: 0)
+                try rename(new, to: path, replacing: true)
             } catch {
                 close(file)
                 throw error

@@ -190,8 +190,8 @@ public struct AuditLog: Sendable {
                 let line = try log.lastLine(), let last = AuditRecord(line[...]), last.isGenuine, last.place == head
             else { return nil }
             let archive = "\(path).\(head.sequence)"
-            // RENAME_NOREPLACE: an archive is never written over.
-            try rename(path, to: archive, flags: 1)
+            // An archive is never written over.
+            try rename(path, to: archive, replacing: false)
             close(try open(path, O_WRONLY | O_CREAT | O_NOFOLLOW))
             if let most {
                 for old in try archives().dropLast(most) { try remove(old) }

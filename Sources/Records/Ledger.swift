@@ -43,18 +43,13 @@ public struct Ledger: Sendable {
     ///
     /// What is appended after the call began is not seen.
     public func forEach(_ body: (Entry) -> Void) throws(SystemError) {
-        do throws(SystemError) {
-            try LineFile.with(path, for: .reading) { file throws(SystemError) in
-                try file.unlock()
-                var last = 0
-                try file.forEachLine { number, line throws(SystemError) in
-                    last = number
-                    body(entry(number, line))
-                }
-                if file.torn > 0 { body(.torn(line: last + 1, bytes: file.torn)) }
+        try reading { file throws(SystemError) in
+            var last = 0
+            try file.forEachLine { number, line throws(SystemError) in
+                last = number
+                body(entry(number, line))
             }
-        } catch {
-            if error.errno != .noSuchFileOrDirectory { throw error }
+            if file.torn > 0 { body(.torn(line: last + 1, bytes: file.torn)) }
         }
     }
 
@@ -62,19 +57,26 @@ public struct Ledger: Sendable {
     public func newest(of session: String) throws(SystemError) -> Report? {
         let name = Array("\"session\":\"\(session)\"".utf8)
         var found: Report?
+        try reading { file throws(SystemError) in
+            try file.forEachLine { number, line throws(SystemError) in
+                if line.contains(name), case .report(let report) = entry(number, line), report.session == session {
+                    found = report
+                }
+            }
+        }
+        return found
+    }
+
+    /// Opens the ledger, where there is one, without holding up writers.
+    private func reading(_ body: (inout LineFile) throws(SystemError) -> Void) throws(SystemError) {
         do throws(SystemError) {
             try LineFile.with(path, for: .reading) { file throws(SystemError) in
                 try file.unlock()
-                try file.forEachLine { number, line throws(SystemError) in
-                    if line.contains(name), case .report(let report) = entry(number, line), report.session == session {
-                        found = report
-                    }
-                }
+                try body(&file)
             }
         } catch {
             if error.errno != .noSuchFileOrDirectory { throw error }
         }
-        return found
     }
 
     /// All that the ledger holds.

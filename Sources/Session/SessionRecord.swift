@@ -188,10 +188,9 @@ struct LiveSessions {
     func claim(_ id: String) throws(SessionError) {
         let marker = marker(Claim(id, supervisor: getpid()))
         let record = recordPath(id)
-        let noReplace: UInt32 = 1  // RENAME_NOREPLACE
         if link(spent, marker) == 0 {
             do throws(SystemError) {
-                return try rename(spent, to: record, flags: noReplace)
+                return try rename(spent, to: record, replacing: false)
             } catch {
                 try? Syscalls.remove(marker)
                 if error.errno == .fileExists { throw isRunning(id) }
@@ -241,8 +240,7 @@ struct LiveSessions {
     func takeOver(_ claim: Claim) -> Claim? {
         var taken = claim
         taken.holder = getpid()
-        let noReplace: UInt32 = 1  // RENAME_NOREPLACE
-        return (try? rename(marker(claim), to: marker(taken), flags: noReplace)) == nil ? nil : taken
+        return (try? rename(marker(claim), to: marker(taken), replacing: false)) == nil ? nil : taken
     }
 
     /// Forgets a session.
@@ -259,7 +257,7 @@ struct LiveSessions {
         defer { close(file) }
         let size = (try? status(file).st_size).map { Int($0) } ?? 0
         try? writeAll([UInt8](repeating: 0x20, count: size), to: file, named: record)
-        try? rename(record, to: spent, flags: 0)
+        try? rename(record, to: spent, replacing: true)
     }
 
     private func egressPath(_ id: String) -> String { state["sessions/\(id).egress"] }

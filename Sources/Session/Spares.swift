@@ -18,7 +18,6 @@ struct Spares {
     private let tenant: String
     /// Sessions that start at the same time would take each other's.
     private let set = getpid() & 7
-    private static let noReplace: UInt32 = 1  // RENAME_NOREPLACE
 
     /// - Parameter root: the workdir.
     init(_ state: StateDirectory, for root: FileDescriptor, of tenant: String) throws(SystemError) {
@@ -42,7 +41,7 @@ struct Spares {
         // Nothing but what is held open leads there: what it is now, it is in the workdir too.
         let isKept = isBlank(place, isDirectory)
         if !isKept { try? removeTree(place) }
-        if !isKept || (try? rename(place, to: name, in: parent, flags: Self.noReplace)) == nil {
+        if !isKept || (try? rename(place, to: name, in: parent, replacing: false)) == nil {
             if isDirectory {
                 try makeDirectory(name, orExisting: false, at: parent)
             } else {
@@ -64,10 +63,10 @@ struct Spares {
     func take(_ name: String, in parent: FileDescriptor, _ number: Int, _ found: stat) {
         let isDirectory = found.st_mode & S_IFMT == S_IFDIR
         let place = place(number, isDirectory: isDirectory)
-        if isAsMade(found), (try? rename(name, at: parent, to: place, flags: Self.noReplace)) != nil {
+        if isAsMade(found), (try? rename(name, at: parent, to: place, replacing: false)) != nil {
             if isBlank(place, isDirectory) { return }
             // Looked at where nobody else reaches it: what was put into it in the meantime goes back.
-            _ = try? rename(place, to: name, in: parent, flags: Self.noReplace)
+            _ = try? rename(place, to: name, in: parent, replacing: false)
         }
         Self.remove(name, in: parent, isDirectory: isDirectory)
     }

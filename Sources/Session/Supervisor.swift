@@ -334,13 +334,13 @@ final class Supervisor {
             try? LiveSessions(state: state).write(record, isFirst: false)
         }
         listener?.rest()
-        var kept = descriptors.all(container, oom, log) + (link?.descriptors ?? []) + [bounds.pids].compactMap { $0 }
+        let kept = descriptors.all(container, oom, log) + (link?.descriptors ?? []) + [bounds.pids].compactMap { $0 }
         do throws(SystemError) {
             let ours = try open(try carrelInitPath(), O_PATH)
             defer { close(ours) }
             let program = try open("/proc/self/exe", O_PATH)
-            kept.append(program)
-            for descriptor in kept { try setCloseOnExec(descriptor, false) }
+            defer { close(program) }
+            for descriptor in kept + [program] { try setCloseOnExec(descriptor, false) }
             let words =
                 ["carrel-init", "park", String(descriptors.epoll.rawValue), String(program.rawValue)]
                 + ["carrel", "supervise", state.path, record.id]

@@ -45,13 +45,10 @@ extension Carrel {
     }
 
     /// Whether PID 1 of a session lives. One that a stopped supervisor has not waited for is dead all the same.
-    private func isAlive(_ record: SessionRecord) -> Bool {
-        startTime(of: record.pid) == record.pidStarted && processState(of: record.pid) != UInt8(ascii: "Z")
-    }
+    private func isAlive(_ record: SessionRecord) -> Bool { startTime(of: record.pid) == record.pidStarted }
 
     /// Cleans up after a session. Every step can be done again: whoever takes over from a sweeper that died begins anew.
     func sweep(_ claim: LiveSessions.Claim) {
-        let live = self.live
         guard let claim = live.takeOver(claim) else { return }
         let id = claim.id
         let record = live.find(id)

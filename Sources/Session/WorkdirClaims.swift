@@ -80,9 +80,9 @@ struct WorkdirClaims {
             try withOpen(path, O_WRONLY | O_NOFOLLOW) { file throws(SystemError) in
                 try writeAt(file, offset: 0, [0, 0], named: path)
             }
-            return try rename(path, to: spare, flags: 0)
+            return try rename(path, to: spare, replacing: true)
         }
-        if !exists(path) { try? rename(spare, to: path, flags: 0) }
+        if !exists(path) { try? rename(spare, to: path, replacing: true) }
         var text = workdir + "\0"
         for ghost in ghosts { text += "\(ghost.isDirectory ? "d" : "f") \(ghost.inode) \(ghost.path)\0" }
         if let tenant { text += "t \(tenant)\0" }

@@ -117,17 +117,17 @@ public func replaceFile(
 
 /// Gives a file another name (renameat2(2)).
 ///
-/// - Parameter flags: `RENAME_*`; 1 (`RENAME_NOREPLACE`) fails with `EEXIST` where there is a file of that name.
+/// - Parameter replacing: without, a file of that name is `EEXIST` (`RENAME_NOREPLACE`).
 public func rename(
     _ path: String, at directory: FileDescriptor = .workingDirectory, to target: String,
-    in targetDirectory: FileDescriptor = .workingDirectory, flags: UInt32
+    in targetDirectory: FileDescriptor = .workingDirectory, replacing: Bool
 ) throws(SystemError) {
     try checking("renameat2", target) {
         path.withCString { path in
             target.withCString {
                 carrel_syscall(
                     Int(SYS_renameat2), Int(directory.rawValue), Int(bitPattern: path), Int(targetDirectory.rawValue),
-                    Int(bitPattern: $0), Int(flags), 0)
+                    Int(bitPattern: $0), replacing ? 0 : 1, 0)
             }
         }
     }

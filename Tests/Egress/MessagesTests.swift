@@ -23,11 +23,13 @@ struct MessagesTests {
             + "content-length: \(body.utf8.count)\r\n\r\n\(body)"
     }
 
-    private static func reply(output: Int) -> Script {
+    private static func reply(
+        _ text: String = "hello", input: any CustomStringConvertible = 10, output: any CustomStringConvertible
+    ) -> Script {
         .ok(
             "{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-opus-5\","
-                + "\"content\":[{\"type\":\"text\",\"text\":\"hello\"}],\"stop_reason\":\"end_turn\","
-                + "\"usage\":{\"input_tokens\":10,\"output_tokens\":\(output)}}",
+                + "\"content\":[{\"type\":\"text\",\"text\":\"\(text)\"}],\"stop_reason\":\"end_turn\","
+                + "\"usage\":{\"input_tokens\":\(input),\"output_tokens\":\(output)}}",
             fields: "content-type: application/json\r\n")
     }
 
@@ -143,13 +145,8 @@ struct MessagesTests {
     func absurdCounts(_ place: String) throws {
         try atDesk { desk throws in
             let most = "18446744073709551615"
-            let usage = place == "in" ? "\(most),\"output_tokens\":1" : "1,\"output_tokens\":\(most)"
-            desk.secure.answers { _ in
-                .ok(
-                    "{\"type\":\"message\",\"model\":\"claude-opus-5\",\"content\":[],"
-                        + "\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":\(usage)}}",
-                    fields: "content-type: application/json\r\n")
-            }
+            let (input, output) = place == "in" ? (most, "1") : ("1", most)
+            desk.secure.answers { _ in Self.reply(input: input, output: output) }
             let client = try desk.relay()
             for _ in 0..<3 {
                 client.send(Self.message())
@@ -204,12 +201,7 @@ struct MessagesTests {
     func longAnswer() throws {
         try atDesk(policy: Self.policy(dollars: "5", atLimit: "end")) { desk throws in
             let text = String(repeating: "a", count: 10_000_000)
-            desk.secure.answers { _ in
-                .ok(
-                    "{\"type\":\"message\",\"model\":\"claude-opus-5\",\"content\":[{\"type\":\"text\",\"text\":\"\(text)\"}],"
-                        + "\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":10,\"output_tokens\":200}}",
-                    fields: "content-type: application/json\r\n")
-            }
+            desk.secure.answers { _ in Self.reply(text, output: 200) }
             let client = try desk.relay()
             client.send(Self.message())
             #expect(client.answer()?.body.utf8.count ?? 0 > 10_000_000)
