@@ -155,28 +155,3 @@ extension RuntimeContainer {
         }
     }
 }
-
-/// How many mounts are stacked at `path` (proc_pid_mountinfo(5), field 5).
-func mountCount(at path: String) -> Int {
-    guard let text = try? readText("/proc/self/mountinfo") else { return 0 }
-    return text.split(separator: "\n").count { line in
-        let fields = line.split(separator: " ", maxSplits: 5)
-        return fields.count > 4 && unescaped(fields[4]) == path
-    }
-}
-
-/// A path of mountinfo, which has space, tab, newline and backslash as three octal digits.
-private func unescaped(_ field: Substring) -> String {
-    guard field.utf8.contains(0x5c) else { return String(field) }
-    var rest = field.utf8[...]
-    var bytes: [UInt8] = []
-    while let byte = rest.popFirst() {
-        if byte == 0x5c, let code = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8) {
-            bytes.append(code)
-            rest.removeFirst(3)
-        } else {
-            bytes.append(byte)
-        }
-    }
-    return String(decoding: bytes, as: UTF8.self)
-}

@@ -61,27 +61,41 @@ extension RuntimeRoot {
             spec, try spec.linux?.seccomp.map { seccomp throws(RuntimeError) in try bundle.filter(seccomp) })
         let door =
             spec.annotations["dev.carrel.egress"] == nil ? nil : try request.openDoor(request.id, spec.annotations)
-        let directory = try claim(request.id)
+        let (container, running) = try make(request.id, bundle, request.cgroupManager) {
+            container, cgroup throws(RuntimeError) in
+            try container.launch(request, bundle, filter, cgroup, door)
+        }
+        return (container, running.process, running.terminal, spec.hooks)
+    }
+
+    /// Makes what is there of a container beside its processes: its directory with the record, and its cgroup; then `body`
+    /// makes those. When that throws, nothing is left.
+    func make<Result>(
+        _ id: String, _ bundle: Bundle, _ manager: CgroupManager,
+        _ body: (inout RuntimeContainer, Cgroup?) throws(RuntimeError) -> Result
+    ) throws(RuntimeError) -> (RuntimeContainer, Result) {
+        let spec = bundle.spec
+        let directory = try claim(id)
         var container = RuntimeContainer(
             directory: directory,
             record: ContainerRecord(
-                id: request.id, bundle: bundle.path, rootfs: spec.root?.path ?? "", annotations: spec.annotations))
+                id: id, bundle: bundle.path, rootfs: spec.root?.path ?? "", annotations: spec.annotations))
         do throws(RuntimeError) {
-            try container.placeCgroup(spec, request.cgroupManager)
+            try container.placeCgroup(spec, manager)
             if spec.sharesCallersMounts {
                 container.record.mountsBelow = mountCount(at: container.record.rootfs)
             }
             container.record.hasHooks = !(spec.hooks?.poststart ?? []).isEmpty || !(spec.hooks?.poststop ?? []).isEmpty
             try container.record.write(directory)
-            try telling("container \(request.id)") { () throws(SystemError) in
+            try telling("container \(id)") { () throws(SystemError) in
                 try replaceFile(ContainerDirectory.configuration, with: bundle.bytes, at: directory.descriptor)
             }
             let (cgroup, sleeper) = try container.makeCgroup(spec)
             container.opened = cgroup
             // It keeps a scope of systemd's, until the container's own process is in there.
             defer { sleeper?.end() }
-            let running = try container.launch(request, bundle, filter, cgroup, door)
-            return (container, running.process, running.terminal, spec.hooks)
+            let result = try body(&container, cgroup)
+            return (container, result)
         } catch {
             container.abandon(spec)
             throw error
@@ -89,7 +103,7 @@ extension RuntimeRoot {
     }
 
     /// Refuses what begins as Carrel's own annotations do and is none of them: a control that is misspelt would hold nothing.
-    private static func check(_ annotations: [String: String]) throws(RuntimeError) {
+    static func check(_ annotations: [String: String]) throws(RuntimeError) {
         let known = Extensions.runtimeControls + Extensions.labels
         for key in annotations.keys.sorted() where key.hasPrefix("dev.carrel.") && !known.contains(key) {
             throw RuntimeError("annotations: \(key): expected one of \(known.joined(separator: ", "))")
@@ -138,68 +152,6 @@ extension Spec {
         }
     }
 }
-
-/// A directory with a configuration, read and checked.
-private struct Bundle {
-    let path: String
-    let bytes: [UInt8]
-    let node: Node
-    let spec: Spec
-
-    init(_ directory: String) throws(RuntimeError) {
-        guard let real = realpath(directory, nil) else {
-            throw RuntimeError("bundle \(directory): \(String(cString: strerror(errno)))")
-        }
-        defer { free(real) }
-        let path = String(cString: real)
-        let file = "\(path)/config.json"
-        let bytes = try telling("") { () throws(SystemError) in try readFile(file, limit: 8 << 20) }
-        let node = try telling("") { () throws(Problems) in try Node.parse(bytes, file: file) }
-        var spec = try telling("") { () throws(Problems) in
-            let spec = try Spec(node, file: file)
-            try spec.validate(file: file, document: node, lenient: true)
-            return spec
-        }
-        if let root = spec.root?.path {
-            let below = root.hasPrefix("/") ? root : "\(path)/\(root)"
-            guard let real = realpath(below, nil) else {
-                throw RuntimeError("root.path: \(below): \(String(cString: strerror(errno)))")
-            }
-            defer { free(real) }
-            spec.root?.path = String(cString: real)
-        }
-        for index in spec.mounts.indices {
-            // Relative to the bundle, as config.md has it; a name such as `tmpfs` stays.
-            let mount = spec.mounts[index]
-            guard let source = mount.source, !source.hasPrefix("/"),
-                mount.type == "bind" || mount.options.contains(where: { $0 == "bind" || $0 == "rbind" })
-            else { continue }
-            spec.mounts[index].source = "\(path)/\(source)"
-        }
-        self.path = path
-        self.bytes = bytes
-        self.node = node
-        self.spec = spec
-    }
-
-    func filter(_ seccomp: LinuxSeccomp) throws(RuntimeError) -> FilterProgram {
-        try filterProgram(of: seccomp, node["linux"]?["seccomp"])
-    }
-}
-
-/// The filter of a specification, out of the cache where it was compiled before.
-///
-/// - Parameter node: the specification's `linux.seccomp`, where it is at hand.
-public func filterProgram(of seccomp: LinuxSeccomp, _ node: Node?) throws(RuntimeError) -> FilterProgram {
-    let source = Array((node ?? seccomp.node).json().utf8)
-    return try telling("linux.seccomp") { () throws(FilterError) in
-        try FilterCache(directory: filterCacheDirectory).program(
-            for: source, file: "linux.seccomp", reading: .runtime
-        ).program
-    }
-}
-
-private var filterCacheDirectory: String { "\(runtimeDirectory)/carrel/seccomp" }
 
 extension RuntimeContainer {
     /// Starts the container's process, and returns when that waits for its start, or runs.

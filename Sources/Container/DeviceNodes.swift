@@ -41,7 +41,7 @@ extension RootAssembly {
         defer { close(parent) }
         let number = makeDevice(UInt32(clamping: device.major ?? 0), UInt32(clamping: device.minor ?? 0))
         let type = Self.type(device.type)
-        if binding && device.type != .fifo { return try bind(device, type, number, name, in: parent) }
+        if binding && device.type != .fifo { return try bind(device, name, in: parent) }
         do throws(SystemError) {
             try makeNode(
                 name, mode: type | mode_t(device.fileMode ?? 0o666) & 0o7777,
@@ -52,7 +52,7 @@ extension RootAssembly {
         } catch {
             // Root of a user namespace that the caller was in before, such as the rootless podman's.
             if error.errno == .notPermitted && device.type != .fifo {
-                return try bind(device, type, number, name, in: parent)
+                return try bind(device, name, in: parent)
             }
             guard error.errno == .fileExists else {
                 throw SystemError(error.call, device.path, errno: error.errno)
@@ -66,11 +66,10 @@ extension RootAssembly {
 
     /// A node of the host, verified, mounted over an empty file.
     private func bind(
-        _ device: LinuxDevice, _ type: mode_t, _ number: dev_t, _ name: String, in parent: FileDescriptor
+        _ device: LinuxDevice, _ name: String, in parent: FileDescriptor
     ) throws(SystemError) {
-        let node = try open(device.path, O_PATH | O_NOFOLLOW)
+        let node = try Self.openDevice(device)
         defer { close(node) }
-        try Self.verify(node, type, number, device.path)
         let mount = try cloneMount("", at: node, withSubmounts: false)
         defer { close(mount) }
         if let existing = try? open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o666, at: parent) {
@@ -79,6 +78,20 @@ extension RootAssembly {
         let target = try open(name, O_PATH | O_NOFOLLOW, at: parent)
         defer { close(target) }
         try attachMount(mount, to: target, named: device.path)
+    }
+
+    /// Opens the host's node of this device, verified.
+    static func openDevice(_ device: LinuxDevice) throws(SystemError) -> FileDescriptor {
+        let node = try open(device.path, O_PATH | O_NOFOLLOW)
+        do throws(SystemError) {
+            try verify(
+                node, type(device.type),
+                makeDevice(UInt32(clamping: device.major ?? 0), UInt32(clamping: device.minor ?? 0)), device.path)
+            return node
+        } catch {
+            close(node)
+            throw error
+        }
     }
 
     private static func verify(

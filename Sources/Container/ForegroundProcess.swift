@@ -1,4 +1,5 @@
 import Glibc
+import OCISpec
 import Syscalls
 import SystemPackage
 
@@ -76,15 +77,26 @@ extension RuntimeRoot {
             container.close()
             return 0
         }
+        return try attend(
+            container, process, by: foreground, terminal: request.consoleSocket == nil ? terminal : nil, hooks: hooks,
+            keepsRecord: keepsRecord)
+    }
+
+    /// Stays until a container has ended, and takes it away.
+    ///
+    /// - Returns: its exit status.
+    func attend(
+        _ container: RuntimeContainer, _ process: FileDescriptor, by foreground: ForegroundProcess,
+        terminal: FileDescriptor?, hooks: Hooks?, keepsRecord: Bool = false
+    ) throws(RuntimeError) -> Int32 {
         // The lock goes: whoever wants to kill or delete it meanwhile can.
         _ = flock(container.directory.descriptor.rawValue, LOCK_UN)
         let status = try telling("run") { () throws(SystemError) in
-            try foreground.attend(
-                process, pid: container.record.pid, terminal: request.consoleSocket == nil ? terminal : nil)
+            try foreground.attend(process, pid: container.record.pid, terminal: terminal)
         }
         if !keepsRecord {
             container.close()
-            guard let directory = try find(request.id, locking: true) else { return status }
+            guard let directory = try find(container.id, locking: true) else { return status }
             var left = RuntimeContainer(directory: directory, record: try ContainerRecord.read(directory))
             left.opened = container.opened
             try left.delete(force: true, poststop: hooks?.poststop ?? [])

@@ -194,6 +194,18 @@ struct MountPlan {
         "atime": .time([]),
     ]
 
+    /// What gives a mount the options that mountinfo shows of another, and no more.
+    static func change(to options: String) -> Change {
+        var change = Change()
+        for case .set(let attribute) in attributes.values { change.clearing.insert(attribute) }
+        change.clearing.insert(.accessTimeMask)
+        let names = options.split(separator: ",").map(String.init)
+        // Without any of its options this is the one that is not shown.
+        if !names.contains("relatime") && !names.contains("noatime") { change.setting.insert(.strictAccessTime) }
+        for name in names where name != "rw" { attributes[name]?.apply(to: &change) }
+        return change
+    }
+
     /// All options that are known, in order; what is no option here is one of the filesystem's own.
     static var optionNames: [String] {
         let others = [

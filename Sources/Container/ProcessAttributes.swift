@@ -15,17 +15,7 @@ extension LaunchPlan {
                 try setScheduling(SchedulingAttributes(scheduler))
             }
         }
-        if let priority = process.ioPriority {
-            try during(.privileges, "process.ioPriority") { () throws(SystemError) in
-                let level: Int =
-                    switch priority.class {
-                    case .realtime: 1
-                    case .bestEffort: 2
-                    case .idle: 3
-                    }
-                try setIOPriority(class: level, level: Int(priority.priority))
-            }
-        }
+        try setIOPriority()
         if let personality = spec.linux?.personality {
             try during(.privileges, "linux.personality") { () throws(SystemError) in
                 try setPersonality(personality.domain == .linux32 ? 8 : 0)
@@ -40,6 +30,20 @@ extension LaunchPlan {
             try during(.privileges, "process.apparmorProfile \(profile)") { () throws(SystemError) in
                 try writeLabel("exec \(profile)", "self/attr/apparmor/exec")
             }
+        }
+    }
+
+    /// Gives the caller its place among those who wait for disks.
+    func setIOPriority() throws(LaunchError) {
+        guard let priority = process.ioPriority else { return }
+        try during(.privileges, "process.ioPriority") { () throws(SystemError) in
+            let level: Int =
+                switch priority.class {
+                case .realtime: 1
+                case .bestEffort: 2
+                case .idle: 3
+                }
+            try Syscalls.setIOPriority(class: level, level: Int(priority.priority))
         }
     }
 

@@ -121,7 +121,7 @@ struct RootAssembly {
             guard let target = try openExisting(path) else { continue }
             defer { close(target) }
             if blank == nil { blank = (try Self.makeBlank(label), false) }
-            let mask = try cloneBlank(try status(target).st_mode & S_IFMT == S_IFDIR ? "directory" : "file")
+            let mask = try cloneBlank(Self.blankName(isDirectory: try status(target).st_mode & S_IFMT == S_IFDIR))
             defer { close(mask) }
             try attachMount(mask, to: target, named: path)
         }
@@ -157,8 +157,11 @@ struct RootAssembly {
         try? attachMount(program, to: here, named: "carrel-init")
     }
 
+    /// What stands in the blank tmpfs for a directory, or for a file.
+    static func blankName(isDirectory: Bool) -> String { isDirectory ? "directory" : "file" }
+
     /// A tmpfs with one empty file and one empty directory, read-only.
-    private static func makeBlank(_ label: String?) throws(SystemError) -> FileDescriptor {
+    static func makeBlank(_ label: String?) throws(SystemError) -> FileDescriptor {
         let blank = try makeFilesystem(
             "tmpfs",
             options: [("size", "4k"), ("nr_inodes", "4"), ("mode", "0555")] + (label.map { [("context", $0)] } ?? []),

@@ -48,6 +48,19 @@ extension Option {
     static let stats = Option("stats", "Print once what is used, and exit")
     static let interval = Option("interval", takes: "SECONDS", "How often to print; 5 seconds by default")
     static let regular = Option("regular", isHidden: true, "Accepted")
+
+    static let imagePath = Option(
+        "image-path", takes: "DIRECTORY", completing: .directory, "Where criu's files are; `checkpoint` by default")
+    static let workPath = Option(
+        "work-path", takes: "DIRECTORY", completing: .directory, "Where criu's log goes; beside its files by default")
+    static let parentPath = Option(
+        "parent-path", takes: "DIRECTORY", completing: .directory, "An earlier `--pre-dump`, relative to --image-path")
+    static let leaveRunning = Option("leave-running", "The container goes on")
+    static let preDump = Option("pre-dump", "Write memory alone, for a later checkpoint to be quicker")
+    static let tcpEstablished = Option("tcp-established", "Connections of TCP go on")
+    static let extUnixSk = Option("ext-unix-sk", "Unix sockets with a peer outside are connected again")
+    static let fileLocks = Option("file-locks", "Locks of files are taken again")
+    static let linkRemap = Option("link-remap", "Files that were removed while open get a name for the time being")
 }
 
 extension Operand {
@@ -85,6 +98,19 @@ extension Command {
         ], synopsis: "[OPTIONS] CONTAINER PROGRAM [ARGUMENTS]", "Run a program in a container")
     static let pause = Command("pause", in: "Life cycle", operands: [.container], "Hold all its processes still")
     static let resume = Command("resume", in: "Life cycle", operands: [.container], "Let them go on")
+
+    static let checkpoint = Command(
+        "checkpoint", in: "Life cycle", operands: [.container],
+        options: [
+            .imagePath, .workPath, .parentPath, .leaveRunning, .preDump, .tcpEstablished, .extUnixSk, .fileLocks,
+            .linkRemap,
+        ], "Write a container's processes down by criu, and end them")
+    static let restore = Command(
+        "restore", in: "Life cycle", operands: [Operand("CONTAINER")],
+        options: [
+            .imagePath, .workPath, .bundle, .pidFile, .detach, .tcpEstablished, .extUnixSk, .fileLocks, .noPivot,
+            .noNewKeyring, .noSubreaper,
+        ], "Make a container whose processes go on where they were written down")
 
     static let state = Command("state", in: "Inspect", operands: [.container], "Print a container's state as JSON")
     static let list = Command(

@@ -6,7 +6,7 @@ import Session
 
 /// The commands: each has its definition and its deed.
 enum Verb: String, CaseIterable {
-    case create, start, run, kill, delete, exec, pause, resume, update
+    case create, start, run, kill, delete, exec, pause, resume, update, checkpoint, restore
     case state, list, ps, events, features, spec
 
     var definition: Command {
@@ -25,6 +25,8 @@ enum Verb: String, CaseIterable {
         case .events: .events
         case .features: .features
         case .update: .update
+        case .checkpoint: .checkpoint
+        case .restore: .restore
         case .spec: .spec
         }
     }
@@ -50,6 +52,8 @@ enum Verb: String, CaseIterable {
         case .ps: return try printProcesses(call)
         case .events: try printEvents(call)
         case .update: try call.container(locking: true).update(try resources(call.words))
+        case .checkpoint: try call.container(locking: true).checkpoint(checkpointRequest(call.words))
+        case .restore: return try call.root.restore(restoreRequest(call), detached: call.words.has(.detach))
         case .spec: try writeSpecification(call.words)
         case .features: print(RuntimeFeatures.node.json(pretty: true))
         }
@@ -95,6 +99,37 @@ private func execRequest(_ call: Call) throws(RuntimeError) -> RuntimeExecReques
     request.cgroup = words[.cgroup]
     request.ignoresPause = words.has(.ignorePaused)
     return request
+}
+
+private func checkpointRequest(_ words: Words) -> CheckpointRequest {
+    var request = CheckpointRequest(images: words[.imagePath] ?? "checkpoint")
+    request.work = words[.workPath]
+    request.parent = words[.parentPath]
+    request.leavesRunning = words.has(.leaveRunning)
+    request.preDumps = words.has(.preDump)
+    request.options = checkpointOptions(words)
+    request.options.linksRemap = words.has(.linkRemap)
+    return request
+}
+
+private func restoreRequest(_ call: Call) -> RestoreRequest {
+    let words = call.words
+    var request = RestoreRequest(id: call.id, images: words[.imagePath] ?? "checkpoint")
+    if let bundle = words[.bundle] { request.bundle = bundle }
+    request.work = words[.workPath]
+    request.pidFile = words[.pidFile]
+    request.makesKeyring = !words.has(.noNewKeyring)
+    request.cgroupManager = call.cgroupManager
+    request.options = checkpointOptions(words)
+    return request
+}
+
+private func checkpointOptions(_ words: Words) -> CheckpointOptions {
+    var options = CheckpointOptions()
+    options.keepsTCP = words.has(.tcpEstablished)
+    options.keepsExternalSockets = words.has(.extUnixSk)
+    options.keepsFileLocks = words.has(.fileLocks)
+    return options
 }
 
 private func descriptorCount(_ words: Words) throws(RuntimeError) -> Int32 {

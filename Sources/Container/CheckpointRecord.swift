@@ -1,0 +1,219 @@
+import Documents
+import Glibc
+import OCISpec
+import Syscalls
+import SystemPackage
+
+/// What `checkpoint` and `restore` let criu do that it does not by itself.
+public struct CheckpointOptions: Sendable {
+    /// Connections of TCP go on (`--tcp-established`).
+    public var keepsTCP = false
+    /// Unix sockets with a peer outside are connected to it again (`--ext-unix-sk`).
+    public var keepsExternalSockets = false
+    /// Locks of files are taken again (`--file-locks`).
+    public var keepsFileLocks = false
+    /// Files that were removed while open get a name for the time being (`--link-remap`).
+    public var linksRemap = false
+
+    /// None of it.
+    public init() {}
+}
+
+/// What a container was when it was written down, beside criu's files in one directory: what is restored is held against it
+/// before it runs again, so that nothing which held the container is lost on the way.
+struct CheckpointRecord {
+    /// The name of the file.
+    static let name = "carrel.json"
+
+    /// A mount that is the host's, and made anew by a restore.
+    struct External {
+        let point: String
+        let isDirectory: Bool
+        /// Its own options, as in mountinfo.
+        let options: String
+    }
+
+    /// Its mounts, each as one line.
+    let mounts: [String]
+    /// Those that criu takes from outside.
+    let externals: [External]
+    /// What it inherited as 0, 1 and 2 and had not opened itself, by criu's names; empty where it had.
+    let descriptors: [String]
+    /// Ids, capabilities, filter, label and limits of the process at the top, by name.
+    let process: [String: String]
+    /// Whether its namespace of each kind is its own, the caller's or another's.
+    let namespaces: [String: String]
+}
+
+// MARK: The file
+
+extension CheckpointRecord {
+    private var node: Node {
+        func list(_ lines: [String]) -> Node { Node(.sequence(lines.map { Node(.string($0)) })) }
+        func members(_ values: [String: String]) -> Node {
+            Node(.mapping(values.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: Node(.string($0.value))) }))
+        }
+        return [
+            "version": 1, "mounts": list(mounts),
+            "externals": Node(
+                .sequence(
+                    externals.map {
+                        [
+                            "point": Node(.string($0.point)), "isDirectory": Node(.bool($0.isDirectory)),
+                            "options": Node(.string($0.options)),
+                        ]
+                    })),
+            "descriptors": list(descriptors), "process": members(process), "namespaces": members(namespaces),
+        ]
+    }
+
+    private init?(_ node: Node) {
+        func list(_ name: String) -> [String]? {
+            guard let elements = node[name]?.elements else { return nil }
+            let lines = elements.compactMap(\.string)
+            return lines.count == elements.count ? lines : nil
+        }
+        func members(_ name: String) -> [String: String]? {
+            node[name]?.entries.map { $0.reduce(into: [:]) { $0[$1.key] = $1.value.string } }
+        }
+        guard node["version"]?.int == 1, let mounts = list("mounts"), let externals = node["externals"]?.elements,
+            let descriptors = list("descriptors"), descriptors.count == 3, let process = members("process"),
+            let namespaces = members("namespaces")
+        else { return nil }
+        self.mounts = mounts
+        self.externals = externals.compactMap { external in
+            guard let point = external["point"]?.string, let isDirectory = external["isDirectory"]?.bool,
+                let options = external["options"]?.string
+            else { return nil }
+            return External(point: point, isDirectory: isDirectory, options: options)
+        }
+        if self.externals.count != externals.count { return nil }
+        self.descriptors = descriptors
+        self.process = process
+        self.namespaces = namespaces
+    }
+
+    /// Reads it from a directory of images.
+    init(in images: FileDescriptor, _ path: String) throws(RuntimeError) {
+        let file = "\(path)/\(Self.name)"
+        let bytes = try telling("") { () throws(SystemError) in
+            do throws(SystemError) {
+                return try readFile(Self.name, at: images, limit: 8 << 20)
+            } catch {
+                throw SystemError(error.call, file, errno: error.errno)
+            }
+        }
+        let node = try telling("") { () throws(Problems) in try Node.parse(bytes, file: file) }
+        guard let record = Self(node) else {
+            throw RuntimeError("\(file): it is not the record of a checkpoint of this version of carrel-oci")
+        }
+        self = record
+    }
+
+    /// Writes it there.
+    func write(to images: FileDescriptor, _ path: String) throws(RuntimeError) {
+        try telling(path) { () throws(SystemError) in
+            try replaceFile(Self.name, with: Array(node.json(pretty: true).utf8), at: images)
+        }
+    }
+}
+
+// MARK: Looking
+
+extension CheckpointRecord {
+    /// What a container is now.
+    ///
+    /// - Parameters:
+    ///   - pid: its process at the top.
+    ///   - externals: which of its mounts are the host's.
+    init(of pid: pid_t, externals: [External]) throws(SystemError) {
+        let table = try mountTable(of: String(pid))
+        let outside = Set(externals.map(\.point))
+        mounts = table.map { $0.description(isOutside: outside.contains($0.point)) }.sorted()
+        self.externals = externals
+        let inside = Set(table.map(\.id))
+        var descriptors: [String] = []
+        for number in 0...2 { descriptors.append(try Self.outsideName(of: number, in: pid, inside)) }
+        self.descriptors = descriptors
+        process = try Self.process(pid)
+        var namespaces: [String: String] = [:]
+        for type in LinuxNamespaceType.allCases where type != .time {
+            let name = JoinedNamespaces.name(Namespaces(type))
+            let isCallers = try readLink("/proc/\(pid)/ns/\(name)") == readLink("/proc/self/ns/\(name)")
+            namespaces[type.rawValue] = isCallers ? "the caller's" : "its own"
+        }
+        self.namespaces = namespaces
+    }
+
+    /// What criu calls the file that a process has as `number`, where it is not of its own mounts: a pipe, or a file of the
+    /// host's; empty where it is.
+    private static func outsideName(
+        of number: Int, in pid: pid_t, _ inside: Set<Int>
+    ) throws(SystemError) -> String {
+        let path = "/proc/\(pid)/fd/\(number)"
+        guard let target = try? readLink(path) else { return "" }
+        if target.hasPrefix("pipe:") { return target }
+        guard target.hasPrefix("/") else { return "" }
+        let found = try status(path)
+        let line = try readText("/proc/\(pid)/fdinfo/\(number)").split(separator: "\n").first {
+            $0.hasPrefix("mnt_id:")
+        }
+        guard let mount = line?.dropFirst(7).split(whereSeparator: \.isWhitespace).first.flatMap({ Int($0) }) else {
+            return ""
+        }
+        if inside.contains(mount) { return "" }
+        return "file[\(String(mount, radix: 16)):\(String(found.st_ino, radix: 16))]"
+    }
+
+    private static func process(_ pid: pid_t) throws(SystemError) -> [String: String] {
+        var found: [String: String] = [:]
+        let names: Set<Substring> = [
+            "Umask", "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
+            "Seccomp_filters",
+        ]
+        for line in try readText("/proc/\(pid)/status").split(separator: "\n") {
+            let parts = line.split(separator: ":", maxSplits: 1)
+            guard parts.count == 2, names.contains(parts[0]) else { continue }
+            found[String(parts[0])] = parts[1].split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        }
+        for line in try readText("/proc/\(pid)/limits").split(separator: "\n").dropFirst() {
+            found[String(line.prefix(25).split(separator: " ").joined(separator: " "))] =
+                line.dropFirst(25).split(separator: " ").joined(separator: " ")
+        }
+        found["oom_score_adj"] = try readText("/proc/\(pid)/oom_score_adj").trimmingLineEnd
+        // Of a host without a security module of this kind nothing can be read.
+        if let label = try? readText("/proc/\(pid)/attr/current") { found["label"] = label.trimmingLineEnd }
+        return found
+    }
+
+    /// What of `other` is not as it was, in words; empty where it is the same container.
+    func differences(from other: CheckpointRecord) -> [String] {
+        var found: [String] = []
+        for mount in mounts where !other.mounts.contains(mount) { found.append("no mount \(mount)") }
+        for mount in other.mounts where !mounts.contains(mount) { found.append("a mount \(mount)") }
+        if found.isEmpty && mounts.count != other.mounts.count { found.append("\(other.mounts.count) mounts") }
+        for (name, value) in process.sorted(by: { $0.key < $1.key }) where other.process[name] != value {
+            found.append("\(name) \(other.process[name] ?? "missing") instead of \(value)")
+        }
+        for (kind, value) in namespaces.sorted(by: { $0.key < $1.key }) where other.namespaces[kind] != value {
+            found.append("the \(kind) namespace is \(other.namespaces[kind] ?? "missing") instead of \(value)")
+        }
+        return found
+    }
+}
+
+extension String {
+    fileprivate var trimmingLineEnd: String {
+        String(self[..<(lastIndex { !$0.isNewline && $0 != "\0" }.map { index(after: $0) } ?? startIndex)])
+    }
+}
+
+extension MountEntry {
+    /// What has to be the same after a restore. What is the host's is there by its place and the mount's own options: the
+    /// filesystem, and where in it the mount begins, can be another's.
+    fileprivate func description(isOutside: Bool) -> String {
+        let own = ([options] + propagation).joined(separator: " ")
+        if isOutside || point == "/" { return "\(point) \(own)" }
+        return "\(point) \(own) \(type) \(root) \(filesystemOptions)"
+    }
+}

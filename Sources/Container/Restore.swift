@@ -1,0 +1,169 @@
+import Cgroups
+import Glibc
+import OCISpec
+import Syscalls
+import SystemPackage
+
+/// What `restore` is asked for.
+public struct RestoreRequest: Sendable {
+    /// The container's name.
+    public var id: String
+    /// The directory of `config.json`.
+    public var bundle = "."
+    /// The directory that `checkpoint` has written.
+    public var images: String
+    /// The directory that gets criu's log; `nil`: the same.
+    public var work: String?
+    /// A file that gets the number of the container's process.
+    public var pidFile: String?
+    /// Whether the container has a session keyring of its own.
+    public var makesKeyring = true
+    /// Who makes its cgroup.
+    public var cgroupManager = CgroupManager.cgroupfs
+    /// What criu is to do beyond.
+    public var options = CheckpointOptions()
+
+    /// A request to make the container `id` of the directory `images`.
+    public init(id: String, images: String) {
+        self.id = id
+        self.images = images
+    }
+}
+
+extension RuntimeRoot {
+    /// Makes a container whose processes go on where ``RuntimeContainer/checkpoint(_:)`` has written them down.
+    ///
+    /// Its mounts, its cgroup and its limits are made by the specification, as for a new one; its processes are made by criu. Before
+    /// they run, the container is held against what it was: where a mount, a capability, a filter or a namespace is not as before,
+    /// it is killed.
+    ///
+    /// - Parameter detached: returns when its processes run; otherwise when they have ended.
+    /// - Returns: the exit status of its process, or 0.
+    public func restore(_ request: RestoreRequest, detached: Bool) throws(RuntimeError) -> Int32 {
+        let bundle = try Bundle(request.bundle)
+        try Self.check(bundle.spec.annotations)
+        try bundle.spec.refuseCheckpoint()
+        let images = try ImageDirectory(request.images, making: false)
+        defer { images.close() }
+        let saved = try CheckpointRecord(in: images.descriptor, images.path)
+        let foreground = detached ? nil : try telling("restore") { () throws(SystemError) in try ForegroundProcess() }
+        let (container, process) = try make(request.id, bundle, request.cgroupManager) {
+            container, cgroup throws(RuntimeError) in
+            // Killed from here on, what it leaves is in the cgroup, and is found by that.
+            try container.record.write(container.directory)
+            return try container.restore(request, bundle.spec, images, saved, cgroup)
+        }
+        container.hasStarted(bundle.spec.hooks)
+        guard let foreground else {
+            container.close()
+            return 0
+        }
+        return try attend(container, process, by: foreground, terminal: nil, hooks: bundle.spec.hooks)
+    }
+}
+
+extension RuntimeContainer {
+    /// Has criu make the processes.
+    ///
+    /// - Returns: a descriptor of the one at the top.
+    fileprivate mutating func restore(
+        _ request: RestoreRequest, _ spec: Spec, _ images: ImageDirectory, _ saved: CheckpointRecord, _ cgroup: Cgroup?
+    ) throws(RuntimeError) -> FileDescriptor {
+        let sources = try MountSources(spec, record)
+        defer { sources.close() }
+        let work = try request.work.map { path throws(RuntimeError) in try ImageDirectory(path, making: true) }
+        defer { work?.close() }
+        let stage = try telling("container \(id)") { () throws(SystemError) in
+            // The directory of all containers, which criu's processes alone see hidden by it.
+            let own = try readLink("/proc/self/fd/\(directory.descriptor.rawValue)")
+            return own.lastIndex(of: "/").map { String(own[..<$0]) } ?? "/"
+        }
+        let name = "restore.log"
+        var options = CRIU.Options(
+            sources.plan.hasUserNamespace
+                ? .path("\(stage)/\(MountSources.images)") : .descriptor(images.descriptor), work: (work ?? images).descriptor, log: name, request.options)
+        options.setRoot("\(stage)/\(MountSources.root)")
+        options.restoreAsSibling()
+        for (index, external) in saved.externals.enumerated() {
+            options.addExternal("mnt[\(external.point)]:\(stage)/\(MountSources.place(index))")
+        }
+        for (number, key) in saved.descriptors.enumerated()
+        where !key.isEmpty && saved.descriptors.firstIndex(of: key) == number {
+            options.inherit(FileDescriptor(rawValue: Int32(number)), as: key)
+        }
+        for network in sources.plan.joined.files { options.inherit(network, as: CRIU.networkKey) }
+
+        let entry = try telling("cgroup") { () throws(CgroupError) in try cgroup?.entry() }
+        let kept = [images.descriptor] + (work.map { [$0.descriptor] } ?? []) + sources.plan.joined.files
+        let criu = try CRIU(in: entry, keeping: kept) { () throws(LaunchError) in
+            let plan = sources.plan
+            try during(.clone) { () throws(SystemError) in
+                try unshareNamespaces(plan.namespaces.intersection(.cgroup).union(.mount))
+                let top = try open("/", O_PATH | O_DIRECTORY)
+                defer { Syscalls.close(top) }
+                try setMountAttributes(top, propagation: .slave, withSubmounts: true, named: "/")
+            }
+            if request.makesKeyring { try plan.joinKeyring() }
+            try plan.setIOPriority()
+            try sources.stage(over: stage, saved.externals, images: images.path)
+        }
+        entry?.close()
+        var process: FileDescriptor?
+        do throws(RuntimeError) {
+            _ = try criu.perform(.restore, options, log: "\((work ?? images).path)/\(name)") {
+                stage, pid throws(RuntimeError) in
+                switch stage {
+                case "setup-namespaces":
+                    let state = hookState(.creating, pid: pid)
+                    try telling("container \(id)") { () throws(LaunchError) in
+                        try runHooks(spec.hooks?.prestart ?? [], "prestart", state: state)
+                        try runHooks(spec.hooks?.createRuntime ?? [], "createRuntime", state: state)
+                    }
+                case "post-restore":
+                    guard let pid else { throw RuntimeError("criu did not tell which process it has made") }
+                    process = try take(pid, request)
+                case "pre-resume":
+                    // It has its ids, its capabilities and its filter back, and has not run yet.
+                    try verify(saved)
+                default: break
+                }
+            }
+            guard let process else { throw RuntimeError("criu did not tell which process it has made") }
+            return process
+        } catch {
+            if let process {
+                try? pidfdSendSignal(process, SIGKILL)
+                _ = try? poll([(process, .readable)], timeout: 10_000)
+                Syscalls.close(process)
+            }
+            // What criu has begun is this process's child.
+            while waitpid(-1, nil, WNOHANG) > 0 {}
+            throw error
+        }
+    }
+
+    /// Writes down which process is the container's.
+    private mutating func take(_ pid: pid_t, _ request: RestoreRequest) throws(RuntimeError) -> FileDescriptor {
+        let process = try telling("container \(id)") { () throws(SystemError) in try pidfdOpen(pid) }
+        record.pid = pid
+        record.pidStarted = startTime(of: pid) ?? 0
+        try record.write(directory)
+        if let file = request.pidFile {
+            try telling("--pid-file") { () throws(SystemError) in
+                try replaceFile(file, with: Array(String(pid).utf8), mode: 0o644)
+            }
+        }
+        return process
+    }
+
+    /// Holds the container against what it was.
+    private func verify(_ saved: CheckpointRecord) throws(RuntimeError) {
+        let differences = saved.differences(from: try describe(saved.externals))
+        if !differences.isEmpty {
+            throw RuntimeError("container \(id) came back with \(differences.joined(separator: "; "))")
+        }
+        if let cgroup = try? cgroup(), (try? cgroup.processes().contains(record.pid)) != true {
+            throw RuntimeError("container \(id) came back in another cgroup")
+        }
+    }
+}
