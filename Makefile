@@ -10,7 +10,9 @@ DEMO_PACKAGES := python3 busybox-static
 TEST_PACKAGES := $(DEMO_PACKAGES) bubblewrap crun hyperfine uidmap gcc libc6-dev git strace util-linux procps \
 	iproute2 man-db mandoc zsh fish python3-pip python3-requests python3-prometheus-client curl openssl golang-go \
 	golang-github-containers-common golang-github-opencontainers-runtime-tools-dev golang-github-google-uuid-dev \
-	user-mode-linux podman containerd runc conmon buildah catatonit chromium systemd dbus libpam-systemd
+	user-mode-linux podman containerd runc conmon buildah catatonit chromium systemd dbus libpam-systemd \
+	make libprotobuf-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler python3-protobuf libnl-3-dev libnet1-dev \
+	libbsd-dev uuid-dev iptables
 
 # Metadata of generic types by direct calls: demangling their names cost a fifth of the instructions of a start.
 STATIC := --static-swift-stdlib -Xswiftc -static-executable -c release --scratch-path .build-static \

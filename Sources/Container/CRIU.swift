@@ -89,7 +89,11 @@ struct CRIU {
         in cgroup: CgroupEntry? = nil, keeping kept: [FileDescriptor], _ prepare: () throws(LaunchError) -> Void
     ) throws(RuntimeError) {
         let variables = currentEnvironment()
-        guard let program = searchPath(variables).map({ $0 + "/criu" }).first(where: { (path: String) in access(path, X_OK) == 0 }) else {
+        guard
+            let program = searchPath(variables).map({ $0 + "/criu" }).first(where: { (path: String) in
+                access(path, X_OK) == 0
+            })
+        else {
             throw RuntimeError("criu is not installed, or not in PATH: checkpoint and restore are done by it")
         }
         do throws(SystemError) {
@@ -195,7 +199,8 @@ struct CRIU {
         let harmless = ["tun: Unable to create tun", "RLIMIT_NOFILE for self", "FAILED."]
         for line in text.split(separator: "\n") where !harmless.contains(where: { line.contains($0) }) {
             // (SECONDS) [PID: ]Error (FILE:LINE): WHAT
-            guard let start = line.firstRange(of: "Error (criu/"), let end = line[start.upperBound...].firstRange(of: "): ")
+            guard let start = line.firstRange(of: "Error (criu/"),
+                let end = line[start.upperBound...].firstRange(of: "): ")
             else { continue }
             return String(line[end.upperBound...])
         }

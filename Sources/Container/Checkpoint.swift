@@ -54,7 +54,8 @@ extension RuntimeContainer {
         for external in externals { options.addExternal("mnt[\(external.point)]:\(external.point)") }
         for file in Set(before.descriptors) where file.hasPrefix("file[") { options.addExternal(file) }
         if let network = spec.joinedNetwork {
-            let inode = try telling("linux.namespaces") { () throws(SystemError) in try Syscalls.status(network).st_ino }
+            let inode = try telling("linux.namespaces") { () throws(SystemError) in try Syscalls.status(network).st_ino
+            }
             options.addExternal("net[\(inode)]:\(CRIU.networkKey)")
         }
         if let parent = request.parent { options.setParent(parent) }

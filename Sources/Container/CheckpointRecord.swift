@@ -39,6 +39,8 @@ struct CheckpointRecord {
     let externals: [External]
     /// What it inherited as 0, 1 and 2 and had not opened itself, by criu's names; empty where it had.
     let descriptors: [String]
+    /// Which of those names are the host's /dev/null.
+    let nulls: [String]
     /// Ids, capabilities, filter, label and limits of the process at the top, by name.
     let process: [String: String]
     /// Whether its namespace of each kind is its own, the caller's or another's.
@@ -63,7 +65,8 @@ extension CheckpointRecord {
                             "options": Node(.string($0.options)),
                         ]
                     })),
-            "descriptors": list(descriptors), "process": members(process), "namespaces": members(namespaces),
+            "descriptors": list(descriptors), "nulls": list(nulls), "process": members(process),
+            "namespaces": members(namespaces),
         ]
     }
 
@@ -77,7 +80,8 @@ extension CheckpointRecord {
             node[name]?.entries.map { $0.reduce(into: [:]) { $0[$1.key] = $1.value.string } }
         }
         guard node["version"]?.int == 1, let mounts = list("mounts"), let externals = node["externals"]?.elements,
-            let descriptors = list("descriptors"), descriptors.count == 3, let process = members("process"),
+            let descriptors = list("descriptors"), descriptors.count == 3, let nulls = list("nulls"),
+            let process = members("process"),
             let namespaces = members("namespaces")
         else { return nil }
         self.mounts = mounts
@@ -89,6 +93,7 @@ extension CheckpointRecord {
         }
         if self.externals.count != externals.count { return nil }
         self.descriptors = descriptors
+        self.nulls = nulls
         self.process = process
         self.namespaces = namespaces
     }
@@ -135,6 +140,8 @@ extension CheckpointRecord {
         var descriptors: [String] = []
         for number in 0...2 { descriptors.append(try Self.outsideName(of: number, in: pid, inside)) }
         self.descriptors = descriptors
+        nulls = descriptors.indices.filter { !descriptors[$0].isEmpty && isNull("/proc/\(pid)/fd/\($0)") }
+            .map { descriptors[$0] }
         process = try Self.process(pid)
         var namespaces: [String: String] = [:]
         for type in LinuxNamespaceType.allCases where type != .time {
@@ -200,6 +207,12 @@ extension CheckpointRecord {
         }
         return found
     }
+}
+
+/// Whether this is /dev/null (null(4)).
+func isNull(_ path: String) -> Bool {
+    guard let found = try? status(path) else { return false }
+    return found.st_mode & S_IFMT == S_IFCHR && found.st_rdev == makeDevice(1, 3)
 }
 
 extension String {

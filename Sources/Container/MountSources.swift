@@ -128,18 +128,55 @@ struct MountSources {
         defer { for tree in binds + [stage, blank] { Syscalls.close(tree) } }
         try attach(binds[0], as: Self.root, in: stage)
         try attach(blank, as: "blank", in: stage)
-        if plan.hasUserNamespace { try attach(binds[binds.count - 1], as: Self.images, in: stage) }
+        if plan.hasUserNamespace { try stageImages(binds[binds.count - 1], in: stage) }
         var trees: [Int: FileDescriptor] = [:]
         for (index, tree) in zip(plan.mounts.indices.filter { plan.mounts[$0].isBind }, binds[1...]) {
             try attach(tree, as: "tree-\(index)", in: stage)
             trees[index] = tree
         }
+        try makeMountPoints(in: binds[0], trees)
         for (index, external) in externals.enumerated() {
             let mount = try during(.binds, "mount \(external.point)") { () throws(SystemError) in
                 try make(external, trees, blank)
             }
             defer { Syscalls.close(mount) }
             try attach(mount, as: Self.place(index), in: stage)
+        }
+    }
+
+    /// The files of criu's directory, as links to where the root of the container's user namespace owns them; but for the one that
+    /// is opened there before the namespace has its map, when that root is nobody still: a copy, which holds two offsets of clocks.
+    private func stageImages(_ files: FileDescriptor, in stage: FileDescriptor) throws(LaunchError) {
+        try attach(files, as: "files", in: stage)
+        try during(.binds, Self.images) { () throws(SystemError) in
+            try makeDirectory(Self.images, mode: 0o711, orExisting: false, at: stage)
+            let links = try open(Self.images, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, at: stage)
+            defer { Syscalls.close(links) }
+            try checking("fchmod", Self.images) { fchmod(links.rawValue, 0o711) }
+            for name in try list(".", at: files) {
+                guard name.hasPrefix("timens-") else {
+                    try checking("symlinkat", name) { symlinkat("../files/\(name)", links.rawValue, name) }
+                    continue
+                }
+                try replaceFile(name, with: readFile(name, at: files, limit: 4096), at: links)
+                try checking("fchmodat", name) { fchmodat(links.rawValue, name, 0o444, 0) }
+            }
+        }
+    }
+
+    /// Makes what the specification's mounts are mounted on, as `create` does: the root need not be the one that it was.
+    private func makeMountPoints(
+        in root: FileDescriptor, _ trees: [Int: FileDescriptor]
+    ) throws(LaunchError) {
+        let places = plan.mounts.map(\.destination)
+        for (index, place) in places.enumerated()
+        where place != "/" && !places.contains(where: { place.hasPrefix("\($0)/") }) {
+            try during(.mounts, "mount \(place)") { () throws(SystemError) in
+                let isDirectory = try trees[index].map { tree throws(SystemError) in
+                    try status(tree).st_mode & S_IFMT == S_IFDIR
+                }
+                Syscalls.close(try openOrMake(place, in: root, isDirectory: isDirectory ?? true))
+            }
         }
     }
 

@@ -81,20 +81,25 @@ extension RuntimeContainer {
         let name = "restore.log"
         var options = CRIU.Options(
             sources.plan.hasUserNamespace
-                ? .path("\(stage)/\(MountSources.images)") : .descriptor(images.descriptor), work: (work ?? images).descriptor, log: name, request.options)
+                ? .path("\(stage)/\(MountSources.images)") : .descriptor(images.descriptor),
+            work: (work ?? images).descriptor, log: name, request.options)
         options.setRoot("\(stage)/\(MountSources.root)")
         options.restoreAsSibling()
         for (index, external) in saved.externals.enumerated() {
             options.addExternal("mnt[\(external.point)]:\(stage)/\(MountSources.place(index))")
         }
+        let null = try telling("/dev/null") { () throws(SystemError) in try open("/dev/null", O_RDWR) }
+        defer { Syscalls.close(null) }
         for (number, key) in saved.descriptors.enumerated()
         where !key.isEmpty && saved.descriptors.firstIndex(of: key) == number {
-            options.inherit(FileDescriptor(rawValue: Int32(number)), as: key)
+            // What was nothing stays that: criu takes no file of another kind for it.
+            let isOther = saved.nulls.contains(key) && !isNull("/proc/self/fd/\(number)")
+            options.inherit(isOther ? null : FileDescriptor(rawValue: Int32(number)), as: key)
         }
         for network in sources.plan.joined.files { options.inherit(network, as: CRIU.networkKey) }
 
         let entry = try telling("cgroup") { () throws(CgroupError) in try cgroup?.entry() }
-        let kept = [images.descriptor] + (work.map { [$0.descriptor] } ?? []) + sources.plan.joined.files
+        let kept = [images.descriptor, null] + (work.map { [$0.descriptor] } ?? []) + sources.plan.joined.files
         let criu = try CRIU(in: entry, keeping: kept) { () throws(LaunchError) in
             let plan = sources.plan
             try during(.clone) { () throws(SystemError) in
