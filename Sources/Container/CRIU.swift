@@ -61,6 +61,8 @@ struct CRIU {
         mutating func setParent(_ path: String) { message.add(14, path) }
         /// Of a dump: changes of memory are followed from here on.
         mutating func trackMemory() { message.add(15, true) }
+        /// Of a dump: the cgroup of processes that stand still, and do so again if they are left.
+        mutating func setFrozen(_ directory: String) { message.add(44, directory) }
         /// Of a restore: the processes are children of who asks, not of criu.
         mutating func restoreAsSibling() { message.add(26, true) }
         /// Of a restore: a descriptor that takes the place of what was `key`.

@@ -31,8 +31,8 @@ extension RuntimeContainer {
     ///   where criu fails; it goes on then.
     public func checkpoint(_ request: CheckpointRequest) throws(RuntimeError) {
         let (state, isPaused) = status()
-        guard state == .running, !isPaused, let process = openProcess() else {
-            throw RuntimeError("cannot checkpoint a container that is \(isPaused ? "paused" : state.rawValue)")
+        guard state == .running, let process = openProcess() else {
+            throw RuntimeError("cannot checkpoint a container that is \(state.rawValue)")
         }
         defer { Syscalls.close(process) }
         let spec = try spec()
@@ -58,6 +58,7 @@ extension RuntimeContainer {
             }
             options.addExternal("net[\(inode)]:\(CRIU.networkKey)")
         }
+        if isPaused { options.setFrozen(try ownCgroup().directory) }
         if let parent = request.parent { options.setParent(parent) }
         if request.preDumps { options.trackMemory() } else if request.leavesRunning { options.leaveRunning() }
         let criu = try CRIU(keeping: [images.descriptor] + (work.map { [$0.descriptor] } ?? [])) {

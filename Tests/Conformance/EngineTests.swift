@@ -319,6 +319,7 @@ extension Conformance {
                 """.write(toFile: "\(place)/config.toml", atomically: true, encoding: .utf8)
                 daemon.executableURL = URL(fileURLWithPath: "/usr/bin/containerd")
                 daemon.arguments = ["-c", "\(place)/config.toml"]
+                daemon.environment = ProcessInfo.processInfo.environment.merging(["PATH": criuPath]) { $1 }
                 _ = FileManager.default.createFile(atPath: "\(place)/log", contents: nil)
                 daemon.standardOutput = FileHandle.nullDevice
                 daemon.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: "\(place)/log"))
@@ -412,6 +413,13 @@ extension Conformance {
             #expect(try ctr("task", "pause", "d").status == 0)
             #expect(try ctr("task", "ls").output.contains("PAUSED"))
             #expect(try ctr("task", "resume", "d").status == 0)
+            if criuDirectory != nil {
+                let images = "\(place)/images"
+                let written = try ctr("task", "checkpoint", "--image-path", images, "--work-path", "\(place)/work", "d")
+                #expect(written.status == 0, "\(written.errors)")
+                #expect(FileManager.default.fileExists(atPath: "\(images)/carrel.json"))
+                #expect(try ctr("task", "ls").output.contains("RUNNING"))
+            }
             #expect(try ctr("task", "kill", "-s", "SIGKILL", "d").status == 0)
             try wait { try ctr("task", "ls").output.contains("STOPPED") }
             _ = try ctr("task", "delete", "d")
