@@ -74,6 +74,11 @@ struct CRIU {
         }
     }
 
+    /// Where it is, in the caller's `PATH`.
+    static var program: String? {
+        searchPath(currentEnvironment()).map { $0 + "/criu" }.first { (path: String) in access(path, X_OK) == 0 }
+    }
+
     /// What a network namespace that was joined is called in what it writes.
     static let networkKey = "extRootNetNS"
 
@@ -90,18 +95,13 @@ struct CRIU {
     init(
         in cgroup: CgroupEntry? = nil, keeping kept: [FileDescriptor], _ prepare: () throws(LaunchError) -> Void
     ) throws(RuntimeError) {
-        let variables = currentEnvironment()
-        guard
-            let program = searchPath(variables).map({ $0 + "/criu" }).first(where: { (path: String) in
-                access(path, X_OK) == 0
-            })
-        else {
+        guard let program = Self.program else {
             throw RuntimeError("criu is not installed, or not in PATH: checkpoint and restore are done by it")
         }
         do throws(SystemError) {
             let pair = try socketPair()
             let words = CStringVector([program, "swrk", String(pair.1.rawValue)])
-            let environment = CStringVector(variables)
+            let environment = CStringVector(currentEnvironment())
             defer {
                 words.free()
                 environment.free()

@@ -37,7 +37,14 @@ public enum RuntimeFeatures {
                 "mountExtensions": ["idmap": ["enabled": true]],
                 "netDevices": ["enabled": true],
             ],
-            "annotations": Node(.mapping(Extensions.runtimeControls.map { .init(key: $0, value: "") })),
+            "annotations": Node(
+                .mapping(
+                    Extensions.runtimeControls.map { .init(key: $0, value: "") } + [
+                        // As runc tells it.
+                        .init(
+                            key: "org.opencontainers.runc.checkpoint.enabled",
+                            value: CRIU.program == nil ? "false" : "true")
+                    ])),
             "potentiallyUnsafeConfigAnnotations": ["dev.carrel."],
         ]
     }

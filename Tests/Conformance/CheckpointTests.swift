@@ -211,6 +211,68 @@ extension Conformance {
             try wait { try self.count(bundle) > reached }
         }
 
+        @Test("connections go on where that is asked for, and are refused otherwise")
+        func connections() throws {
+            let bundle = try counting()
+            bundle.script(
+                "busybox nc -l -p 5 -e cat & sleep 0.3; "
+                    + "(i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done) | busybox nc 127.0.0.1 5 > /dev/shm/all & "
+                    + "while :; do sed -n '$p' /dev/shm/all > /dev/shm/n; sleep 0.1; done")
+            try begin(bundle)
+            #expect(try checkpoint(bundle).errors.contains("consider using --tcp-established"))
+            #expect(try bundle.status() == "running")
+            let written = try checkpoint(bundle, "--tcp-established")
+            #expect(written.status == 0, "\(written.errors)")
+            #expect(try oci(bundle, "delete", "c").status == 0)
+            let restored = try restore(bundle, "--tcp-established")
+            #expect(restored.status == 0, "\(restored.errors)")
+            let reached = try count(bundle)
+            try wait { try self.count(bundle) > reached + 2 }
+        }
+
+        @Test("a network namespace that it has joined is joined again, and no other")
+        func joinedNetwork() throws {
+            let bundle = try counting()
+            let holder = try spawn(
+                ["unshare", "--net", "sleep", "300"], environment: ProcessInfo.processInfo.environment)
+            defer {
+                kill(holder, SIGKILL)
+                waitpid(holder, nil, 0)
+            }
+            let network = "/proc/\(holder)/ns/net"
+            func name(_ path: String) throws -> String {
+                try FileManager.default.destinationOfSymbolicLink(atPath: path)
+            }
+            try wait { try name(network) != name("/proc/self/ns/net") }
+            bundle.change("linux") { linux in
+                linux["namespaces"] =
+                    ["pid", "mount", "uts", "ipc", "cgroup"].map { ["type": $0] }
+                    + [["type": "network", "path": network]]
+            }
+            try begin(bundle)
+            let written = try checkpoint(bundle)
+            #expect(written.status == 0, "\(written.errors)")
+            #expect(try oci(bundle, "delete", "c").status == 0)
+            let restored = try restore(bundle)
+            #expect(restored.status == 0, "\(restored.errors)")
+            let pid = try #require(try bundle.pid())
+            #expect(try name("/proc/\(pid)/ns/net") == name(network))
+            // The host's own, where it had another.
+            #expect(try checkpoint(bundle).status == 0)
+            #expect(try oci(bundle, "delete", "c").status == 0)
+            bundle.change("linux") { linux in
+                linux["namespaces"] =
+                    ["pid", "mount", "uts", "ipc", "cgroup"].map { ["type": $0] }
+                    + [["type": "network", "path": "/proc/self/ns/net"]]
+            }
+            try bundle.write()
+            let refused = try restore(bundle)
+            #expect(
+                refused.status == 1 && refused.errors.contains("the network namespace is the caller's"),
+                "\(refused.errors)")
+            #expect(bundle.leftovers(["c"]).isEmpty)
+        }
+
         @Test("what would be lost is refused by its name, and the container goes on")
         func refusals() throws {
             let changes: [(String, (Bundle) -> Void)] = [
