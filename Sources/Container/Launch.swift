@@ -454,9 +454,16 @@ func fail(_ parent: FileDescriptor, _ error: LaunchError) -> Never {
 }
 
 /// What carrel-init calls: its exec and the start of a static C runtime, then its loop.
-let initCalls: [Int32] = [
-    SYS_execveat, SYS_arch_prctl, SYS_brk, SYS_set_tid_address, SYS_set_robust_list, SYS_rseq, SYS_prlimit64,
-    SYS_readlink,
-    SYS_readlinkat, SYS_getrandom, SYS_mprotect, SYS_mmap, SYS_munmap, SYS_prctl, SYS_rt_sigtimedwait, SYS_rt_sigreturn,
-    SYS_wait4, SYS_kill, SYS_write, SYS_close, SYS_exit, SYS_exit_group,
-]
+let initCalls: [Int32] = {
+    let calls = [
+        SYS_execveat, SYS_brk, SYS_set_tid_address, SYS_set_robust_list, SYS_rseq, SYS_prlimit64, SYS_readlinkat,
+        SYS_getrandom, SYS_mprotect, SYS_mmap, SYS_munmap, SYS_prctl, SYS_rt_sigtimedwait, SYS_rt_sigreturn, SYS_wait4,
+        SYS_kill, SYS_write, SYS_close, SYS_exit, SYS_exit_group,
+    ]
+    // What younger architectures do without (asm-generic/unistd.h).
+    #if arch(x86_64)
+        return calls + [SYS_arch_prctl, SYS_readlink]
+    #else
+        return calls
+    #endif
+}()

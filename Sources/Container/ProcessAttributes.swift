@@ -85,9 +85,8 @@ extension LaunchPlan {
         func refuse(_ field: String, _ what: String) -> LaunchError {
             LaunchError(.prepare, nil, "\(field): this host has no \(what)")
         }
-        if let profile = spec.process?.apparmorProfile, !profile.isEmpty, profile != "unconfined" {
-            let enabled = (try? readText("/sys/module/apparmor/parameters/enabled")) ?? ""
-            if !enabled.hasPrefix("Y") { throw refuse("process.apparmorProfile", "AppArmor") }
+        if let profile = spec.process?.apparmorProfile, !profile.isEmpty, profile != "unconfined", !hasAppArmor {
+            throw refuse("process.apparmorProfile", "AppArmor")
         }
         if let label = spec.process?.selinuxLabel, !label.isEmpty, !hasSELinux {
             throw refuse("process.selinuxLabel", "SELinux")
@@ -99,6 +98,11 @@ extension LaunchPlan {
     static func mountLabel(_ spec: Spec) -> String? {
         guard let label = spec.linux?.mountLabel, !label.isEmpty, hasSELinux else { return nil }
         return label
+    }
+
+    /// Whether AppArmor is on (apparmor(7)).
+    static var hasAppArmor: Bool {
+        (try? readText("/sys/module/apparmor/parameters/enabled"))?.hasPrefix("Y") ?? false
     }
 
     /// Whether SELinux is on (selinux(8)).

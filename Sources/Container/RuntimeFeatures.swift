@@ -2,6 +2,7 @@ import Cgroups
 import Documents
 import OCISpec
 import Privileges
+import Seccomp
 import Syscalls
 
 /// What this runtime can do on this host, for `features` (features.md of the specification).
@@ -10,7 +11,6 @@ public enum RuntimeFeatures {
     public static var node: Node {
         func list(_ names: [String]) -> Node { Node(.sequence(names.map { Node(.string($0)) })) }
         let isUnified = (try? fileSystemKind("/sys/fs/cgroup")) == .cgroup2
-        let hasAppArmor = (try? readText("/sys/module/apparmor/parameters/enabled"))?.hasPrefix("Y") ?? false
         return [
             "ociVersionMin": "1.0.0", "ociVersionMax": Node(.string(Spec.version)),
             "hooks": list([
@@ -28,10 +28,10 @@ public enum RuntimeFeatures {
                 "seccomp": [
                     "enabled": true, "actions": list(LinuxSeccompAction.allCases.map(\.rawValue)),
                     "operators": list(LinuxSeccompOperator.allCases.map(\.rawValue)),
-                    "archs": list(["SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X32"]),
+                    "archs": list(Architecture.native.entries.map(\.specName)),
                     "knownFlags": list(Known.filterFlags), "supportedFlags": list(Known.filterFlags),
                 ],
-                "apparmor": ["enabled": Node(.bool(hasAppArmor))],
+                "apparmor": ["enabled": Node(.bool(LaunchPlan.hasAppArmor))],
                 "selinux": ["enabled": Node(.bool(LaunchPlan.hasSELinux))],
                 "intelRdt": ["enabled": false],
                 "mountExtensions": ["idmap": ["enabled": true]],

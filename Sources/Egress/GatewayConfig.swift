@@ -65,21 +65,26 @@ struct GatewayConfig: Sendable {
             let value = entry.value
             switch entry.key {
             case "credentials":
-                credentials = (value.entries ?? reader.refusedMap(value, field)).compactMap {
-                    CredentialDefinition($0, "\(field).\($0.key)", reader)
+                reader.members(value, field, []) { entry, field in
+                    if let credential = CredentialDefinition(entry, field, reader) { credentials.append(credential) }
+                    return true
                 }
             case "prices": prices = reader.text(value, field)
             case "unknownModels": unknownModels = reader.choice(value, field) ?? .refuse
             case "budgets": readBudgets(value, field, reader)
             case "rates":
-                for entry in value.entries ?? reader.refusedMap(value, field) {
-                    rates[entry.key] = reader.rate(entry.value, "\(field).\(entry.key)")
+                reader.members(value, field, []) { entry, field in
+                    rates[entry.key] = reader.rate(entry.value, field)
+                    return true
                 }
             case "limits": readLimits(value, field, reader)
             case "log": log = LogRotation(value, field, reader)
             case "metrics": metricsPort = reader.whole(value, field, 1...65535)
             case "resolve":
-                for entry in value.entries ?? reader.refusedMap(value, field) { readResolve(entry, field, reader) }
+                reader.members(value, field, []) { entry, field in
+                    readResolve(entry, field, reader)
+                    return true
+                }
             case "trust": trust = reader.text(value, field)
             default: return false
             }
@@ -93,8 +98,9 @@ struct GatewayConfig: Sendable {
             switch entry.key {
             case "host": hostBudget = BudgetLimits(entry.value, field, reader)
             case "tenants":
-                for tenant in entry.value.entries ?? reader.refusedMap(entry.value, field) {
-                    tenantBudgets[tenant.key] = BudgetLimits(tenant.value, "\(field).\(tenant.key)", reader)
+                reader.members(entry.value, field, []) { tenant, field in
+                    tenantBudgets[tenant.key] = BudgetLimits(tenant.value, field, reader)
+                    return true
                 }
             default: return false
             }
@@ -135,7 +141,6 @@ struct GatewayConfig: Sendable {
     }
 
     private mutating func readResolve(_ entry: Node.Entry, _ field: String, _ reader: PolicyReader) {
-        let field = "\(field).\(entry.key)"
         guard let name = try? HostName(entry.key) else {
             return reader.note(entry.keyMark, field, "expected a host name")
         }
@@ -150,13 +155,6 @@ struct GatewayConfig: Sendable {
             let made = try? SocketAddress(ipAddress: String(host), port: Int(port))
         else { return reader.refuse(entry.value, field, "\"127.0.0.1:8443\" or \"[::1]:8443\"") }
         resolve[name] = made
-    }
-}
-
-extension PolicyReader {
-    fileprivate func refusedMap(_ node: Node, _ field: String) -> [Node.Entry] {
-        refuse(node, field, "a map")
-        return []
     }
 }
 

@@ -1,75 +1,21 @@
 import Documents
 
-/// Reads the values of one document and notes what is wrong with them.
-package final class PolicyReader {
-    package private(set) var problems: [Problem] = []
-    package let file: String
-
-    package init(file: String) { self.file = file }
-
-    package func note(_ mark: Mark?, _ field: String, _ message: String) {
-        problems.append(Problem(file: file, mark: mark, field: field, message: message))
+/// Reads the values that policies, prices and the gateway's configuration have.
+package final class PolicyReader: DocumentReader {
+    /// A string with something in it.
+    package override func text(_ node: Node, _ field: String) -> String? {
+        super.text(node, field).flatMap { $0.isEmpty ? refuse(node, field, "a string") : $0 }
     }
 
-    package func note(_ others: [Problem]) { problems += others }
-
-    package func refuse(_ node: Node, _ field: String, _ expected: String) {
-        let found =
-            switch node.content {
-            case .string, .integer, .unsigned, .number, .bool: node.json()
-            default: node.kind
-            }
-        note(node.mark, field, "expected \(expected), found \(found)")
-    }
-
-    /// Hands each member of a map to `body`, which says whether it knows the name.
-    package func members(_ node: Node, _ field: String, _ names: [String], _ body: (Node.Entry, String) -> Bool) {
-        guard let entries = node.entries else { return refuse(node, field, "a map") }
-        for entry in entries {
-            let path = field.isEmpty ? entry.key : "\(field).\(entry.key)"
-            if body(entry, path) { continue }
-            let hint = nearest(entry.key, in: names).map { "; did you mean \($0)?" } ?? ""
-            note(entry.keyMark, path, "unknown; the fields here are \(names.joined(separator: ", "))\(hint)")
-        }
-    }
-
+    /// The elements of a list; none where it is no list.
     package func list<Value>(_ node: Node, _ field: String, _ element: (Node, String) -> Value?) -> [Value] {
-        guard let elements = node.elements else {
-            refuse(node, field, "a list")
-            return []
-        }
-        return elements.enumerated().compactMap { element($1, "\(field)[\($0)]") }
-    }
-
-    package func text(_ node: Node, _ field: String) -> String? {
-        if let text = node.string, !text.isEmpty { return text }
-        refuse(node, field, "a string")
-        return nil
-    }
-
-    package func flag(_ node: Node, _ field: String) -> Bool? {
-        if let flag = node.bool { return flag }
-        refuse(node, field, "true or false")
-        return nil
-    }
-
-    package func choice<Value: CaseIterable & RawRepresentable<String>>(_ node: Node, _ field: String) -> Value? {
-        if let value = node.string.flatMap(Value.init(rawValue:)) { return value }
-        refuse(node, field, Value.allCases.map(\.rawValue).joined(separator: " or "))
-        return nil
-    }
-
-    package func whole<Value: FixedWidthInteger>(_ node: Node, _ field: String, _ range: ClosedRange<Value>) -> Value? {
-        if let value = node.uint.flatMap({ Value(exactly: $0) }), range.contains(value) { return value }
-        refuse(node, field, "a whole number from \(range.lowerBound) to \(range.upperBound)")
-        return nil
+        elements(node, field, element) ?? []
     }
 
     /// A word that names a rule, a set or a credential.
     package func name(_ node: Node, _ field: String) -> String? {
         if let name = node.string, Self.isName(name) { return name }
-        refuse(node, field, "a name of letters, digits, ., _, / and -")
-        return nil
+        return refuse(node, field, "a name of letters, digits, ., _, / and -")
     }
 
     private static func isName(_ name: String) -> Bool {
@@ -106,8 +52,7 @@ extension PolicyReader {
             // A figure of the YAML, so the nearest whole number is what was written.
             if (micro - micro.rounded()).magnitude < 0.001 { return UInt64(micro.rounded()) }
         }
-        refuse(node, field, "dollars from 0 to 1000000 with at most six decimals")
-        return nil
+        return refuse(node, field, "dollars from 0 to 1000000 with at most six decimals")
     }
 
     /// `60%`.
@@ -115,8 +60,7 @@ extension PolicyReader {
         if let text = node.string, text.hasSuffix("%"), let value = Int(text.dropLast()), (1...100).contains(value) {
             return value
         }
-        refuse(node, field, "a part such as 60%")
-        return nil
+        return refuse(node, field, "a part such as 60%")
     }
 
     private static let intervals: [(String, Int64)] = [
@@ -131,8 +75,7 @@ extension PolicyReader {
         {
             return EgressRate(requests: requests, interval: interval.1)
         }
-        refuse(node, field, "a rate such as 600/min, 10/s or 1000/h")
-        return nil
+        return refuse(node, field, "a rate such as 600/min, 10/s or 1000/h")
     }
 
     package static func text(_ rate: EgressRate) -> String {
@@ -149,7 +92,6 @@ extension PolicyReader {
                 return number << shift
             }
         }
-        refuse(node, field, "a size such as 64MiB")
-        return nil
+        return refuse(node, field, "a size such as 64MiB")
     }
 }

@@ -50,15 +50,15 @@ public struct PriceTable: Sendable, Equatable {
     /// - Throws: everything that is wrong with it; a `digest` that is not that of the rest is wrong too.
     public init(_ node: Node, file: String) throws(Problems) {
         let reader = PolicyReader(file: file)
-        date = reader.text(node["date"] ?? nil, "date") ?? ""
-        source = reader.text(node["source"] ?? nil, "source") ?? ""
+        date = reader.text(node.member("date"), "date") ?? ""
+        source = reader.text(node.member("source"), "source") ?? ""
         var table: [String: Rates] = [:]
-        reader.members(node["models"] ?? nil, "models", []) { entry, field in
+        reader.members(node.member("models"), "models", []) { entry, field in
             table[entry.key] = reader.rates(entry.value, field)
             return true
         }
         func member(_ group: String, _ name: String) -> (Node, String) {
-            (node[group]?[name] ?? nil, "\(group).\(name)")
+            (node.member(group).member(name), "\(group).\(name)")
         }
         func millionths(_ name: String) -> UInt64 {
             let (node, field) = member("modifiers", name)
@@ -102,7 +102,7 @@ extension PolicyReader {
         var tiers = [tier(node, field, above: 0)]
         for (index, element) in (node["tiers"]?.elements ?? []).enumerated() {
             let field = "\(field).tiers[\(index)]"
-            let above = whole(element["above"] ?? nil, field + ".above", 1...UInt64(1 << 32)) ?? 0
+            let above = whole(element.member("above"), field + ".above", 1...UInt64(1 << 32)) ?? 0
             if above <= tiers[index].above { refuse(element, field + ".above", "more than the tier before") }
             tiers.append(tier(element, field, above: above))
         }
@@ -111,7 +111,7 @@ extension PolicyReader {
 
     /// Dollars per million tokens are picodollars a token when they are counted in millionths.
     private func tier(_ node: Node, _ field: String, above: UInt64) -> Rates.Tier {
-        func price(_ name: String) -> UInt64 { dollars(node[name] ?? nil, "\(field).\(name)") ?? 0 }
+        func price(_ name: String) -> UInt64 { dollars(node.member(name), "\(field).\(name)") ?? 0 }
         return Rates.Tier(
             above: above, input: price("input"), output: price("output"), cacheWrite5m: price("cache-write-5m"),
             cacheWrite1h: price("cache-write-1h"), cacheRead: price("cache-read"))

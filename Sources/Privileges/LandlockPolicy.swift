@@ -86,6 +86,24 @@ public struct LandlockPolicy: Sendable, Equatable {
             fix: "use Linux \(requiredABI == 6 ? "6.12" : "5.19") or later")
     }
 
+    /// Whether the allowlist names this file, under whatever name, or a directory that it lies in. What a listed program
+    /// needs besides is not looked for.
+    public func lists(_ program: String) -> Bool {
+        guard let executables, let real = realpath(program, nil) else { return false }
+        defer { free(real) }
+        let listed = executables.compactMap { try? status($0) }
+        var path = String(cString: real)
+        while true {
+            if let found = try? status(path.isEmpty ? "/" : path),
+                listed.contains(where: { $0.st_dev == found.st_dev && $0.st_ino == found.st_ino })
+            {
+                return true
+            }
+            guard let slash = path.lastIndex(of: "/") else { return false }
+            path.removeSubrange(slash...)
+        }
+    }
+
     /// Puts the caller, and all that it will start, under the policy, for good.
     ///
     /// Called in the child, after pivot_root(2) and `no_new_privs`, and before the system call filter. From then on the

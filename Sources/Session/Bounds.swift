@@ -186,27 +186,18 @@ private func readBounds(
     check: (ProfileReader) -> Void
 ) throws(Problems) -> Bool {
     guard access(file, F_OK) == 0 || errno != ENOENT else { return false }
-    let reader = ProfileReader()
-    reader.open(file: file)
+    let reader = ProfileReader(file: file)
     let content: [UInt8]
     do throws(Distrust) {
         content = try trustedContent(file)
     } catch {
         throw Problems([Problem(file: file, mark: nil, message: error.message)])
     }
-    let (found, problems) = Node.read(content, file: file)
-    guard let document = found else { throw Problems(problems) }
-    reader.note(unread: problems)
-    var hasVersion = false
-    reader.members(document, "", fields) { entry in
-        guard entry.key == "version" else { return member(entry, reader) }
-        hasVersion = true
-        if entry.value.int != 1 { reader.refuse(entry.value, "version", "1") }
-        return true
-    }
-    if !hasVersion && document.entries != nil { reader.note(document.mark, "version", "expected 1, found nothing") }
+    guard let document = reader.document(content) else { throw Problems(reader.problems) }
+    reader.members(document, "", fields) { entry in entry.key == "version" || member(entry, reader) }
+    if document.entries != nil { reader.checkVersion(of: document) }
     check(reader)
-    guard reader.problems.isEmpty else { throw Problems(inOrder: reader.problems) }
+    try reader.finish()
     return true
 }
 

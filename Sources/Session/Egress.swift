@@ -40,6 +40,7 @@ extension Carrel {
     public static func checkEgress(
         _ profile: String, method: String, url: String, network: String? = nil
     ) throws(SessionError) -> EgressVerdict {
+        let request = try facts(url, method)
         var overrides = ProfileOverrides()
         overrides.network = network
         let loaded: Profile
@@ -56,17 +57,28 @@ extension Carrel {
             return EgressVerdict(
                 isAllowed: false, rule: nil, reason: "nothing leaves its sessions: \(why)", credential: nil, rules: [])
         }
-        do throws(EgressPolicyError) {
-            return try verdict(policy, try RequestFacts(url: url, method: method))
-        } catch {
-            return EgressVerdict(
-                isAllowed: false, rule: nil, reason: error.message, credential: nil, rules: [])
+        switch request {
+        case .success(let facts): return verdict(policy, facts)
+        case .failure(let refusal):
+            return EgressVerdict(isAllowed: false, rule: nil, reason: refusal.message, credential: nil, rules: [])
         }
     }
 
-    private static func verdict(
-        _ policy: EgressPolicy, _ request: RequestFacts
-    ) throws(EgressPolicyError) -> EgressVerdict {
+    /// The request that a URL says, or why such a one is never allowed.
+    ///
+    /// - Throws: ``SessionError`` where it is no URL.
+    private static func facts(
+        _ url: String, _ method: String
+    ) throws(SessionError) -> Result<RequestFacts, EgressPolicyError> {
+        do throws(EgressPolicyError) {
+            return .success(try RequestFacts(url: url, method: method))
+        } catch {
+            if error.kind == .malformed { throw SessionError("\(url): \(error.message)") }
+            return .failure(error)
+        }
+    }
+
+    private static func verdict(_ policy: EgressPolicy, _ request: RequestFacts) -> EgressVerdict {
         let rules = policy.explanations(of: request)
         if case .splice(let rule) = policy.connection(to: request.host, port: request.port), request.scheme == .https {
             return EgressVerdict(

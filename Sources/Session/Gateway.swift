@@ -67,14 +67,7 @@ struct Gateway {
         do {
             try connection.send(request)
             guard let answer = try connection.next(timeout: Self.patience) else { return nil }
-            if case .refused(let why, let fix) = answer {
-                // One of before the second version says so by this, and nothing of what to do.
-                if fix == nil, why.hasPrefix("expected version") {
-                    throw failure(
-                        ControlProtocolError("carrel and the gateway are of different builds: \(why)"), connection)
-                }
-                throw SessionError("gateway: \(why)", fix: fix)
-            }
+            if case .refused(let why, let fix) = answer { throw SessionError("gateway: \(why)", fix: fix) }
             return answer
         } catch let error as SystemError where error.errno == .brokenPipe {
             return nil

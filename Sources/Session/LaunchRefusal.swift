@@ -6,8 +6,7 @@ import SystemPackage
 /// A failed launch for people.
 ///
 /// A program that is looked for in `PATH` is told with all of it, not with its last directory. One that is there and that the
-/// profile lets nobody execute is told with the field of the profile: the kernel says EACCES for that, as for a missing
-/// mode.
+/// profile lets nobody execute is told with the field of the profile.
 ///
 /// - Parameters:
 ///   - what: what has failed by it.
@@ -34,8 +33,11 @@ func told(_ error: LaunchError, _ what: String, _ spec: Spec) -> SessionError {
     if error.exitStatus == 126, error.cause?.errno == .permissionDenied, let object = error.cause?.object {
         let program = object.hasPrefix("/") ? object : "\(process?.cwd ?? "/")/\(object)"
         let profile = spec.annotations["dev.carrel.profile"] ?? "of the session"
-        if let list = Extensions(annotations: spec.annotations).executables, !list.contains(program) {
-            message += "; exec.allow of profile \(profile) lists \(list.count) programs, and this is none of them"
+        if error.step == .landlock, let list = Extensions(annotations: spec.annotations).executables {
+            let count = "\(list.count) program\(list.count == 1 ? "" : "s")"
+            message =
+                "\(what): \(LaunchError(.exec, error.cause)); exec.allow of profile \(profile) lists \(count), and this is none "
+                + "of them"
             fix =
                 "add \(program) to exec.allow (carrel profile show \(profile) tells where it is set), or take another profile"
         } else if let place = spec.mounts.filter({ program.isAtOrBelow($0.destination) }).max(by: {

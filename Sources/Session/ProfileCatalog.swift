@@ -45,9 +45,7 @@ struct ProfileChain {
         var next: (name: String, mark: Mark?)? = (name, nil)
         while let (name, mark) = next {
             next = nil
-            guard let file = find(name, mark), let document = read(file, mark) else { return }
-            reader.open(file: file)
-            guard hasFields(document) else { return }
+            guard let file = find(name, mark), let document = read(file, mark), hasFields(document) else { return }
             links.append(Link(file: file, document: document))
             guard let parent = document["extends"] else { return }
             next = reader.text(parent, "extends").map { ($0, parent.mark) }
@@ -89,21 +87,17 @@ struct ProfileChain {
         } catch {
             return refuse(mark, error.message, named: file)
         }
-        let (document, problems) = Node.read(content, file: file)
-        reader.note(unread: problems)
-        return document
+        reader.open(file: file)
+        return reader.document(content)
     }
 
     /// Whether there are fields to read; those of another version are read as of this one, which the profile is refused by.
     private func hasFields(_ document: Node) -> Bool {
-        guard case .mapping(let entries) = document.content else {
-            reader.note(document.mark, "", "expected a map of fields, found \(document.kind)")
+        guard document.entries != nil else {
+            reader.refuse(document, "", "a map of fields")
             return false
         }
-        let version = entries.first { $0.key == "version" }?.value
-        if version?.int != 1 {
-            reader.note(version?.mark ?? document.mark, "version", "expected 1, found \(version?.json() ?? "nothing")")
-        }
+        reader.checkVersion(of: document)
         return true
     }
 

@@ -27,8 +27,7 @@ extension Profile.Environment {
     }
 
     private mutating func readSet(_ node: Node, _ reader: ProfileReader) {
-        reader.members(node, "environment.set", []) { entry in
-            let field = "environment.set.\(entry.key)"
+        reader.members(node, "environment.set", []) { entry, field in
             guard reader.isVariable(entry.key, entry.keyMark, field), let value = reader.text(entry.value, field)
             else { return true }
             if entry.key == "PATH" && !Self.isSafe(path: value) {

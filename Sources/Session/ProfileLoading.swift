@@ -14,7 +14,7 @@ extension Profile {
     public static func load(
         _ name: String, from catalog: ProfileCatalog, overrides: ProfileOverrides = ProfileOverrides()
     ) throws(Problems) -> Profile {
-        let reader = ProfileReader()
+        let reader = ProfileReader(file: "")
         let chain = ProfileChain(name, catalog, reader)
         var profile = Profile()
         profile.name = stem(name)

@@ -1,13 +1,10 @@
 import Documents
 
-/// Reads the values of one document into a profile and notes what is wrong with them and where each came from.
+/// Reads the values of one document after the other into a profile, and notes where each came from.
 ///
 /// Field names are written out where they are read, so that reading a profile costs no more than its text.
-final class ProfileReader {
-    private(set) var problems: [Problem] = []
-    private var unread: [Problem] = []
+final class ProfileReader: DocumentReader {
     var trace = ProfileTrace()
-    private(set) var file = ""
     /// Whether the document is a command line, which has options for fields.
     private var isCommandLine = false
 
@@ -24,69 +21,23 @@ final class ProfileReader {
         return "\(directory(of: file))/\(steps)"
     }
 
-    func note(_ mark: Mark?, _ field: String, _ message: String) {
-        let field = isCommandLine ? ProfileOverrides.option(for: field) : field
-        add(Problem(file: file, mark: mark, field: field, message: message))
-    }
-
-    func note(_ others: [Problem]) { others.forEach(add) }
-
-    /// Notes what the document's own reader has refused.
-    func note(unread others: [Problem]) {
-        problems += others
-        unread += others
-    }
-
-    /// A value that could not be read stands for none, and is not refused for that once more.
-    private func add(_ problem: Problem) {
-        let isTold = unread.contains { ($0.file, $0.field) == (problem.file, problem.field) && $0.mark == problem.mark }
-        if !isTold { problems.append(problem) }
-    }
-
-    /// Notes that the value is not what was expected.
-    func refuse(_ node: Node, _ field: String, _ expected: String) {
-        note(node.mark, field, "expected \(expected), found \(Self.show(node))")
-    }
-
-    /// Notes that the value is not what was expected; `nil`, for the value that was not read.
-    func refuse<Value>(_ node: Node, _ field: String, _ expected: String) -> Value? {
-        refuse(node, field, expected) as Void
-        return nil
+    override func note(_ mark: Mark?, _ field: String, _ message: String) {
+        super.note(mark, isCommandLine ? ProfileOverrides.option(for: field) : field, message)
     }
 
     func set(_ field: String, _ element: String = "", at mark: Mark?) {
         let origin = isCommandLine ? ProfileOrigin.option(ProfileOverrides.option(for: field)) : .file(file, mark)
         trace.set(field, element, origin)
     }
-
-    /// A value in the words of an error message.
-    private static func show(_ node: Node) -> String {
-        switch node.content {
-        case .string, .integer, .unsigned, .number, .bool: node.json()
-        default: node.kind
-        }
-    }
 }
 
-// Maps and lists.
+// Lists.
 extension ProfileReader {
-    /// Hands each member of a map to `body`, which says whether it knows the name.
-    func members(_ node: Node, _ field: String, _ names: [String], _ body: (Node.Entry) -> Bool) {
-        guard case .mapping(let entries) = node.content else {
-            return refuse(node, field, "a map")
-        }
-        for entry in entries where !body(entry) {
-            let hint = nearest(entry.key, in: names).map { "; did you mean \($0)?" } ?? ""
-            let path = field.isEmpty ? entry.key : "\(field).\(entry.key)"
-            note(entry.keyMark, path, "unknown; the fields here are \(names.joined(separator: ", "))\(hint)")
-        }
-    }
-
     /// The elements of a list, each read by `element`.
     func list<Value>(_ entry: Node.Entry, _ field: String, _ element: (Node, String) -> Value?) -> [Value]? {
-        guard case .sequence(let nodes) = entry.value.content else { return refuse(entry.value, field, "a list") }
+        guard let list = elements(entry.value, field, element) else { return nil }
         set(field, at: entry.keyMark)
-        return nodes.enumerated().compactMap { index, node in element(node, "\(field)[\(index)]") }
+        return list
     }
 
     /// A list that stands in place of what was there before.
@@ -105,32 +56,11 @@ extension ProfileReader {
         set(field, at: entry.keyMark)
     }
 
-    func text(_ node: Node, _ field: String) -> String? {
-        if case .string(let text) = node.content { return text }
-        let scalar = node.entries == nil && node.elements == nil && !node.isNull
-        return refuse(node, field, scalar ? "a string (write it in quotes)" : "a string")
-    }
-
-    func flag(_ node: Node, _ field: String) -> Bool? { node.bool ?? refuse(node, field, "true or false") }
-
-    func choice<Value: CaseIterable & RawRepresentable<String>>(_ node: Node, _ field: String) -> Value? {
-        if let value = node.string.flatMap(Value.init(rawValue:)) { return value }
-        let names = Value.allCases.map(\.rawValue)
-        let hint = node.string.flatMap { nearest($0, in: names) }.map { "; did you mean \($0)?" } ?? ""
-        note(
-            node.mark, field,
-            "expected \(names.joined(separator: " or ")), found \(Self.show(node))\(hint)")
-        return nil
-    }
-
     /// - Parameter or: what else the field accepts, in the words of the error: `, or none`.
     func whole<Value: FixedWidthInteger>(
         _ entry: Node.Entry, _ field: String, _ value: inout Value, _ range: ClosedRange<Value>, or: String = ""
     ) {
-        self.value(entry, field, &value) { node, field in
-            node.int.flatMap { Value(exactly: $0) }.flatMap { range.contains($0) ? $0 : nil }
-                ?? refuse(node, field, "a whole number from \(range.lowerBound) to \(range.upperBound)\(or)")
-        }
+        self.value(entry, field, &value) { node, field in whole(node, field, range, or: or) }
     }
 
     /// A size; a whole number is one in bytes.
@@ -139,7 +69,7 @@ extension ProfileReader {
             let bytes = node.int.flatMap { ByteSize.parse("\($0)") } ?? node.string.flatMap(ByteSize.parse)
             guard let bytes else {
                 let hint = node.string.flatMap(Self.binary).map { "; did you mean \($0)?" } ?? ""
-                note(node.mark, field, "expected a size such as 2GiB\(or), found \(Self.show(node))\(hint)")
+                refuse(node, field, "a size such as 2GiB\(or)", hint: hint)
                 return nil
             }
             return bytes >= least ? bytes : refuse(node, field, "at least \(ByteSize.text(least))")

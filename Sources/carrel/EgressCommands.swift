@@ -14,8 +14,8 @@ extension Command {
         details: [
             """
             Nothing is sent and no name resolved. Ends with 0 where the request would go out, with 1 where it would not. \
-            The answer is for a session that `carrel run` starts with this profile, and this `--network` where one is given. \
-            Docs/Egress.md describes the rules.
+            A URL that cannot be read is an error (125). The answer is for a session that `carrel run` starts with this \
+            profile, and this `--network` where one is given. Docs/Egress.md describes the rules.
             """
         ],
         examples: [

@@ -142,7 +142,10 @@ extension Conformance {
             let listed = "dev.carrel.exec=/bin/busybox"
             #expect(try once("--annotation", listed, program: "id").output.hasPrefix("uid=0"))
             let refused = try once("--annotation", "dev.carrel.exec=/bin/nosuch", program: "id")
-            #expect(refused.status != 0 && refused.errors.contains("Permission denied"), "\(refused.errors)")
+            #expect(
+                refused.status != 0 && refused.errors.contains("Permission denied")
+                    && refused.errors.contains("dev.carrel.exec lists 1 program, and this is none of them"),
+                "\(refused.errors)")
             let unknown = try once("--annotation", "dev.carrel.scopes=everything", program: "id")
             #expect(unknown.status != 0 && unknown.errors.contains("dev.carrel.scopes"), "\(unknown.errors)")
         }

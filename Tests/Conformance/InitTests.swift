@@ -240,8 +240,21 @@ extension Conformance {
                 outcome.output == "carrel-init\n126\n" && outcome.status == 143, "\(outcome.output) \(outcome.errors)")
             bundle.payload("sleep", "1000")
             try bundle.start()
+            // What the list refuses is told as that, and what it does not is not.
+            let told = "dev.carrel.exec lists 1 program, and this is none of them"
+            let entered = try bundle.oci("exec", "c", "/etc/busybox", "true")
+            #expect(entered.status == 126 && entered.errors.contains(told), "\(entered)")
+            try "#!/bin/busybox true\n".write(
+                toFile: "\(bundle.path)/rootfs/etc/plain", atomically: true, encoding: .utf8)
+            let plain = try bundle.oci("exec", "c", "/etc/plain")
+            #expect(plain.status == 126 && plain.errors.contains("Permission denied"), "\(plain)")
+            #expect(!plain.errors.contains("dev.carrel.exec"), "\(plain)")
             #expect(try bundle.oci("kill", "c").status == 0)
             try wait { try bundle.status() == "stopped" }
+            #expect(try bundle.oci("delete", "c").status == 0)
+            bundle.payload("/etc/busybox", "true")
+            let refused = try bundle.runToEnd()
+            #expect(refused.status != 0 && refused.errors.contains(told), "\(refused)")
         }
 
         @Test("the container's filter is the payload's: PID 1 has its own, of the few calls that it makes")

@@ -207,6 +207,16 @@ extension Integration {
                 ])
                 #expect(refused.status == 1)
                 #expect(try desk.parse(refused.output)["reason"]?.string?.contains("no method DELETE") == true)
+                // An address is a request that would be refused; what is no URL is none, whatever the profile says.
+                #expect(desk.carrel(["egress", "check", profile[1], "https://127.0.0.1/seen"]).status == 1)
+                for url in [
+                    "example.com/seen", "ftp://example.com", "https://example.com:port/", "https://a@example.com/",
+                ] {
+                    for name in [profile[1], "default"] {
+                        let unread = desk.carrel(["egress", "check", name, url])
+                        #expect(unread.status == 125 && unread.errors.contains("\(url): expected"), "\(unread)")
+                    }
+                }
             }
         }
     }
