@@ -53,8 +53,9 @@ extension RuntimeContainer {
         options.setRoot("/proc/\(record.pid)/root")
         for external in externals { options.addExternal("mnt[\(external.point)]:\(external.point)") }
         for file in Set(before.descriptors) where file.hasPrefix("file[") { options.addExternal(file) }
-        if let network = spec.joinedNetwork {
-            let inode = try telling("linux.namespaces") { () throws(SystemError) in try Syscalls.status(network).st_ino
+        if spec.joinedNetwork != nil {
+            let inode = try telling("container \(id)") { () throws(SystemError) in
+                try Syscalls.status("/proc/\(record.pid)/ns/net").st_ino
             }
             options.addExternal("net[\(inode)]:\(CRIU.networkKey)")
         }
@@ -70,8 +71,8 @@ extension RuntimeContainer {
             // All is written, and all still stands.
             guard stage == "post-dump", !request.preDumps else { return }
             let now = try describe(externals)
-            if let difference = before.differences(from: now).first {
-                throw RuntimeError("container \(id) changed while it was written down (\(difference)): try again")
+            guard before.mounts == now.mounts, before.descriptors == now.descriptors else {
+                throw RuntimeError("container \(id) changed its mounts or files while it was written down: try again")
             }
             try now.write(to: images.descriptor, images.path)
         }
@@ -86,8 +87,9 @@ extension RuntimeContainer {
 
     /// What it is now.
     func describe(_ externals: [CheckpointRecord.External]) throws(RuntimeError) -> CheckpointRecord {
-        try telling("container \(id)") { () throws(SystemError) in
-            try CheckpointRecord(of: record.pid, externals: externals)
+        let members = try processes()
+        return try telling("container \(id)") { () throws(SystemError) in
+            try CheckpointRecord(of: record.pid, among: members, externals: externals)
         }
     }
 }

@@ -41,8 +41,8 @@ struct CheckpointRecord {
     let descriptors: [String]
     /// Which of those names are the host's /dev/null.
     let nulls: [String]
-    /// Ids, capabilities, filter, label and limits of the process at the top, by name.
-    let process: [String: String]
+    /// Ids, capabilities, filter, label and limits of each process, by name, and by the number that it has inside.
+    let processes: [String: [String: String]]
     /// Whether its namespace of each kind is its own, the caller's or another's.
     let namespaces: [String: String]
 }
@@ -65,7 +65,9 @@ extension CheckpointRecord {
                             "options": Node(.string($0.options)),
                         ]
                     })),
-            "descriptors": list(descriptors), "nulls": list(nulls), "process": members(process),
+            "descriptors": list(descriptors), "nulls": list(nulls),
+            "processes": Node(
+                .mapping(processes.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: members($0.value)) })),
             "namespaces": members(namespaces),
         ]
     }
@@ -76,13 +78,13 @@ extension CheckpointRecord {
             let lines = elements.compactMap(\.string)
             return lines.count == elements.count ? lines : nil
         }
-        func members(_ name: String) -> [String: String]? {
-            node[name]?.entries.map { $0.reduce(into: [:]) { $0[$1.key] = $1.value.string } }
+        func members(_ node: Node?) -> [String: String]? {
+            node?.entries.map { $0.reduce(into: [:]) { $0[$1.key] = $1.value.string } }
         }
         guard node["version"]?.int == 1, let mounts = list("mounts"), let externals = node["externals"]?.elements,
             let descriptors = list("descriptors"), descriptors.count == 3, let nulls = list("nulls"),
-            let process = members("process"),
-            let namespaces = members("namespaces")
+            let processes = node["processes"]?.entries,
+            let namespaces = members(node["namespaces"])
         else { return nil }
         self.mounts = mounts
         self.externals = externals.compactMap { external in
@@ -94,7 +96,8 @@ extension CheckpointRecord {
         if self.externals.count != externals.count { return nil }
         self.descriptors = descriptors
         self.nulls = nulls
-        self.process = process
+        self.processes = processes.reduce(into: [:]) { $0[$1.key] = members($1.value) }
+        guard self.processes["1"] != nil else { return nil }
         self.namespaces = namespaces
     }
 
@@ -130,8 +133,9 @@ extension CheckpointRecord {
     ///
     /// - Parameters:
     ///   - pid: its process at the top.
+    ///   - members: all processes of its cgroup.
     ///   - externals: which of its mounts are the host's.
-    init(of pid: pid_t, externals: [External]) throws(SystemError) {
+    init(of pid: pid_t, among members: [pid_t], externals: [External]) throws(SystemError) {
         let table = try mountTable(of: String(pid))
         let outside = Set(externals.map(\.point))
         mounts = table.map { $0.description(isOutside: outside.contains($0.point)) }.sorted()
@@ -142,7 +146,7 @@ extension CheckpointRecord {
         self.descriptors = descriptors
         nulls = descriptors.indices.filter { !descriptors[$0].isEmpty && isNull("/proc/\(pid)/fd/\($0)") }
             .map { descriptors[$0] }
-        process = try Self.process(pid)
+        processes = try Self.processes(below: pid, among: members)
         var namespaces: [String: String] = [:]
         for type in LinuxNamespaceType.allCases where type != .time {
             let name = JoinedNamespaces.name(Namespaces(type))
@@ -172,6 +176,31 @@ extension CheckpointRecord {
         return "file[\(String(mount, radix: 16)):\(String(found.st_ino, radix: 16))]"
     }
 
+    /// The process at the top and all that come of it; a program of `exec` is none of them, and is not written down.
+    private static func processes(
+        below top: pid_t, among members: [pid_t]
+    ) throws(SystemError) -> [String: [String: String]] {
+        var found: [String: [String: String]] = ["1": try process(top)]
+        var parents: [pid_t: pid_t] = [:]
+        var numbers: [pid_t: String] = [:]
+        for member in members {
+            // One that has ended meanwhile, or is a zombie, is held by nothing.
+            guard let text = try? readText("/proc/\(member)/status"), processState(of: member) != UInt8(ascii: "Z")
+            else { continue }
+            for line in text.split(separator: "\n") {
+                let words = line.split(whereSeparator: \.isWhitespace)
+                if words.first == "PPid:" { parents[member] = words.last.flatMap { pid_t($0) } }
+                if words.first == "NSpid:", words.count > 2 { numbers[member] = String(words[2]) }
+            }
+        }
+        for (member, number) in numbers where member != top {
+            var ancestor = member
+            while ancestor != top, let parent = parents[ancestor] { ancestor = parent }
+            if ancestor == top, let member = try? process(member) { found[number] = member }
+        }
+        return found
+    }
+
     private static func process(_ pid: pid_t) throws(SystemError) -> [String: String] {
         var found: [String: String] = [:]
         let names: Set<Substring> = [
@@ -199,8 +228,14 @@ extension CheckpointRecord {
         for mount in mounts where !other.mounts.contains(mount) { found.append("no mount \(mount)") }
         for mount in other.mounts where !mounts.contains(mount) { found.append("a mount \(mount)") }
         if found.isEmpty && mounts.count != other.mounts.count { found.append("\(other.mounts.count) mounts") }
-        for (name, value) in process.sorted(by: { $0.key < $1.key }) where other.process[name] != value {
-            found.append("\(name) \(other.process[name] ?? "missing") instead of \(value)")
+        for (number, process) in processes.sorted(by: { $0.key < $1.key }) {
+            guard let its = other.processes[number] else {
+                found.append("no process \(number)")
+                continue
+            }
+            for (name, value) in process.sorted(by: { $0.key < $1.key }) where its[name] != value {
+                found.append("\(name) of process \(number) \(its[name] ?? "missing") instead of \(value)")
+            }
         }
         for (kind, value) in namespaces.sorted(by: { $0.key < $1.key }) where other.namespaces[kind] != value {
             found.append("the \(kind) namespace is \(other.namespaces[kind] ?? "missing") instead of \(value)")

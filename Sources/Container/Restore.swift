@@ -129,7 +129,7 @@ extension RuntimeContainer {
                     process = try take(pid, request)
                 case "pre-resume":
                     // It has its ids, its capabilities and its filter back, and has not run yet.
-                    try verify(saved)
+                    try verify(saved, spec)
                 default: break
                 }
             }
@@ -162,10 +162,16 @@ extension RuntimeContainer {
     }
 
     /// Holds the container against what it was.
-    private func verify(_ saved: CheckpointRecord) throws(RuntimeError) {
+    private func verify(_ saved: CheckpointRecord, _ spec: Spec) throws(RuntimeError) {
         let differences = saved.differences(from: try describe(saved.externals))
         if !differences.isEmpty {
             throw RuntimeError("container \(id) came back with \(differences.joined(separator: "; "))")
+        }
+        if let network = spec.joinedNetwork {
+            let isIt = try telling("container \(id)") { () throws(SystemError) in
+                try Syscalls.status(network).st_ino == Syscalls.status("/proc/\(record.pid)/ns/net").st_ino
+            }
+            if !isIt { throw RuntimeError("container \(id) came back in another network namespace than \(network)") }
         }
         if let cgroup = try? cgroup(), (try? cgroup.processes().contains(record.pid)) != true {
             throw RuntimeError("container \(id) came back in another cgroup")
