@@ -17,22 +17,30 @@ enum Redaction {
 
     /// The body without credentials, and how many were taken out.
     static func redact(_ body: [UInt8], _ secrets: [[UInt8]]) -> ([UInt8], count: Int) {
+        var isFirst = [Bool](repeating: false, count: 256)
+        for text in [keyStart] + prefixes.map(\.text) + secrets {
+            if let first = text.first { isFirst[Int(first)] = true }
+        }
         var result: [UInt8] = []
         result.reserveCapacity(body.count)
         var count = 0
         var index = 0
+        /// Up to here the body stands in the result.
+        var copied = 0
         while index < body.count {
-            let rest = body[index...]
-            if let length = length(of: rest, secrets, isStart: index == 0 || !isToken(body[index - 1])) {
-                result += mark
-                count += 1
-                index += length
-            } else {
-                result.append(body[index])
+            guard isFirst[Int(body[index])],
+                let length = length(of: body[index...], secrets, isStart: index == 0 || !isToken(body[index - 1]))
+            else {
                 index += 1
+                continue
             }
+            result += body[copied..<index]
+            result += mark
+            count += 1
+            index += length
+            copied = index
         }
-        return (result, count)
+        return (result + body[copied...], count)
     }
 
     /// How long the credential is that the text starts with, if it does.

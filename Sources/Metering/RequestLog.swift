@@ -49,6 +49,10 @@ public struct RequestEntry: Sendable {
     public var requestBody: [UInt8]?
     /// The response's body, where the policy asks for bodies.
     public var responseBody: [UInt8]?
+    /// The names in the log of bodies that are put aside, and what stands there of each.
+    fileprivate var keptBodies: [(String, Node)] = []
+    /// Whether there are bodies to put aside.
+    package var hasBodies: Bool { requestBody != nil || responseBody != nil }
 
     /// Describes a request.
     public init(
@@ -108,25 +112,27 @@ public final class RequestLog: Sendable {
         self.rotation = rotation
     }
 
-    /// Writes entries, all or none, in one write.
-    ///
-    /// Bodies are written first, without what looks like a credential (`Redaction`), and named in the entry by the digest
-    /// of what was written: the chain proves them too.
+    /// Puts the bodies of an entry aside, without what looks like a credential (`Redaction`), and names them in it by the
+    /// digest of what was written: the chain proves them too. Takes as long as the bodies are large.
     ///
     /// - Parameter secrets: what is never to stand in a body: the credentials in use.
-    public func append(_ entries: [RequestEntry], secrets: [[UInt8]] = []) throws(SystemError) {
-        if entries.isEmpty { return }
-        var events: [(AuditLog.Event, Node)] = []
-        for entry in entries {
-            var members = entry.members
-            for (name, body) in [("requestBody", entry.requestBody), ("responseBody", entry.responseBody)] {
-                guard let body else { continue }
-                let (text, count) = Redaction.redact(body, secrets)
-                members.append(.init(key: name, value: try store(text, redactions: count)))
-            }
-            events.append((entry.phase == .request ? .request : .response, Node(.mapping(members))))
+    public func keepBodies(of entry: inout RequestEntry, secrets: [[UInt8]]) throws(SystemError) {
+        for (name, body) in [("requestBody", entry.requestBody), ("responseBody", entry.responseBody)] {
+            guard let body else { continue }
+            let (text, count) = Redaction.redact(body, secrets)
+            entry.keptBodies.append((name, try store(text, redactions: count)))
         }
-        try log.append(events)
+        (entry.requestBody, entry.responseBody) = (nil, nil)
+    }
+
+    /// Writes entries, all or none, in one write; their bodies are put aside before it.
+    public func append(_ entries: [RequestEntry]) throws(SystemError) {
+        if entries.isEmpty { return }
+        try log.append(
+            entries.map { entry in
+                let members = entry.members + entry.keptBodies.map { .init(key: $0.0, value: $0.1) }
+                return (entry.phase == .request ? .request : .response, Node(.mapping(members)))
+            })
         // What was appended stands, whether or not the log can be put aside: that is tried again with the next entries.
         if let size = try? status(path).st_size, size >= rotation.bytes { _ = try? log.rotate(keeping: rotation.keep) }
     }

@@ -4,6 +4,7 @@ import Glibc
 import OCISpec
 import Privileges
 import Syscalls
+import SystemPackage
 
 /// What a session is composed of: a checked profile, whose it is and where it works.
 struct SessionParts {
@@ -25,6 +26,8 @@ struct ComposedSession {
     var extensions: Extensions
     /// What of the profile this host does not give, and the profile can do without.
     var absent: [(control: String, reason: String)] = []
+    /// Holds the root against the sweep (``Images``).
+    let hold: FileDescriptor
 }
 
 /// Composes the OCI specification of a session.
@@ -53,7 +56,7 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
                 user, mountPoints: points, ignoring: profile.workdir.protect + profile.workdir.deny, in: parts.state)
         case .directory(let path): try Skeleton.directory(path, mountPoints: points, in: parts.state)
         }
-    var composed = ComposedSession(spec: Spec(), extensions: Extensions())
+    var composed = ComposedSession(spec: Spec(), extensions: Extensions(), hold: skeleton.hold)
     composed.spec.root = Root(path: skeleton.path, readonly: true)
     composed.spec.mounts = skeleton.mounts + mounts
     composed.spec.hostname = String(parts.id.prefix(63))

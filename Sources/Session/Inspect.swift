@@ -255,6 +255,7 @@ extension Carrel {
             terminal: request.wantsTerminal ? WindowSize(rows: 24, columns: 80) : nil, state: state)
         var composed = try compose(parts, guarding: false)
         composed.spec.linux?.seccomp = try filterSource(profile)
+        if let root = composed.spec.root { Images.keep(root.path) }
         return composed.spec.node
     }
 }

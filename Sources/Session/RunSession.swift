@@ -119,6 +119,8 @@ extension Carrel {
                 command: request.command, terminal: request.wantsTerminal ? callerWindowSize() : nil, state: state,
                 door: door)
             var composed = try compose(parts, guarding: true)
+            // Once the container runs, the session's record names the root.
+            defer { close(composed.hold) }
             clock.mark("compose")
             var filter = try loadFilter(profile)
             clock.mark("filter")

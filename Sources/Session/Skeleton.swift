@@ -12,6 +12,8 @@ import SystemPackage
 struct Skeleton {
     /// The directory that is the session's root.
     let path: String
+    /// Holds it against the sweep until a record tells that it is used.
+    let hold: FileDescriptor
     /// What of the image is mounted into it.
     let mounts: [Mount]
 
@@ -63,8 +65,9 @@ struct Skeleton {
             items.append((name, .copy(of: "/" + name)))
             signature += " \(name):\(found.st_ino).\(found.st_mtim.tv_sec).\(found.st_mtim.tv_nsec)"
         }
+        let (path, hold) = try make("host", signature, items, mountPoints, in: state)
         return Skeleton(
-            path: try make("host", signature, items, mountPoints, in: state),
+            path: path, hold: hold,
             mounts: [Mount(destination: "/usr", type: "bind", source: "/usr", options: bindOptions)])
     }
 
@@ -120,7 +123,8 @@ struct Skeleton {
             signature += " \(name)"
             if case .link(let target) = item { signature += ">" + target }
         }
-        return Skeleton(path: try make("directory", signature, items, mountPoints, in: state), mounts: mounts)
+        let (path, hold) = try make("directory", signature, items, mountPoints, in: state)
+        return Skeleton(path: path, hold: hold, mounts: mounts)
     }
 
     /// The patterns of a workdir as gitignore(5) writes them: without a slash in front they would hold at any depth.
@@ -134,12 +138,12 @@ struct Skeleton {
     private static func make(
         _ kind: String, _ signature: String, _ items: [(String, Item)], _ mountPoints: [MountPoint],
         in state: StateDirectory
-    ) throws(SessionError) -> String {
+    ) throws(SessionError) -> (path: String, hold: FileDescriptor) {
         var text = "2 \(signature) " + mountPoints.map(\.path).joined(separator: ":")
         for case (let name, .text(let content)) in items { text += " \(name)=\(content)" }
         for case (let name, .link(let target)) in items { text += " \(name)>\(target)" }
         let path = state["images/\(kind)-\(shortName(text))"]
-        if exists(path) { return path }
+        if let hold = Images.hold(path) { return (path, hold) }
         let draft = "\(path).\(getpid()).new"
         do throws(SystemError) {
             try makeDirectory(draft, mode: 0o755, orExisting: false)
@@ -162,10 +166,11 @@ struct Skeleton {
         } catch {
             try? removeTree(draft)
             // Another call may have been first: it made the same.
-            if exists(path) { return path }
+            if let hold = Images.hold(path) { return (path, hold) }
             throw SessionError("cannot put together the root: \(error)")
         }
-        return path
+        guard let hold = Images.hold(path) else { throw SessionError("the root \(path) was removed as it was made") }
+        return (path, hold)
     }
 
     /// Copies files, links and directories by their content; anything else is passed over.

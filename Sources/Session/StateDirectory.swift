@@ -7,7 +7,8 @@ import SystemPackage
 /// ```
 /// tenants/NAME/config   the tenant's config directory       tenants/NAME/ids   the tenant's range of ids
 /// sessions/ID.json      a live session                      live/PID-ID        who cleans up after it
-/// images/NAME           roots put together from the host    cache/seccomp      compiled filters
+/// images/NAME           roots put together from the host, swept a week after their last use
+/// cache/seccomp         compiled filters
 /// logs/ID               output of detached sessions         workdirs/          what was made in users' trees
 /// spares/               what of that is kept for others
 /// holds/                levels at which no start is allowed

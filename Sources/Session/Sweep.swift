@@ -21,6 +21,7 @@ extension Carrel {
     @discardableResult
     func sweepAll() -> UInt64? {
         sweepOrphans()
+        Images(state).sweep()
         var next: UInt64?
         let records = (try? live.all()) ?? []
         let claims = live.claims()

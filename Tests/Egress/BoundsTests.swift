@@ -4,6 +4,7 @@ import Foundation
 import Glibc
 import Metering
 import NIOConcurrencyHelpers
+import NIOCore
 import NIOPosix
 import Syscalls
 import SystemPackage
@@ -215,10 +216,70 @@ struct BoundsTests {
         }
     }
 
-    @Test("records of one tenant that wait for the disk keep no other tenant's out")
-    func shares() throws {
+    private static func journalDirectory() throws -> String {
         let directory = NSTemporaryDirectory() + "carrel-journal-" + UUID().uuidString
         try makeDirectories(directory, mode: 0o700)
+        return directory
+    }
+
+    @Test("nobody waits for another's body to be put aside, and a request's records keep their order")
+    func bodiesApart() throws {
+        let directory = try Self.journalDirectory()
+        defer { try? removeTree(directory) }
+        // Bodies are put aside when the secrets are known: not before the other request is on its way.
+        let held = DispatchSemaphore(value: 0)
+        let journal = RequestJournal(RequestLog(directory + "/log", bodies: directory + "/bodies")) {
+            held.wait()
+            return []
+        }
+        func append(_ phase: RequestEntry.Phase, _ id: String, body: String? = nil) -> EventLoopFuture<Void> {
+            var entry = RequestEntry(
+                phase: phase, id: id, session: "s", tenant: "acme", method: "POST", host: "example.com", port: 443)
+            entry.requestBody = body.map { Array($0.utf8) }
+            let written = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
+            journal.append(entry, written)
+            return written.futureResult
+        }
+        let large = append(.request, "large", body: String(repeating: "x", count: 1 << 20))
+        let itsEnd = append(.response, "large")
+        try append(.request, "small").wait()
+        held.signal()
+        try large.wait()
+        try itsEnd.wait()
+        journal.close()
+        let lines = try readText(directory + "/log").split(separator: "\n")
+        let told = try lines.map { line in
+            let node = try Node.parse(Array(line.utf8), file: "log")
+            return "\(node["event"]?.string ?? "") \(node["id"]?.string ?? "")"
+        }
+        #expect(told == ["request small", "request large", "response large"])
+        #expect(try list(directory + "/bodies").count == 1)
+    }
+
+    @Test("a body that cannot be put aside stops its own request, and is told")
+    func bodyLost() throws {
+        let directory = try Self.journalDirectory()
+        defer { try? removeTree(directory) }
+        // A file in the directory's place.
+        let journal = RequestJournal(RequestLog(directory + "/log", bodies: "/dev/null/bodies")) { [] }
+        defer { journal.close() }
+        var entry = RequestEntry(
+            phase: .request, id: "1", session: "s", tenant: "acme", method: "POST", host: "example.com", port: 443)
+        entry.requestBody = [1]
+        let lost = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
+        journal.append(entry, lost)
+        #expect(throws: SystemError.self) { try lost.futureResult.wait() }
+        #expect(eventually { journal.failure != nil })
+        entry.requestBody = nil
+        let written = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
+        journal.append(entry, written)
+        #expect(throws: Never.self) { try written.futureResult.wait() }
+        #expect(eventually { journal.failure == nil })
+    }
+
+    @Test("records of one tenant that wait for the disk keep no other tenant's out")
+    func shares() throws {
+        let directory = try Self.journalDirectory()
         defer { try? removeTree(directory) }
         let journal = RequestJournal(RequestLog(directory + "/log", bodies: directory)) { [] }
         func entry(_ tenant: String) -> RequestEntry {

@@ -75,7 +75,9 @@ import Testing
     func bodies() throws {
         var over = entry(.response, "r-1")
         over.requestBody = Array(#"{"key":"sk-ant-api03-abcdefghijklmnop","own":"hunter2-of-the-operator"}"#.utf8)
-        try log.append([over], secrets: [Array("hunter2-of-the-operator".utf8)])
+        try log.keepBodies(of: &over, secrets: [Array("hunter2-of-the-operator".utf8)])
+        #expect(!over.hasBodies)
+        try log.append([over])
         let digest = try #require(try records()[0].at("requestBody", "sha256")?.string)
         let kept = try String(contentsOfFile: scratch.file("bodies/" + digest), encoding: .utf8)
         #expect(kept == #"{"key":"[redacted]","own":"[redacted]"}"#)
