@@ -1,6 +1,7 @@
 /// Reads the values of a document and notes everything that is wrong with them, so that its author can mend it in one go.
 ///
-/// A value is read with its field's whole path; `nil` stands for one of which it is told what is wrong.
+/// A value is read with its field's whole path; `nil` stands for one of which it is told what is wrong. What is generic can be inlined:
+/// without, reading a profile takes a third longer.
 open class DocumentReader {
     /// What is wrong so far.
     public private(set) var problems: [Problem] = []
@@ -42,6 +43,7 @@ open class DocumentReader {
     }
 
     /// Notes that the value is not what was expected.
+    @usableFromInline
     package func refuse(_ node: Node, _ field: String, _ expected: String, hint: String = "") {
         let found =
             switch node.content {
@@ -52,12 +54,14 @@ open class DocumentReader {
     }
 
     /// Notes that the value is not what was expected; `nil`, for the value that was not read.
+    @inlinable
     package func refuse<Value>(_ node: Node, _ field: String, _ expected: String) -> Value? {
         refuse(node, field, expected) as Void
         return nil
     }
 
-    private static func hint(_ name: String, _ names: [String]) -> String {
+    @usableFromInline
+    package static func hint(_ name: String, _ names: [String]) -> String {
         nearest(name, in: names).map { "; did you mean \($0)?" } ?? ""
     }
 
@@ -85,6 +89,7 @@ open class DocumentReader {
     }
 
     /// The elements of a list, each read by `element`.
+    @inlinable
     package func elements<Value>(_ node: Node, _ field: String, _ element: (Node, String) -> Value?) -> [Value]? {
         guard case .sequence(let nodes) = node.content else { return refuse(node, field, "a list") }
         return nodes.enumerated().compactMap { index, node in element(node, "\(field)[\(index)]") }
@@ -107,6 +112,7 @@ open class DocumentReader {
 
     package func flag(_ node: Node, _ field: String) -> Bool? { node.bool ?? refuse(node, field, "true or false") }
 
+    @inlinable
     package func choice<Value: CaseIterable & RawRepresentable<String>>(_ node: Node, _ field: String) -> Value? {
         if let value = node.string.flatMap(Value.init(rawValue:)) { return value }
         let names = Value.allCases.map(\.rawValue)
@@ -115,6 +121,7 @@ open class DocumentReader {
     }
 
     /// - Parameter or: what else the field accepts, in the words of the error: `, or none`.
+    @inlinable
     package func whole<Value: FixedWidthInteger>(
         _ node: Node, _ field: String, _ range: ClosedRange<Value>, or: String = ""
     ) -> Value? {
