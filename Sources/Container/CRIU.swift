@@ -74,6 +74,9 @@ struct CRIU {
         }
     }
 
+    /// The stage of a restore at which all is as it was, and nothing has run: who throws then has killed the processes.
+    static let lastStage = "pre-resume"
+
     /// Where it is, in the caller's `PATH`.
     static var program: String? {
         searchPath(currentEnvironment()).map { $0 + "/criu" }.first { (path: String) in access(path, X_OK) == 0 }
@@ -100,6 +103,9 @@ struct CRIU {
         }
         do throws(SystemError) {
             let pair = try socketPair()
+            // Its path may be hidden by what `prepare` mounts.
+            let file = try open(program, O_PATH)
+            defer { Syscalls.close(file) }
             let words = CStringVector([program, "swrk", String(pair.1.rawValue)])
             let environment = CStringVector(currentEnvironment())
             defer {
@@ -111,15 +117,15 @@ struct CRIU {
                 do throws(LaunchError) {
                     try during(.cgroup) { () throws(SystemError) in try cgroup?.enter() }
                     try during(.prepare) { () throws(SystemError) in
-                        try closeAll(from: 3, but: kept + [pair.1])
+                        try closeAll(from: 3, but: kept + [pair.1, file])
                         try changeSignalMask(SIG_SETMASK, sigset_t())
                     }
                     // Memory and files of the container are in what it writes.
                     umask(0o077)
                     try prepare()
                     try during(.exec) { () throws(SystemError) in
-                        for descriptor in kept + [pair.1] { try setCloseOnExec(descriptor, false) }
-                        try execute(program, words, environment: environment)
+                        for descriptor in kept + [pair.1, file] { try setCloseOnExec(descriptor, false) }
+                        try execute(file, words, environment: environment)
                     }
                 } catch {
                     fail(pair.1, error)
@@ -159,10 +165,16 @@ struct CRIU {
             let answer = try listen(log)
             if answer.number(1) == 6 {  // NOTIFY
                 let notice = answer.message(5)
+                let stage = notice?.text(1) ?? ""
                 do throws(RuntimeError) {
-                    try notified(notice?.text(1) ?? "", notice?.number(2).flatMap { pid_t(exactly: $0) })
+                    try notified(stage, notice?.number(2).flatMap { pid_t(exactly: $0) })
                 } catch {
                     if refusal == nil { refusal = error }
+                    // From here on it gives up no more, and waits for ever for processes that were killed.
+                    if stage == Self.lastStage {
+                        try? pidfdSendSignal(process, SIGKILL)
+                        throw error
+                    }
                 }
                 var reply = ProtocolBuffer()
                 reply.add(1, 6)
@@ -172,7 +184,9 @@ struct CRIU {
             }
             if let refusal { throw refusal }
             guard answer.number(2) == 1 else {
-                let why = Self.firstError(in: log) ?? answer.text(9) ?? "it does not say why"
+                let why =
+                    Self.firstError(in: log)
+                    ?? "it does not say why; one reason is a limit of the container's cgroup, which holds criu too"
                 throw RuntimeError("criu: \(why) (its log: \(log))")
             }
             return answer.message(4)?.number(1).flatMap { pid_t(exactly: $0) }
@@ -198,7 +212,7 @@ struct CRIU {
     /// What went wrong, of its log: the first error but for those that it goes on from on any host. Its answer has just the first.
     private static func firstError(in log: String) -> String? {
         guard let text = try? readText(log) else { return nil }
-        let harmless = ["tun: Unable to create tun", "RLIMIT_NOFILE for self", "FAILED."]
+        let harmless = ["tun: Unable to create tun", "RLIMIT_NOFILE for self", "cgroupd: recv req error", "FAILED."]
         for line in text.split(separator: "\n") where !harmless.contains(where: { line.contains($0) }) {
             // (SECONDS) [PID: ]Error (FILE:LINE): WHAT
             guard let start = line.firstRange(of: "Error (criu/"),

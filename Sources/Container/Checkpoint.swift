@@ -37,9 +37,11 @@ extension RuntimeContainer {
         defer { Syscalls.close(process) }
         let spec = try spec()
         try spec.refuseCheckpoint()
-        let images = try ImageDirectory(request.images, making: true)
+        let images = try ImageDirectory(request.images, "--image-path", making: true)
         defer { images.close() }
-        let work = try request.work.map { path throws(RuntimeError) in try ImageDirectory(path, making: true) }
+        let work = try request.work.map { path throws(RuntimeError) in
+            try ImageDirectory(path, "--work-path", making: true)
+        }
         defer { work?.close() }
 
         let sources = try MountSources(spec, record)
@@ -88,8 +90,9 @@ extension RuntimeContainer {
     /// What it is now.
     func describe(_ externals: [CheckpointRecord.External]) throws(RuntimeError) -> CheckpointRecord {
         let members = try processes()
+        let spec = try spec()
         return try telling("container \(id)") { () throws(SystemError) in
-            try CheckpointRecord(of: record.pid, among: members, externals: externals)
+            try CheckpointRecord(of: record.pid, among: members, externals: externals, spec)
         }
     }
 }
@@ -134,9 +137,11 @@ struct ImageDirectory {
     let path: String
     let descriptor: FileDescriptor
 
-    /// - Parameter making: makes it where it is missing, for its owner alone.
-    init(_ path: String, making: Bool) throws(RuntimeError) {
-        let descriptor = try telling("") { () throws(SystemError) in
+    /// - Parameters:
+    ///   - option: of the command line, which names it.
+    ///   - making: makes it where it is missing, for its owner alone.
+    init(_ path: String, _ option: String, making: Bool) throws(RuntimeError) {
+        let descriptor = try telling(option) { () throws(SystemError) in
             if making { try makeDirectories(path, mode: 0o700) }
             return try open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
         }
@@ -150,7 +155,7 @@ struct ImageDirectory {
         } catch {
             Syscalls.close(descriptor)
             throw RuntimeError(
-                "\(path): expected a directory that only user \(geteuid()) can write: "
+                "\(option) \(path): expected a directory that only user \(geteuid()) can write: "
                     + "it holds the memory of containers, and what they run")
         }
     }

@@ -43,6 +43,8 @@ struct CheckpointRecord {
     let nulls: [String]
     /// Ids, capabilities, filter, label and limits of each process, by name, and by the number that it has inside.
     let processes: [String: [String: String]]
+    /// What of its specification criu restores as it was, by field: another value would not count.
+    let specification: [String: String]
     /// Whether its namespace of each kind is its own, the caller's or another's.
     let namespaces: [String: String]
 }
@@ -68,7 +70,7 @@ extension CheckpointRecord {
             "descriptors": list(descriptors), "nulls": list(nulls),
             "processes": Node(
                 .mapping(processes.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: members($0.value)) })),
-            "namespaces": members(namespaces),
+            "specification": members(specification), "namespaces": members(namespaces),
         ]
     }
 
@@ -84,7 +86,7 @@ extension CheckpointRecord {
         guard node["version"]?.int == 1, let mounts = list("mounts"), let externals = node["externals"]?.elements,
             let descriptors = list("descriptors"), descriptors.count == 3, let nulls = list("nulls"),
             let processes = node["processes"]?.entries,
-            let namespaces = members(node["namespaces"])
+            let specification = members(node["specification"]), let namespaces = members(node["namespaces"])
         else { return nil }
         self.mounts = mounts
         self.externals = externals.compactMap { external in
@@ -97,7 +99,8 @@ extension CheckpointRecord {
         self.descriptors = descriptors
         self.nulls = nulls
         self.processes = processes.reduce(into: [:]) { $0[$1.key] = members($1.value) }
-        guard self.processes["1"] != nil else { return nil }
+        guard self.processes["1"] != nil, !specification.isEmpty else { return nil }
+        self.specification = specification
         self.namespaces = namespaces
     }
 
@@ -135,7 +138,10 @@ extension CheckpointRecord {
     ///   - pid: its process at the top.
     ///   - members: all processes of its cgroup.
     ///   - externals: which of its mounts are the host's.
-    init(of pid: pid_t, among members: [pid_t], externals: [External]) throws(SystemError) {
+    init(
+        of pid: pid_t, among members: [pid_t], externals: [External], _ spec: Spec
+    ) throws(SystemError) {
+        specification = Self.fields(of: spec)
         let table = try mountTable(of: String(pid))
         let outside = Set(externals.map(\.point))
         mounts = table.map { $0.description(isOutside: outside.contains($0.point)) }.sorted()
@@ -154,6 +160,27 @@ extension CheckpointRecord {
             namespaces[type.rawValue] = isCallers ? "the caller's" : "its own"
         }
         self.namespaces = namespaces
+    }
+
+    /// What holds a container and is not made by the specification again, each as JSON. Sources of mounts and names may change.
+    private static func fields(of spec: Spec) -> [String: String] {
+        let node = spec.node
+        var fields: [String: String] = [:]
+        func add(_ object: String, _ names: [String]) {
+            for name in names { fields["\(object).\(name)"] = node[object]?[name]?.json() ?? "" }
+        }
+        add("process", ["user", "capabilities", "noNewPrivileges", "rlimits", "oomScoreAdj"])
+        add("linux", ["seccomp", "maskedPaths", "readonlyPaths", "uidMappings", "gidMappings"])
+        fields["root.readonly"] = spec.root?.readonly ?? false ? "true" : "false"
+        // Their options come of the record, or of criu.
+        fields["mounts"] = Set(spec.mounts.map(\.destination)).sorted().joined(separator: "\n")
+        return fields
+    }
+
+    /// The fields in which another specification is not that of this container.
+    func differences(of spec: Spec) -> [String] {
+        let other = Self.fields(of: spec)
+        return specification.keys.sorted().filter { specification[$0] != other[$0] }
     }
 
     /// What criu calls the file that a process has as `number`, where it is not of its own mounts: a pipe, or a file of the

@@ -331,6 +331,11 @@ struct LaunchPlan {
                 try checking("setdomainname", name) { setdomainname(name, name.utf8.count) }
             }
         }
+        try setSysctls()
+    }
+
+    /// Sets the specification's values of the kernel in the caller's namespaces.
+    func setSysctls() throws(LaunchError) {
         for (key, value) in spec.linux?.sysctl ?? [:] {
             let path = "sys/" + key.split(whereSeparator: { $0 == "." || $0 == "/" }).joined(separator: "/")
             try during(.network, "sysctl \(key)") { () throws(SystemError) in

@@ -38,11 +38,17 @@ struct MountSources {
     func externals(of pid: pid_t) throws(RuntimeError) -> [CheckpointRecord.External] {
         var found: [CheckpointRecord.External] = []
         let table = try telling("") { () throws(SystemError) in try mountTable(of: String(pid)) }
+        if let mount = table.first(where: { $0.point.contains("\n") }) {
+            throw RuntimeError("mount \(mount.point): a line end in a name is nothing that criu can read")
+        }
         let top = table.last { $0.point == "/" }
         for mount in table where mount.point != "/" && mount.type != "proc" && isExternal(mount, top) {
             guard source(of: mount.point) != nil else {
                 throw RuntimeError(
                     "mount \(mount.point) was made by the container, of what is not its own: it cannot be checkpointed")
+            }
+            if mount.propagation.contains("unbindable") {
+                throw RuntimeError("mount \(mount.point): one that is unbindable cannot be checkpointed")
             }
             if found.contains(where: { $0.point == mount.point }) {
                 throw RuntimeError("mounts \(mount.point): two of the host's at one place cannot be checkpointed")
@@ -86,6 +92,9 @@ struct MountSources {
 
     // MARK: The stage
 
+    /// The directory that is hidden by the stage, for criu alone: what it makes there itself goes with its mount namespace, however
+    /// it ends. Its path can be walked by the root of a container's user namespace.
+    static let stage = "/tmp"
     /// Where a mount is staged, for criu to find it.
     static func place(_ index: Int) -> String { "mount-\(index)" }
     /// Where the root is.
@@ -94,15 +103,11 @@ struct MountSources {
     /// Where criu's files are for a container with a user namespace: its root reads them, whose ids they have there.
     static let images = "images"
 
-    /// Makes the root and all that criu takes from outside, each a mount of its own with the options that it had, in a tmpfs over
-    /// `directory`: in a mount namespace of the caller's own, behind everything that it joins.
+    /// Makes the root and all that criu takes from outside, each a mount of its own with the options that it had, in a tmpfs: in a
+    /// mount namespace of the caller's own, behind everything that it joins.
     ///
-    /// - Parameters:
-    ///   - directory: one whose path the root of the container's user namespace can walk.
-    ///   - images: the directory of criu's files.
-    func stage(
-        over directory: String, _ externals: [CheckpointRecord.External], images: String
-    ) throws(LaunchError) {
+    /// - Parameter images: the directory of criu's files.
+    func makeStage(_ externals: [CheckpointRecord.External], images: String) throws(LaunchError) {
         var maps = MapNamespaces(container: nil, canMap: true)
         defer { maps.free() }
         // All that has a path first: it can be below the directory that is hidden then.
@@ -119,10 +124,10 @@ struct MountSources {
         }
         let (stage, blank) = try during(.filesystems) { () throws(SystemError) in
             let stage = try makeFilesystem(
-                "tmpfs", options: [("mode", "0711")], attributes: [.noSetuid, .noDevices, .noExec])
-            let place = try open(directory, O_PATH | O_DIRECTORY)
+                "tmpfs", options: [("mode", "1777")], attributes: [.noSetuid, .noDevices, .noExec])
+            let place = try open(Self.stage, O_PATH | O_DIRECTORY)
             defer { Syscalls.close(place) }
-            try attachMount(stage, to: place, named: directory)
+            try attachMount(stage, to: place, named: Self.stage)
             return (stage, try RootAssembly.makeBlank(LaunchPlan.mountLabel(plan.spec)))
         }
         defer { for tree in binds + [stage, blank] { Syscalls.close(tree) } }

@@ -43,9 +43,13 @@ extension RuntimeRoot {
         let bundle = try Bundle(request.bundle)
         try Self.check(bundle.spec.annotations)
         try bundle.spec.refuseCheckpoint()
-        let images = try ImageDirectory(request.images, making: false)
+        let images = try ImageDirectory(request.images, "--image-path", making: false)
         defer { images.close() }
         let saved = try CheckpointRecord(in: images.descriptor, images.path)
+        if let field = saved.differences(of: bundle.spec).first {
+            throw RuntimeError(
+                "\(bundle.path)/config.json: \(field) is not what the container of \(images.path) was made with")
+        }
         let foreground = detached ? nil : try telling("restore") { () throws(SystemError) in try ForegroundProcess() }
         let (container, process) = try make(request.id, bundle, request.cgroupManager) {
             container, cgroup throws(RuntimeError) in
@@ -71,13 +75,11 @@ extension RuntimeContainer {
     ) throws(RuntimeError) -> FileDescriptor {
         let sources = try MountSources(spec, record)
         defer { sources.close() }
-        let work = try request.work.map { path throws(RuntimeError) in try ImageDirectory(path, making: true) }
-        defer { work?.close() }
-        let stage = try telling("container \(id)") { () throws(SystemError) in
-            // The directory of all containers, which criu's processes alone see hidden by it.
-            let own = try readLink("/proc/self/fd/\(directory.descriptor.rawValue)")
-            return own.lastIndex(of: "/").map { String(own[..<$0]) } ?? "/"
+        let work = try request.work.map { path throws(RuntimeError) in
+            try ImageDirectory(path, "--work-path", making: true)
         }
+        defer { work?.close() }
+        let stage = MountSources.stage
         let name = "restore.log"
         var options = CRIU.Options(
             sources.plan.hasUserNamespace
@@ -90,16 +92,23 @@ extension RuntimeContainer {
         }
         let null = try telling("/dev/null") { () throws(SystemError) in try open("/dev/null", O_RDWR) }
         defer { Syscalls.close(null) }
+        // Copies, since criu closes what it takes, and sends its own 0 to the helper that it has for threads.
+        var passed: [FileDescriptor] = []
+        defer { for copy in passed { Syscalls.close(copy) } }
         for (number, key) in saved.descriptors.enumerated()
         where !key.isEmpty && saved.descriptors.firstIndex(of: key) == number {
             // What was nothing stays that: criu takes no file of another kind for it.
             let isOther = saved.nulls.contains(key) && !isNull("/proc/self/fd/\(number)")
-            options.inherit(isOther ? null : FileDescriptor(rawValue: Int32(number)), as: key)
+            let copy = try telling("descriptor \(number)") { () throws(SystemError) in
+                try duplicate(isOther ? null : FileDescriptor(rawValue: Int32(number)))
+            }
+            passed.append(copy)
+            options.inherit(copy, as: key)
         }
         for network in sources.plan.joined.files { options.inherit(network, as: CRIU.networkKey) }
 
         let entry = try telling("cgroup") { () throws(CgroupError) in try cgroup?.entry() }
-        let kept = [images.descriptor, null] + (work.map { [$0.descriptor] } ?? []) + sources.plan.joined.files
+        let kept = [images.descriptor] + passed + (work.map { [$0.descriptor] } ?? []) + sources.plan.joined.files
         let criu = try CRIU(in: entry, keeping: kept) { () throws(LaunchError) in
             let plan = sources.plan
             try during(.clone) { () throws(SystemError) in
@@ -110,7 +119,7 @@ extension RuntimeContainer {
             }
             if request.makesKeyring { try plan.joinKeyring() }
             try plan.setIOPriority()
-            try sources.stage(over: stage, saved.externals, images: images.path)
+            try sources.makeStage(saved.externals, images: images.path)
         }
         entry?.close()
         var process: FileDescriptor?
@@ -127,9 +136,15 @@ extension RuntimeContainer {
                 case "post-restore":
                     guard let pid else { throw RuntimeError("criu did not tell which process it has made") }
                     process = try take(pid, request)
-                case "pre-resume":
-                    // It has its ids, its capabilities and its filter back, and has not run yet.
-                    try verify(saved, spec)
+                case CRIU.lastStage:
+                    // They have their ids, capabilities and filters back, and have not run yet.
+                    do throws(RuntimeError) {
+                        if let process { try setSysctls(sources.plan, of: process) }
+                        try verify(saved, spec)
+                    } catch {
+                        killHeld()
+                        throw error
+                    }
                 default: break
                 }
             }
@@ -161,6 +176,49 @@ extension RuntimeContainer {
         return process
     }
 
+    /// Kills every process while criu holds it: with criu alone gone, those that are not killed yet would run.
+    private func killHeld() {
+        for pid in [record.pid] + ((try? processes()) ?? []) {
+            guard let process = try? pidfdOpen(pid) else { continue }
+            // criu itself is in there. It has to hold them until the last one is killed.
+            if (try? readText("/proc/\(pid)/status"))?.contains("\nTracerPid:\t0\n") == false {
+                try? pidfdSendSignal(process, SIGKILL)
+            }
+            Syscalls.close(process)
+        }
+    }
+
+    /// Sets the specification's values of the kernel again, in the container's namespaces: criu keeps but a few of them.
+    private func setSysctls(_ plan: LaunchPlan, of process: FileDescriptor) throws(RuntimeError) {
+        if plan.spec.linux?.sysctl.isEmpty ?? true { return }
+        let message = try telling("linux.sysctl") { () throws(SystemError) in
+            let pair = try socketPair()
+            defer { Syscalls.close(pair.0) }
+            switch try cloneProcess() {
+            case .child:
+                do throws(LaunchError) {
+                    try during(.network) { () throws(SystemError) in
+                        try enterNamespaces([.network, .ipc, .uts], of: process)
+                    }
+                    try plan.setSysctls()
+                    try during(.network) { () throws(SystemError) in try send([0], over: pair.1) }
+                } catch {
+                    fail(pair.1, error)
+                }
+                _exit(0)
+            case .parent(let pid, let child):
+                Syscalls.close(pair.1)
+                let bytes = try receive(from: pair.0, limit: 4096).bytes
+                _ = try? wait(for: pid)
+                Syscalls.close(child)
+                return bytes
+            }
+        }
+        if message == [0] { return }
+        let why = message.isEmpty ? "it ended by itself" : "\(LaunchError(bytes: Array(message.dropFirst())))"
+        throw RuntimeError("linux.sysctl: \(why)")
+    }
+
     /// Holds the container against what it was.
     private func verify(_ saved: CheckpointRecord, _ spec: Spec) throws(RuntimeError) {
         let differences = saved.differences(from: try describe(saved.externals))
@@ -173,7 +231,10 @@ extension RuntimeContainer {
             }
             if !isIt { throw RuntimeError("container \(id) came back in another network namespace than \(network)") }
         }
-        if let cgroup = try? cgroup(), (try? cgroup.processes().contains(record.pid)) != true {
+        let isInside = try telling("container \(id)") { () throws(CgroupError) in
+            try cgroup()?.processes().contains(record.pid) ?? true
+        }
+        if !isInside {
             throw RuntimeError("container \(id) came back in another cgroup")
         }
     }

@@ -273,6 +273,62 @@ extension Conformance {
             #expect(bundle.leftovers(["c"]).isEmpty)
         }
 
+        @Test("values of the kernel that criu does not keep are as the specification has them")
+        func sysctls() throws {
+            let bundle = try counting()
+            let values = [
+                "net.ipv4.ip_unprivileged_port_start": "80", "net.core.somaxconn": "77", "kernel.msgmax": "4096",
+            ]
+            bundle.change("linux") { $0["sysctl"] = values }
+            try begin(bundle)
+            #expect(try checkpoint(bundle).status == 0)
+            #expect(try oci(bundle, "delete", "c").status == 0)
+            let restored = try restore(bundle)
+            #expect(restored.status == 0, "\(restored.errors)")
+            for (name, value) in values {
+                let path = "/proc/sys/" + name.replacingOccurrences(of: ".", with: "/")
+                #expect(try oci(bundle, "exec", "c", "cat", path).output == "\(value)\n", "\(name)")
+            }
+        }
+
+        @Test(
+            "a process with threads that is not the one at the top goes on",
+            .enabled(if: access("/usr/bin/python3", X_OK) == 0))
+        func threads() throws {
+            let bundle = try counting()
+            var mounts = bundle.spec["mounts"] as? [[String: Any]] ?? []
+            for place in ["/usr", "/lib", "/lib64"] {
+                mounts.append(["destination": place, "type": "bind", "source": place, "options": ["rbind", "ro"]])
+            }
+            bundle.spec["mounts"] = mounts
+            bundle.script(
+                "/usr/bin/python3 -c 'import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()\n"
+                    + "while 1: time.sleep(0.1); n = globals().get(\"n\", 0) + 1; open(\"/dev/shm/n\", \"w\").write(str(n))' & "
+                    + "while :; do sleep 1; done")
+            try begin(bundle)
+            #expect(try checkpoint(bundle).status == 0)
+            #expect(try oci(bundle, "delete", "c").status == 0)
+            let restored = try restore(bundle)
+            #expect(restored.status == 0, "\(restored.errors)")
+            let reached = try count(bundle)
+            try wait { try self.count(bundle) > reached }
+        }
+
+        @Test("mounts that criu could write down and not make again are refused before")
+        func mountsRefused() throws {
+            for (place, option, why) in [("/a\nb", "ro", "line end"), ("/data", "unbindable", "unbindable")] {
+                let bundle = try counting()
+                var mounts = bundle.spec["mounts"] as? [[String: Any]] ?? []
+                mounts.append(
+                    ["destination": place, "type": "bind", "source": bundle.path, "options": ["bind", option]])
+                bundle.spec["mounts"] = mounts
+                try begin(bundle)
+                let refused = try checkpoint(bundle)
+                #expect(refused.status == 1 && refused.errors.contains(why), "\(refused.errors)")
+                #expect(try bundle.status() == "running")
+            }
+        }
+
         @Test("what would be lost is refused by its name, and the container goes on")
         func refusals() throws {
             let changes: [(String, (Bundle) -> Void)] = [
@@ -304,7 +360,7 @@ extension Conformance {
                 "\(bundle.path)/images", "c",
             ])
             #expect(without.errors.contains("criu is not installed"), "\(without.errors)")
-            #expect(try restore(bundle, "--image-path", "\(bundle.path)/nothing").errors.contains("No such file"))
+            #expect(try restore(bundle, "--image-path", "\(bundle.path)/nothing").errors.contains("--image-path: open"))
             #expect(try bundle.status() == "running")
         }
 
@@ -333,7 +389,14 @@ extension Conformance {
             bundle.change("linux") { linux in
                 linux["seccomp"] = ["defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]]
             }
-            // What was there in the record, and is not what criu makes.
+            // What was there in the record, and is not what criu makes. A payload that ran for an instant would have written.
+            let volume = "\(bundle.path)/volume"
+            try FileManager.default.createDirectory(atPath: volume, withIntermediateDirectories: false)
+            bundle.script("i=0; while :; do i=$((i+1)); echo $i > /data/n; echo 2 > /dev/shm/n; done")
+            bundle.spec["mounts"] =
+                (bundle.spec["mounts"] as? [[String: Any]] ?? []) + [
+                    ["destination": "/data", "type": "bind", "source": volume, "options": ["bind"]]
+                ]
             try begin(bundle)
             #expect(try checkpoint(bundle).status == 0)
             #expect(try oci(bundle, "delete", "c").status == 0)
@@ -342,10 +405,12 @@ extension Conformance {
             let changes = ["1\"": "7\"", "2\"": "1\"", " ro": " rw", "its own\"": "the caller's\""]
             let other = changes.reduce(held) { $0.hasSuffix($1.key) ? $0.dropLast($1.key.count) + $1.value : $0 }
             #expect(text.contains(held), "\(text)")
+            let reached = try String(contentsOfFile: "\(volume)/n", encoding: .utf8)
             try text.replacingOccurrences(of: held, with: other).write(
                 toFile: record, atomically: false, encoding: .utf8)
             let refused = try restore(bundle)
             #expect(refused.status == 1 && refused.errors.contains("came back with"), "\(refused.errors)")
+            #expect(try String(contentsOfFile: "\(volume)/n", encoding: .utf8) == reached)
             #expect(bundle.leftovers(["c"]).isEmpty)
             // A record that says nothing holds nothing against it.
             for damaged in ["{}", "{\"version\": 1}", "[", ""] {
@@ -362,6 +427,10 @@ extension Conformance {
             try begin(bundle)
             #expect(try checkpoint(bundle).status == 0)
             #expect(try oci(bundle, "delete", "c").status == 0)
+            func remains() throws -> [String] {
+                try FileManager.default.contentsOfDirectory(atPath: "/tmp").filter { $0.hasPrefix(".criu") }.sorted()
+            }
+            let before = try remains()
             for milliseconds in [5, 15, 30, 45, 60, 80] {
                 let script =
                     "\"$@\" </dev/null >/dev/null 2>&1 & sleep 0.0\(milliseconds < 10 ? "0" : "")\(milliseconds); "
@@ -375,8 +444,36 @@ extension Conformance {
                 #expect(deleted.status == 0, "\(milliseconds) ms: \(deleted.errors)")
                 #expect(bundle.leftovers(["c"]).isEmpty, "\(milliseconds) ms")
             }
+            #expect(try remains() == before)
             let restored = try restore(bundle)
             #expect(restored.status == 0, "\(restored.errors)")
+        }
+
+        @Test("a specification that would hold it otherwise is refused by its field")
+        func otherSpecification() throws {
+            let bundle = try counting()
+            try begin(bundle)
+            #expect(try checkpoint(bundle).status == 0)
+            #expect(try oci(bundle, "delete", "c").status == 0)
+            let was = bundle.spec
+            let changes: [(String, (Bundle) -> Void)] = [
+                ("linux.seccomp", { $0.change("linux") { $0["seccomp"] = ["defaultAction": "SCMP_ACT_ALLOW"] } }),
+                ("process.capabilities", { $0.change("process") { $0["capabilities"] = [String: Any]() } }),
+                ("root.readonly", { $0.change("root") { $0["readonly"] = false } }),
+                ("linux.maskedPaths", { $0.change("linux") { $0["maskedPaths"] = ["/etc"] } }),
+                ("mounts", { $0.spec["mounts"] = Array(($0.spec["mounts"] as? [Any] ?? []).dropLast()) }),
+            ]
+            for (field, change) in changes {
+                bundle.spec = was
+                change(bundle)
+                try bundle.write()
+                let refused = try restore(bundle)
+                #expect(refused.status == 1 && refused.errors.contains("\(field) is not"), "\(refused.errors)")
+            }
+            bundle.spec = was
+            bundle.spec["hostname"] = "another"
+            try bundle.write()
+            #expect(try restore(bundle).status == 0)
         }
 
         @Test("hooks hear of a restored container as of a new one, and one that fails ends it")
