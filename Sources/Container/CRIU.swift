@@ -63,8 +63,12 @@ struct CRIU {
         mutating func trackMemory() { message.add(15, true) }
         /// Of a dump: the cgroup of processes that stand still, and do so again if they are left.
         mutating func setFrozen(_ directory: String) { message.add(44, directory) }
-        /// Of a restore: the processes are children of who asks, not of criu.
-        mutating func restoreAsSibling() { message.add(26, true) }
+        /// Of a restore: the processes are children of who asks, not of criu; and mounts are bound from where they are staged. Its
+        /// other way (`mntns_compat_mode` is off) wants one source for all that get events of one mount, as wide as the widest.
+        mutating func prepareRestore() {
+            message.add(26, true)
+            message.add(65, true)
+        }
         /// Of a restore: a descriptor that takes the place of what was `key`.
         mutating func inherit(_ descriptor: FileDescriptor, as key: String) {
             var entry = ProtocolBuffer()

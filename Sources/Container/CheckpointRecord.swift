@@ -45,7 +45,7 @@ struct CheckpointRecord {
     let processes: [String: [String: String]]
     /// What of its specification criu restores as it was, by field: another value would not count.
     let specification: [String: String]
-    /// Whether its namespace of each kind is its own, the caller's or another's.
+    /// Whether its namespace of each kind is its own or the caller's.
     let namespaces: [String: String]
 }
 

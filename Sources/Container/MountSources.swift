@@ -42,6 +42,7 @@ struct MountSources {
             throw RuntimeError("mount \(mount.point): a line end in a name is nothing that criu can read")
         }
         let top = table.last { $0.point == "/" }
+        let callers = try telling("") { () throws(SystemError) in try mountTable(of: "self") }
         for mount in table where mount.point != "/" && mount.type != "proc" && isExternal(mount, top) {
             guard source(of: mount.point) != nil else {
                 throw RuntimeError(
@@ -49,6 +50,9 @@ struct MountSources {
             }
             if mount.propagation.contains("unbindable") {
                 throw RuntimeError("mount \(mount.point): one that is unbindable cannot be checkpointed")
+            }
+            if let peers = mount.peers, callers.contains(where: { $0.peers == peers }) {
+                throw RuntimeError("mount \(mount.point): one that is shared with the caller's cannot be checkpointed")
             }
             if found.contains(where: { $0.point == mount.point }) {
                 throw RuntimeError("mounts \(mount.point): two of the host's at one place cannot be checkpointed")

@@ -14,6 +14,8 @@ struct MountEntry {
     let options: String
     /// `shared`, `master`, `unbindable`: how it passes events on; empty where it is private.
     let propagation: [String]
+    /// Those that it exchanges events with, as `shared:N`.
+    let peers: String?
     /// The type of its filesystem.
     let type: String
     /// The options of its filesystem.
@@ -30,6 +32,7 @@ struct MountEntry {
         point = unescaped(fields[4])
         options = String(fields[5])
         propagation = fields[6..<end].map { String($0.prefix { $0 != ":" }) }.filter { $0 != "propagate_from" }
+        peers = fields[6..<end].first { $0.hasPrefix("shared:") }.map(String.init)
         type = String(fields[end + 1])
         filesystemOptions = String(fields[end + 3])
     }

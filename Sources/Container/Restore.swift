@@ -86,7 +86,7 @@ extension RuntimeContainer {
                 ? .path("\(stage)/\(MountSources.images)") : .descriptor(images.descriptor),
             work: (work ?? images).descriptor, log: name, request.options)
         options.setRoot("\(stage)/\(MountSources.root)")
-        options.restoreAsSibling()
+        options.prepareRestore()
         for (index, external) in saved.externals.enumerated() {
             options.addExternal("mnt[\(external.point)]:\(stage)/\(MountSources.place(index))")
         }

@@ -211,6 +211,49 @@ extension Conformance {
             try wait { try self.count(bundle) > reached }
         }
 
+        @Test(
+            "a mount that gets the host's events gets them afterwards; one that passes its own on to the host is refused"
+        )
+        func propagation() throws {
+            let bundle = try counting()
+            let volume = "\(bundle.path)/volume"
+            try FileManager.default.createDirectory(atPath: "\(volume)/late", withIntermediateDirectories: true)
+            try run(["mount", "--bind", volume, volume])
+            defer { _ = try? run(["umount", "-R", "-l", volume]) }
+            try run(["mount", "--make-shared", volume])
+            let mounts = bundle.spec["mounts"] as? [[String: Any]] ?? []
+            func bind(_ option: String) {
+                bundle.spec["mounts"] =
+                    mounts + [
+                        ["destination": "/data", "type": "bind", "source": volume, "options": ["rbind", option]],
+                        [
+                            "destination": "/data2", "type": "bind", "source": volume,
+                            "options": ["rbind", "ro", option],
+                        ],
+                    ]
+            }
+            bind("rslave")
+            try begin(bundle)
+            let before = try looks(bundle)
+            #expect(before.contains { $0.contains(" /data ") && $0.contains("master:") })
+            let written = try checkpoint(bundle)
+            #expect(written.status == 0, "\(written.errors)")
+            #expect(try oci(bundle, "delete", "c").status == 0)
+            let restored = try restore(bundle)
+            #expect(restored.status == 0, "\(restored.errors)")
+            #expect(try Set(looks(bundle)).symmetricDifference(before).isEmpty)
+            try run(["mount", "-t", "tmpfs", "late", "\(volume)/late"])
+            #expect(try oci(bundle, "exec", "c", "grep", "-c", "late", "/proc/mounts").output == "2\n")
+            #expect(try oci(bundle, "delete", "--force", "c").status == 0)
+            try run(["umount", "\(volume)/late"])
+            bind("rshared")
+            try begin(bundle)
+            let refused = try checkpoint(bundle, "--work-path", "\(bundle.path)/work")
+            #expect(
+                refused.status == 1 && refused.errors.contains("mount /data: one that is shared"), "\(refused.errors)")
+            #expect(try bundle.status() == "running")
+        }
+
         @Test("connections go on where that is asked for, and are refused otherwise")
         func connections() throws {
             let bundle = try counting()
