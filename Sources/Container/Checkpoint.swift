@@ -47,14 +47,14 @@ extension RuntimeContainer {
         let sources = try MountSources(spec, record)
         defer { sources.close() }
         let externals = try sources.externals(of: record.pid)
-        let before = try describe(externals)
+        let before = try standingStill(isPaused) { () throws(RuntimeError) in try describe(externals) }
         let name = request.preDumps ? "pre-dump.log" : "dump.log"
         var options = CRIU.Options(
             .descriptor(images.descriptor), work: (work ?? images).descriptor, log: name, request.options)
         options.setProcess(record.pid)
         options.setRoot("/proc/\(record.pid)/root")
         for external in externals { options.addExternal("mnt[\(external.point)]:\(external.point)") }
-        for file in Set(before.descriptors) where file.hasPrefix("file[") { options.addExternal(file) }
+        for file in before.outside where file.hasPrefix("file[") { options.addExternal(file) }
         if spec.joinedNetwork != nil {
             let inode = try telling("container \(id)") { () throws(SystemError) in
                 try Syscalls.status("/proc/\(record.pid)/ns/net").st_ino
@@ -73,8 +73,8 @@ extension RuntimeContainer {
             // All is written, and all still stands.
             guard stage == "post-dump", !request.preDumps else { return }
             let now = try describe(externals)
-            guard before.mounts == now.mounts, before.descriptors == now.descriptors else {
-                throw RuntimeError("container \(id) changed its mounts or files while it was written down: try again")
+            guard before.mounts == now.mounts else {
+                throw RuntimeError("container \(id) changed its mounts while it was written down: try again")
             }
             try now.write(to: images.descriptor, images.path)
         }
@@ -85,6 +85,16 @@ extension RuntimeContainer {
                 throw SystemError("checkpoint", String(record.pid), errno: .timedOut)
             }
         }
+    }
+
+    /// Looks at it while nothing moves: a shell that redirects has its files elsewhere from one moment to the next.
+    private func standingStill<Result>(
+        _ isPaused: Bool, _ look: () throws(RuntimeError) -> Result
+    ) throws(RuntimeError) -> Result {
+        guard !isPaused, let cgroup = try? ownCgroup() else { return try look() }
+        try telling("container \(id)") { () throws(CgroupError) in try cgroup.freeze() }
+        defer { try? cgroup.thaw() }
+        return try look()
     }
 
     /// What it is now.

@@ -41,6 +41,8 @@ struct CheckpointRecord {
     let descriptors: [String]
     /// Which of those names are the host's /dev/null.
     let nulls: [String]
+    /// The names of all such files that its processes have open; not written.
+    var outside: Set<String> = []
     /// Ids, capabilities, filter, label and limits of each process, by name, and by the number that it has inside.
     let processes: [String: [String: String]]
     /// What of its specification criu restores as it was, by field: another value would not count.
@@ -143,15 +145,29 @@ extension CheckpointRecord {
     ) throws(SystemError) {
         specification = Self.fields(of: spec)
         let table = try mountTable(of: String(pid))
-        let outside = Set(externals.map(\.point))
-        mounts = table.map { $0.description(isOutside: outside.contains($0.point)) }.sorted()
+        let points = Set(externals.map(\.point))
+        mounts = table.map { $0.description(isOutside: points.contains($0.point)) }.sorted()
         self.externals = externals
         let inside = Set(table.map(\.id))
-        var descriptors: [String] = []
-        for number in 0...2 { descriptors.append(try Self.outsideName(of: number, in: pid, inside)) }
+        let all =
+            try Self.outsideFiles(of: pid, inside)
+            + members.filter { $0 != pid }.flatMap {
+                (try? Self.outsideFiles(of: $0, inside)) ?? []
+            }
+        // A pipe of which both ends are in there is the container's own.
+        let read = Set(all.filter { !$0.isWritten }.map(\.name))
+        let written = Set(all.filter(\.isWritten).map(\.name))
+        let own = read.intersection(written).filter { $0.hasPrefix("pipe:") }
+        outside = read.union(written).subtracting(own)
+        let files = all.filter { $0.pid == pid && !own.contains($0.name) }
+        var descriptors = (0...2).map { number in files.first { $0.number == number }?.name ?? "" }
+        // While it redirects one, a shell keeps what it was above 9.
+        var kept = files.filter { $0.number > 9 && !descriptors.contains($0.name) }.map(\.name)[...]
+        for number in descriptors.indices where descriptors[number].isEmpty && exists("/proc/\(pid)/fd/\(number)") {
+            if let name = kept.popFirst() { descriptors[number] = name }
+        }
         self.descriptors = descriptors
-        nulls = descriptors.indices.filter { !descriptors[$0].isEmpty && isNull("/proc/\(pid)/fd/\($0)") }
-            .map { descriptors[$0] }
+        nulls = files.filter { descriptors.contains($0.name) && isNull($0.path) }.map(\.name)
         processes = try Self.processes(below: pid, among: members)
         var namespaces: [String: String] = [:]
         for type in LinuxNamespaceType.allCases where type != .time {
@@ -183,24 +199,39 @@ extension CheckpointRecord {
         return specification.keys.sorted().filter { specification[$0] != other[$0] }
     }
 
-    /// What criu calls the file that a process has as `number`, where it is not of its own mounts: a pipe, or a file of the
-    /// host's; empty where it is.
-    private static func outsideName(
-        of number: Int, in pid: pid_t, _ inside: Set<Int>
-    ) throws(SystemError) -> String {
-        let path = "/proc/\(pid)/fd/\(number)"
-        guard let target = try? readLink(path) else { return "" }
-        if target.hasPrefix("pipe:") { return target }
-        guard target.hasPrefix("/") else { return "" }
-        let found = try status(path)
-        let line = try readText("/proc/\(pid)/fdinfo/\(number)").split(separator: "\n").first {
-            $0.hasPrefix("mnt_id:")
+    /// A file that a process has open and that is not of its own mounts.
+    private struct OutsideFile {
+        let pid: pid_t
+        let number: Int
+        /// As criu calls it.
+        let name: String
+        let isWritten: Bool
+        var path: String { "/proc/\(pid)/fd/\(number)" }
+    }
+
+    /// Pipes, and files of the host's.
+    private static func outsideFiles(of pid: pid_t, _ inside: Set<Int>) throws(SystemError) -> [OutsideFile] {
+        try list("/proc/\(pid)/fd").compactMap { Int($0) }.sorted().compactMap { number in
+            let path = "/proc/\(pid)/fd/\(number)"
+            guard let target = try? readLink(path), let text = try? readText("/proc/\(pid)/fdinfo/\(number)") else {
+                return nil
+            }
+            var information: [Substring: Substring] = [:]
+            for line in text.split(separator: "\n") {
+                let words = line.split(whereSeparator: \.isWhitespace)
+                if words.count == 2 { information[words[0]] = words[1] }
+            }
+            // O_WRONLY is 1, the last digit of the flags (open(2)).
+            let isWritten = information["flags:"]?.last == "1"
+            if target.hasPrefix("pipe:") {
+                return OutsideFile(pid: pid, number: number, name: target, isWritten: isWritten)
+            }
+            guard target.hasPrefix("/"), let found = try? status(path),
+                let mount = information["mnt_id:"].flatMap({ Int($0) }), !inside.contains(mount)
+            else { return nil }
+            let name = "file[\(String(mount, radix: 16)):\(String(found.st_ino, radix: 16))]"
+            return OutsideFile(pid: pid, number: number, name: name, isWritten: isWritten)
         }
-        guard let mount = line?.dropFirst(7).split(whereSeparator: \.isWhitespace).first.flatMap({ Int($0) }) else {
-            return ""
-        }
-        if inside.contains(mount) { return "" }
-        return "file[\(String(mount, radix: 16)):\(String(found.st_ino, radix: 16))]"
     }
 
     /// The process at the top and all that come of it; a program of `exec` is none of them, and is not written down.
