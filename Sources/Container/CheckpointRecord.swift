@@ -162,7 +162,7 @@ extension CheckpointRecord {
         let files = all.filter { $0.pid == pid && !own.contains($0.name) }
         var descriptors = (0...2).map { number in files.first { $0.number == number }?.name ?? "" }
         // While it redirects one, a shell keeps what it was above 9.
-        var kept = files.filter { $0.number > 9 && !descriptors.contains($0.name) }.map(\.name)[...]
+        var kept = files.filter { $0.number > 9 }.map(\.name)[...]
         for number in descriptors.indices where descriptors[number].isEmpty && exists("/proc/\(pid)/fd/\(number)") {
             if let name = kept.popFirst() { descriptors[number] = name }
         }
