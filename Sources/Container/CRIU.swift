@@ -22,21 +22,24 @@ struct CRIU {
     /// `criu_opts`.
     struct Options {
         private(set) var message = ProtocolBuffer()
+        /// The path of its log.
+        let log: String
 
         /// - Parameters:
         ///   - images: where the files are that it reads or writes.
-        ///   - work: a descriptor of this process: where its log goes.
-        ///   - log: the name of that.
-        init(_ images: Images, work: FileDescriptor, log: String, _ chosen: CheckpointOptions) {
+        ///   - work: where its log goes.
+        ///   - name: the name of that.
+        init(_ images: Images, _ work: ImageDirectory, log name: String, _ chosen: CheckpointOptions) {
+            log = "\(work.path)/\(name)"
             switch images {
             case .descriptor(let descriptor): message.add(1, Int(descriptor.rawValue))
             case .path(let path):
                 message.add(1, -1)
                 message.add(68, path)
             }
-            message.add(17, Int(work.rawValue))
+            message.add(17, Int(work.descriptor.rawValue))
             message.add(9, 4)  // log_level: all
-            message.add(10, log)
+            message.add(10, name)
             message.add(12, true)  // notify_scripts
             message.add(24, true)  // manage_cgroups, of which the mode is
             message.add(34, 0)  // IGNORE: they are ours to make
@@ -147,14 +150,12 @@ struct CRIU {
     /// Has it do what is asked, and waits for its end.
     ///
     /// - Parameters:
-    ///   - log: where its log is, for the error.
     ///   - notified: told how far it is, with the number of the process at the top where there is one; where it throws, criu
     ///     gives up.
-    /// - Returns: the number of the process at the top, of a restore.
     func perform(
-        _ request: Request, _ options: Options, log: String,
+        _ request: Request, _ options: Options,
         _ notified: (_ stage: String, _ pid: pid_t?) throws(RuntimeError) -> Void
-    ) throws(RuntimeError) -> pid_t? {
+    ) throws(RuntimeError) {
         defer {
             Syscalls.close(channel)
             _ = try? wait(for: pid)
@@ -163,10 +164,10 @@ struct CRIU {
         var message = ProtocolBuffer()
         message.add(1, request.rawValue)
         message.add(2, options.message)
-        try say(message)
+        say(message)
         var refusal: RuntimeError?
         while true {
-            let answer = try listen(log)
+            let answer = try listen(options.log)
             if answer.number(1) == 6 {  // NOTIFY
                 let notice = answer.message(5)
                 let stage = notice?.text(1) ?? ""
@@ -183,21 +184,21 @@ struct CRIU {
                 var reply = ProtocolBuffer()
                 reply.add(1, 6)
                 reply.add(3, refusal == nil)
-                try say(reply)
+                say(reply)
                 continue
             }
             if let refusal { throw refusal }
             guard answer.number(2) == 1 else {
                 let why =
-                    Self.firstError(in: log)
+                    Self.firstError(in: options.log)
                     ?? "it does not say why; one reason is a limit of the container's cgroup, which holds criu too"
-                throw RuntimeError("criu: \(why) (its log: \(log))")
+                throw RuntimeError("criu: \(why) (its log: \(options.log))")
             }
-            return answer.message(4)?.number(1).flatMap { pid_t(exactly: $0) }
+            return
         }
     }
 
-    private func say(_ message: ProtocolBuffer) throws(RuntimeError) {
+    private func say(_ message: ProtocolBuffer) {
         // One that has ended is told by what it has said before.
         _ = try? send(message.bytes, over: channel)
     }

@@ -47,10 +47,10 @@ extension RuntimeContainer {
         let sources = try MountSources(spec, record)
         defer { sources.close() }
         let externals = try sources.externals(of: record.pid)
-        let before = try standingStill(isPaused) { () throws(RuntimeError) in try describe(externals) }
+        let before = try standingStill(isPaused) { () throws(RuntimeError) in try describe(externals, spec) }
         let name = request.preDumps ? "pre-dump.log" : "dump.log"
         var options = CRIU.Options(
-            .descriptor(images.descriptor), work: (work ?? images).descriptor, log: name, request.options)
+            .descriptor(images.descriptor), work ?? images, log: name, request.options)
         options.setProcess(record.pid)
         options.setRoot("/proc/\(record.pid)/root")
         for external in externals { options.addExternal("mnt[\(external.point)]:\(external.point)") }
@@ -67,12 +67,10 @@ extension RuntimeContainer {
         let criu = try CRIU(keeping: [images.descriptor] + (work.map { [$0.descriptor] } ?? [])) {
             () throws(LaunchError) in
         }
-        _ = try criu.perform(
-            request.preDumps ? .preDump : .dump, options, log: "\((work ?? images).path)/\(name)"
-        ) { stage, _ throws(RuntimeError) in
+        try criu.perform(request.preDumps ? .preDump : .dump, options) { stage, _ throws(RuntimeError) in
             // All is written, and all still stands.
             guard stage == "post-dump", !request.preDumps else { return }
-            let now = try describe(externals)
+            let now = try describe(externals, spec)
             guard before.mounts == now.mounts else {
                 throw RuntimeError("container \(id) changed its mounts while it was written down: try again")
             }
@@ -98,9 +96,10 @@ extension RuntimeContainer {
     }
 
     /// What it is now.
-    func describe(_ externals: [CheckpointRecord.External]) throws(RuntimeError) -> CheckpointRecord {
+    func describe(
+        _ externals: [CheckpointRecord.External], _ spec: Spec
+    ) throws(RuntimeError) -> CheckpointRecord {
         let members = try processes()
-        let spec = try spec()
         return try telling("container \(id)") { () throws(SystemError) in
             try CheckpointRecord(of: record.pid, among: members, externals: externals, spec)
         }

@@ -56,9 +56,6 @@ struct CheckpointRecord {
 extension CheckpointRecord {
     private var node: Node {
         func list(_ lines: [String]) -> Node { Node(.sequence(lines.map { Node(.string($0)) })) }
-        func members(_ values: [String: String]) -> Node {
-            Node(.mapping(values.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: Node(.string($0.value))) }))
-        }
         return [
             "version": 1, "mounts": list(mounts),
             "externals": Node(
@@ -71,8 +68,8 @@ extension CheckpointRecord {
                     })),
             "descriptors": list(descriptors), "nulls": list(nulls),
             "processes": Node(
-                .mapping(processes.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: members($0.value)) })),
-            "specification": members(specification), "namespaces": members(namespaces),
+                .mapping(processes.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: Node(texts: $0.value)) })),
+            "specification": Node(texts: specification), "namespaces": Node(texts: namespaces),
         ]
     }
 
@@ -82,13 +79,10 @@ extension CheckpointRecord {
             let lines = elements.compactMap(\.string)
             return lines.count == elements.count ? lines : nil
         }
-        func members(_ node: Node?) -> [String: String]? {
-            node?.entries.map { $0.reduce(into: [:]) { $0[$1.key] = $1.value.string } }
-        }
         guard node["version"]?.int == 1, let mounts = list("mounts"), let externals = node["externals"]?.elements,
             let descriptors = list("descriptors"), descriptors.count == 3, let nulls = list("nulls"),
             let processes = node["processes"]?.entries,
-            let specification = members(node["specification"]), let namespaces = members(node["namespaces"])
+            let specification = node["specification"]?.texts, let namespaces = node["namespaces"]?.texts
         else { return nil }
         self.mounts = mounts
         self.externals = externals.compactMap { external in
@@ -100,7 +94,7 @@ extension CheckpointRecord {
         if self.externals.count != externals.count { return nil }
         self.descriptors = descriptors
         self.nulls = nulls
-        self.processes = processes.reduce(into: [:]) { $0[$1.key] = members($1.value) }
+        self.processes = processes.reduce(into: [:]) { $0[$1.key] = $1.value.texts }
         guard self.processes["1"] != nil, !specification.isEmpty else { return nil }
         self.specification = specification
         self.namespaces = namespaces

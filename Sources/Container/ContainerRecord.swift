@@ -49,7 +49,7 @@ struct ContainerRecord {
         self.rootfs = rootfs
         self.created = created
         owner = uid_t(truncatingIfNeeded: node["owner"]?.int ?? 0)
-        annotations = (node["annotations"]?.entries ?? []).reduce(into: [:]) { $0[$1.key] = $1.value.string }
+        annotations = node["annotations"]?.texts ?? [:]
         cgroup = node["cgroup"]?.string
         unit = node["unit"]?.string
         keepsCgroup = node["keepsCgroup"]?.bool ?? false
@@ -69,9 +69,7 @@ struct ContainerRecord {
             "keepsCgroup": Node(.bool(keepsCgroup)), "hasCgroup": Node(.bool(hasCgroup)),
             "hasHooks": Node(.bool(hasHooks)),
             "mountsBelow": mountsBelow.map { Node(.integer(Int64($0))) } ?? nil,
-            "annotations": Node(
-                .mapping(
-                    annotations.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: Node(.string($0.value))) })),
+            "annotations": Node(texts: annotations),
         ]
     }
 
@@ -89,10 +87,32 @@ struct ContainerRecord {
         return record
     }
 
+    /// Writes down which process is the container's PID 1, and tells its number to who asked for that.
+    mutating func take(_ pid: pid_t, _ directory: ContainerDirectory, pidFile: String?) throws(RuntimeError) {
+        self.pid = pid
+        pidStarted = startTime(of: pid) ?? 0
+        try write(directory)
+        guard let pidFile else { return }
+        try telling("--pid-file") { () throws(SystemError) in
+            try replaceFile(pidFile, with: Array(String(pid).utf8), mode: 0o644)
+        }
+    }
+
     func write(_ directory: ContainerDirectory) throws(RuntimeError) {
         try telling("container \(id)") { () throws(SystemError) in
             try replaceFile(
                 ContainerDirectory.record, with: Array(node.json().utf8), at: directory.descriptor)
         }
     }
+}
+
+extension Node {
+    /// A mapping of names to text, in their order.
+    init(texts: [String: String]) {
+        self.init(
+            .mapping(texts.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: Node(.string($0.value))) }))
+    }
+
+    /// The members that are text; `nil` where it is no mapping.
+    var texts: [String: String]? { entries?.reduce(into: [:]) { $0[$1.key] = $1.value.string } }
 }

@@ -204,14 +204,7 @@ extension RuntimeContainer {
                     try door?.serve(opened, process: process)
                 },
                 meanwhile: { pid in
-                    record.pid = pid
-                    record.pidStarted = startTime(of: pid) ?? 0
-                    try record.write(place)
-                    if let file = request.pidFile {
-                        try telling("--pid-file") { () throws(SystemError) in
-                            try replaceFile(file, with: Array(String(pid).utf8), mode: 0o644)
-                        }
-                    }
+                    try record.take(pid, place, pidFile: request.pidFile)
                 })
         } catch let error as RuntimeError {
             throw error

@@ -15,10 +15,7 @@ extension RootAssembly {
     func makeNodes(_ devices: [LinuxDevice], binding: Bool, hasConsole: Bool) throws(SystemError) {
         let dev = try openOrMake("/dev", in: root, isDirectory: true)
         defer { close(dev) }
-        for (name, major, minor) in usualDevices where !devices.contains(where: { $0.path == "/dev/\(name)" }) {
-            let device = LinuxDevice(
-                path: "/dev/\(name)", type: .character, major: Int64(major), minor: Int64(minor), fileMode: 0o666,
-                uid: 0, gid: 0)
+        for device in LinuxDevice.usual where !devices.contains(where: { $0.path == device.path }) {
             try make(device, binding: binding)
         }
         for device in devices { try make(device, binding: binding) }
@@ -108,6 +105,17 @@ extension RootAssembly {
         case .block: S_IFBLK
         case .fifo: S_IFIFO
         default: S_IFCHR
+        }
+    }
+}
+
+extension LinuxDevice {
+    /// The six usual ones.
+    static var usual: [LinuxDevice] {
+        usualDevices.map {
+            LinuxDevice(
+                path: "/dev/\($0.name)", type: .character, major: Int64($0.major), minor: Int64($0.minor),
+                fileMode: 0o666, uid: 0, gid: 0)
         }
     }
 }

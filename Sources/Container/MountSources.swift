@@ -1,6 +1,5 @@
 import Glibc
 import OCISpec
-import Seccomp
 import Syscalls
 import SystemPackage
 
@@ -78,11 +77,8 @@ struct MountSources {
 
     private func source(of point: String) -> Source? {
         if plan.spec.linux?.maskedPaths.contains(point) ?? false { return .mask }
-        if let device = plan.spec.linux?.devices.first(where: { $0.path == point }) { return .device(device) }
-        if let usual = usualDevices.first(where: { "/dev/\($0.name)" == point }), plan.makesDevices {
-            return .device(
-                LinuxDevice(path: point, type: .character, major: Int64(usual.major), minor: Int64(usual.minor)))
-        }
+        let devices = (plan.spec.linux?.devices ?? []) + (plan.makesDevices ? LinuxDevice.usual : [])
+        if let device = devices.first(where: { $0.path == point }) { return .device(device) }
         // The last of those that are nearest above it, in which it is.
         let above = plan.mounts.indices.filter {
             point == plan.mounts[$0].destination || point.hasPrefix("\(plan.mounts[$0].destination)/")

@@ -80,11 +80,10 @@ extension RuntimeContainer {
         }
         defer { work?.close() }
         let stage = MountSources.stage
-        let name = "restore.log"
         var options = CRIU.Options(
             sources.plan.hasUserNamespace
                 ? .path("\(stage)/\(MountSources.images)") : .descriptor(images.descriptor),
-            work: (work ?? images).descriptor, log: name, request.options)
+            work ?? images, log: "restore.log", request.options)
         options.setRoot("\(stage)/\(MountSources.root)")
         options.prepareRestore()
         for (index, external) in saved.externals.enumerated() {
@@ -124,7 +123,7 @@ extension RuntimeContainer {
         entry?.close()
         var process: FileDescriptor?
         do throws(RuntimeError) {
-            _ = try criu.perform(.restore, options, log: "\((work ?? images).path)/\(name)") {
+            try criu.perform(.restore, options) {
                 stage, pid throws(RuntimeError) in
                 switch stage {
                 case "setup-namespaces":
@@ -135,7 +134,8 @@ extension RuntimeContainer {
                     }
                 case "post-restore":
                     guard let pid else { throw RuntimeError("criu did not tell which process it has made") }
-                    process = try take(pid, request)
+                    process = try telling("container \(id)") { () throws(SystemError) in try pidfdOpen(pid) }
+                    try record.take(pid, directory, pidFile: request.pidFile)
                 case CRIU.lastStage:
                     // They have their ids, capabilities and filters back, and have not run yet.
                     do throws(RuntimeError) {
@@ -160,20 +160,6 @@ extension RuntimeContainer {
             while waitpid(-1, nil, WNOHANG) > 0 {}
             throw error
         }
-    }
-
-    /// Writes down which process is the container's.
-    private mutating func take(_ pid: pid_t, _ request: RestoreRequest) throws(RuntimeError) -> FileDescriptor {
-        let process = try telling("container \(id)") { () throws(SystemError) in try pidfdOpen(pid) }
-        record.pid = pid
-        record.pidStarted = startTime(of: pid) ?? 0
-        try record.write(directory)
-        if let file = request.pidFile {
-            try telling("--pid-file") { () throws(SystemError) in
-                try replaceFile(file, with: Array(String(pid).utf8), mode: 0o644)
-            }
-        }
-        return process
     }
 
     /// Kills every process while criu holds it: with criu alone gone, those that are not killed yet would run.
@@ -221,7 +207,7 @@ extension RuntimeContainer {
 
     /// Holds the container against what it was.
     private func verify(_ saved: CheckpointRecord, _ spec: Spec) throws(RuntimeError) {
-        let differences = saved.differences(from: try describe(saved.externals))
+        let differences = saved.differences(from: try describe(saved.externals, spec))
         if !differences.isEmpty {
             throw RuntimeError("container \(id) came back with \(differences.joined(separator: "; "))")
         }

@@ -17,11 +17,8 @@ extension RuntimeContainer {
             "pid": Node(.integer(hasProcess ? Int64(record.pid) : 0)),
             "status": Node(.string(isPaused ? "paused" : state.rawValue)), "bundle": Node(.string(record.bundle)),
             "rootfs": Node(.string(record.rootfs)), "created": Node(.string(record.created)),
-            "annotations": Node(
-                .mapping(
-                    record.annotations.sorted { $0.key < $1.key }.map {
-                        .init(key: $0.key, value: Node(.string($0.value)))
-                    })), "owner": Node(.string(userName(record.owner))),
+            "annotations": Node(texts: record.annotations),
+            "owner": Node(.string(userName(record.owner))),
         ]
     }
 

@@ -100,9 +100,7 @@ extension Conformance {
             arguments: ["/proc/self/attr", "/proc/sys/kernel", "/proc/1", "/proc/thread-self/attr"])
         func mountsInProc(place: String) throws {
             let bundle = try Bundle()
-            bundle.spec["mounts"] =
-                (bundle.spec["mounts"] as? [[String: Any]] ?? [])
-                + [["destination": place, "type": "tmpfs", "source": "tmpfs"]]
+            bundle.mount([["destination": place, "type": "tmpfs", "source": "tmpfs"]])
             bundle.payload("true")
             let outcome = try bundle.runToEnd()
             #expect(outcome.status == 1 && outcome.errors.contains("/proc"), "\(outcome.errors)")

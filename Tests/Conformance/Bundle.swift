@@ -63,6 +63,16 @@ let runtimePath: String = {
 /// `carrel`, beside it.
 let carrelPath = URL(fileURLWithPath: runtimePath).deletingLastPathComponent().appendingPathComponent("carrel").path
 
+/// Where the program of others is that `Fixtures/NAME/build` builds; `nil` where it cannot be built.
+func fixture(_ name: String) -> String? {
+    let repository = String(#filePath.dropLast("/Tests/Conformance/Bundle.swift".count))
+    let place = "\(repository)/.build/\(name)"
+    let built = try? run(["\(repository)/Tests/Conformance/Fixtures/\(name)/build", place], limit: 400)
+    if built?.status == 0 { return place }
+    print("\(name):", built?.errors ?? "its build did not start")
+    return nil
+}
+
 /// Makes a directory of a test's own.
 func makePlace(_ name: String) -> String {
     var template = Array("/tmp/carrel-oci-\(name).XXXXXX".utf8CString)
@@ -128,6 +138,9 @@ final class Bundle {
         body(&object)
         spec[name] = object
     }
+
+    /// Adds mounts to those that are there.
+    func mount(_ more: [[String: Any]]) { spec["mounts"] = (spec["mounts"] as? [[String: Any]] ?? []) + more }
 
     /// Gives the container a user namespace of its own.
     func mapUsers() {

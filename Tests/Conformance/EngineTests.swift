@@ -462,11 +462,4 @@ extension Conformance {
 }
 
 /// Where the programs of the OCI validation suite are, in `out`; `nil` where they cannot be built.
-private let suitePath: String? = {
-    let repository = String(#filePath.dropLast("/Tests/Conformance/EngineTests.swift".count))
-    let place = repository + "/.build/suite"
-    let built = try? run(["\(repository)/Tests/Conformance/Fixtures/suite/build", place], limit: 400)
-    if built?.status == 0 { return place }
-    print("the OCI validation suite:", built?.errors ?? "its build did not start")
-    return nil
-}()
+private let suitePath = fixture("suite")

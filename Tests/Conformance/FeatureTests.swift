@@ -70,8 +70,7 @@ extension Conformance {
             try "kept".write(toFile: "\(bundle.path)/rootfs/etc/file", atomically: true, encoding: .utf8)
             try FileManager.default.createDirectory(
                 atPath: "\(bundle.path)/data/sub", withIntermediateDirectories: true)
-            var mounts = bundle.spec["mounts"] as? [[String: Any]] ?? []
-            mounts += [
+            bundle.mount([
                 ["destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "size=1m"]],
                 [
                     "destination": "/data", "type": "bind", "source": "\(bundle.path)/data",
@@ -82,8 +81,7 @@ extension Conformance {
                     "options": ["nosuid", "noexec", "nodev"],
                 ],
                 ["destination": "/dev/shm", "type": "none", "options": ["remount", "bind", "ro"]],
-            ]
-            bundle.spec["mounts"] = mounts
+            ])
             bundle.change("root") { $0["readonly"] = false }
             bundle.script(
                 "cat /etc/file; touch /etc/new && echo; touch /data/x; touch /data/sub/x && echo own; touch /dev/shm/x")

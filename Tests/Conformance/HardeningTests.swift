@@ -90,10 +90,7 @@ extension Conformance {
             try FileManager.default.createDirectory(atPath: outside, withIntermediateDirectories: false)
             symlink(outside, "\(bundle.path)/rootfs/link")
             symlink("../../../../../../../..\(outside)", "\(bundle.path)/rootfs/up")
-            var mounts = bundle.spec["mounts"] as? [[String: Any]] ?? []
-            mounts.append(["destination": "/link/a", "type": "tmpfs", "source": "tmpfs"])
-            mounts.append(["destination": "/up/b", "type": "tmpfs", "source": "tmpfs"])
-            bundle.spec["mounts"] = mounts
+            bundle.mount(["/link/a", "/up/b"].map { ["destination": $0, "type": "tmpfs", "source": "tmpfs"] })
             bundle.change("root") { $0["readonly"] = false }
             bundle.payload("true")
             _ = try bundle.runToEnd()
