@@ -15,6 +15,22 @@ extension Integration {
             ).finish(within: 300)
         }
 
+        /// The gateway's own benchmark has a session served as `carrel` has. What it measures is for a release build.
+        @Test func theGatewaysBenchmarkRuns() {
+            let outcome = Command(
+                [Host.python, Host.repository + "/Tests/Benchmarks/gateway", "tunnel", "stream", "memory"]
+                    + ["--seconds", "1", "--rounds", "1"],
+                environment: [
+                    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                    "CARREL_GATEWAY": (Host.carrel as NSString).deletingLastPathComponent + "/carrel-gateway",
+                ]
+            ).finish(within: 120)
+            #expect(outcome.status == 0, "\(outcome)")
+            for figure in ["tunnel GB/s", "99 of 100", "private MiB"] {
+                #expect(outcome.output.contains(figure), "\(outcome)")
+            }
+        }
+
         /// Loading takes a third of the time of libseccomp's linear form at most, an allowed call a twentieth more.
         @Test(.enabled(if: FileManager.default.fileExists(atPath: "/usr/share/containers/seccomp.json")))
         func aFilterCostsLittle() {
