@@ -82,7 +82,7 @@ public enum HostFacts {
                 : abi < 6 ? "`exec:` holds; profiles with `scopes:` are refused" : "`exec:` and `scopes:` hold",
             fix: abi == 0
                 ? "boot a kernel with CONFIG_SECURITY_LANDLOCK with landlock among the modules of lsm="
-                : "use Linux 6.12 or later")
+                : "use Linux 6.12 or later (Debian 12: apt install -t bookworm-backports linux-image-amd64)")
     }
 
     static func seccomp() -> Fact {
@@ -105,7 +105,7 @@ public enum HostFacts {
         return Fact(
             name, failure ?? "work", failure == nil ? .ok : .missing,
             use: "workdirs and config directories appear with the session's ids, and new files with the host's",
-            fix: "put them on ext4, xfs, btrfs, tmpfs or another filesystem that maps ids (mount_setattr(2))")
+            fix: "put them on ext4, xfs, btrfs or another filesystem that maps ids (tmpfs does from Linux 6.3 on)")
     }
 
     static func overlay() -> Fact {

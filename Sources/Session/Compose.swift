@@ -66,7 +66,7 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     composed.extensions.scopes = profile.scopes.map(\.rawValue)
     composed.extensions.listeners = parts.door?.listeners.map(\.1) ?? []
     composed.absent = absent
-    leaveOutLandlock(&composed, profile.optionalControls)
+    try settleLandlock(&composed, profile)
     if let workdir = parts.workdir {
         let target = profile.workdir.target
         let held =
@@ -237,23 +237,32 @@ private func ownerMount(
         gidMappings: maps.groups)
 }
 
-/// Leaves out of Landlock what this kernel has not, where the profile can do without.
-private func leaveOutLandlock(_ composed: inout ComposedSession, _ optional: [Profile.Control]) {
-    if optional.contains(.landlockScope), !composed.extensions.scopes.isEmpty {
+/// Leaves out of Landlock what this kernel has not, where the profile can do without; otherwise refuses.
+private func settleLandlock(_ composed: inout ComposedSession, _ profile: Profile) throws(SessionError) {
+    func isThere(_ policy: LandlockPolicy, _ control: Profile.Control) throws(SessionError) -> Bool {
         do throws(ControlError) {
-            try LandlockPolicy(executables: nil).check()
+            try policy.check()
+            return true
         } catch {
-            composed.extensions.scopes = []
-            composed.absent.append((Profile.Control.landlockScope.rawValue, error.reason))
+            guard profile.optionalControls.contains(control) else {
+                throw SessionError(
+                    "cannot start the session: \(error.control): \(error.reason)",
+                    fix: "\(error.fix ?? ""); or let hosts lack it: controls: {optional: [\(control.rawValue)]} "
+                        + "in a profile that extends \(profile.name)")
+            }
+            composed.absent.append((control.rawValue, error.reason))
+            return false
         }
     }
-    if optional.contains(.landlockExec), composed.extensions.executables != nil {
-        do throws(ControlError) {
-            try LandlockPolicy(executables: [], scopes: []).check()
-        } catch {
-            composed.extensions.executables = nil
-            composed.absent.append((Profile.Control.landlockExec.rawValue, error.reason))
-        }
+    if !composed.extensions.scopes.isEmpty,
+        try !isThere(LandlockPolicy(executables: nil), .landlockScope)
+    {
+        composed.extensions.scopes = []
+    }
+    if composed.extensions.executables != nil,
+        try !isThere(LandlockPolicy(executables: [], scopes: []), .landlockExec)
+    {
+        composed.extensions.executables = nil
     }
 }
 

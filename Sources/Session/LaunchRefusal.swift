@@ -47,5 +47,11 @@ func told(_ error: LaunchError, _ what: String, _ spec: Spec) -> SessionError {
             fix = "name it under exec.from (workdir, config, home, tmp), or give the mount `executable: true`"
         }
     }
+    // As a filesystem answers that has no id-mapped mounts (mount_setattr(2)).
+    if error.step == .binds, error.cause?.call == "mount_setattr", error.cause?.errno == .invalidArgument {
+        fix =
+            "put it on ext4, xfs, btrfs or another filesystem that maps ids (tmpfs does from Linux 6.3 on), or let hosts lack it: "
+            + "controls: {optional: [idmap]} in a profile"
+    }
     return SessionError(message, fix: fix, exitStatus: error.exitStatus)
 }

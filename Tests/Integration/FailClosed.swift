@@ -48,6 +48,22 @@ extension Integration {
                 #expect(absent.compactMap { $0["name"]?.string } == ["landlock.scope"])
                 let refused = desk.around("\(without) -- echo started")
                 #expect(refused.status == 125 && refused.errors.lowercased().contains("landlock"), "\(refused)")
+                #expect(refused.errors.contains("controls: {optional: [landlock.scope]} in a profile"), "\(refused)")
+            }
+        }
+
+        @Test(.enabled(if: Host.isRoot, "mounts a filesystem"))
+        func aWorkdirThatMapsNoIDsIsRefusedWithTheWaysOut() throws {
+            try withDesk { desk in
+                let lax = try desk.profile("lax", "controls:\n  optional: [idmap]")
+                let work = try desk.directory("ramfs")
+                let on = "exec unshare -m sh -c 'mount -t ramfs none \(work) && exec \"$CARREL\" run --workdir \(work)"
+                let refused = desk.around("\(on) -- echo started'")
+                #expect(refused.status == 125 && refused.output.isEmpty, "\(refused)")
+                #expect(refused.errors.contains("mount /workspace") && refused.errors.contains("optional: [idmap]"))
+                #expect(desk.around("\(on) --profile \(lax) -- echo started'").output == "started")
+                let absent = try desk.lastReport()["controlsAbsent"]?.elements ?? []
+                #expect(absent.contains { $0["name"]?.string == "idmap" })
             }
         }
 
