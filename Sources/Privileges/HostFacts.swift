@@ -103,9 +103,11 @@ public enum HostFacts {
         }
         let failure = HostProbe.idMappedMount(directory)
         return Fact(
-            name, failure ?? "work", failure == nil ? .ok : .missing,
+            name, failure?.description ?? "work", failure == nil ? .ok : .missing,
             use: "workdirs and config directories appear with the session's ids, and new files with the host's",
-            fix: "put them on ext4, xfs, btrfs or another filesystem that maps ids (tmpfs does from Linux 6.3 on)")
+            fix: failure?.errno == .notPermitted
+                ? "run with CAP_SYS_ADMIN (of a container: privileged)"
+                : "put them on ext4, xfs, btrfs or another filesystem that maps ids (tmpfs does from Linux 6.3 on)")
     }
 
     static func overlay() -> Fact {

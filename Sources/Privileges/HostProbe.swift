@@ -27,8 +27,8 @@ enum HostProbe {
         }
     }
 
-    /// An id-mapped mount of what `directory` lies on.
-    static func idMappedMount(_ directory: String) -> String? {
+    /// Why there is no id-mapped mount of what `directory` lies on; `nil` where there is.
+    static func idMappedMount(_ directory: String) -> SystemError? {
         do throws(SystemError) {
             let mount = try cloneMount(directory, withSubmounts: false)
             defer { close(mount) }
@@ -52,7 +52,7 @@ enum HostProbe {
                 mount, setting: .idMap, userNamespace: namespace, withSubmounts: false, named: directory)
             return nil
         } catch {
-            return error.description
+            return error
         }
     }
 

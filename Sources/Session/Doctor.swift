@@ -49,11 +49,9 @@ extension Carrel {
             facts.append(
                 Fact("place for cgroups", place + "/carrel", .ok, use: "a cgroup a session"))
         } catch {
-            let fix: String? = if case .noPlace(_, let fix) = error { fix } else { nil }
-            facts.append(
-                Fact(
-                    "place for cgroups", "\(error)", .missing, use: "a cgroup a session", fix: fix)
-            )
+            var (value, fix): (String, String?) = (error.description, nil)
+            if case .noPlace(let reason, let advice) = error { (value, fix) = (reason, advice) }
+            facts.append(Fact("place for cgroups", value, .missing, use: "a cgroup a session", fix: fix))
         }
         let controllers = host.controllers()
         let absent = ["memory", "pids", "cpu"].filter { !controllers.contains($0) }

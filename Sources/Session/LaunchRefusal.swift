@@ -52,6 +52,8 @@ func told(_ error: LaunchError, _ what: String, _ spec: Spec) -> SessionError {
         fix =
             "put it on ext4, xfs, btrfs or another filesystem that maps ids (tmpfs does from Linux 6.3 on), or let hosts lack it: "
             + "controls: {optional: [idmap]} in a profile"
+    } else if error.step == .binds, error.cause?.call == "open_tree", error.cause?.errno == .notPermitted {
+        fix = "run with CAP_SYS_ADMIN (of a container: privileged), or as an ordinary user; see carrel doctor"
     }
     return SessionError(message, fix: fix, exitStatus: error.exitStatus)
 }

@@ -52,6 +52,16 @@ extension Integration {
             }
         }
 
+        /// As in a container that is not privileged.
+        @Test(.enabled(if: Host.isRoot, "drops a capability of root's"))
+        func rootWithoutTheRightToMountIsToldWhichItNeeds() throws {
+            try withDesk { desk in
+                let lesser = "exec setpriv --bounding-set=-sys_admin --inh-caps=-all"
+                let refused = desk.around("\(lesser) \"$CARREL\" run -- true")
+                #expect(refused.status == 125 && refused.errors.contains("fix: run with CAP_SYS_ADMIN"), "\(refused)")
+            }
+        }
+
         @Test(.enabled(if: Host.isRoot, "mounts a filesystem"))
         func aWorkdirThatMapsNoIDsIsRefusedWithTheWaysOut() throws {
             try withDesk { desk in

@@ -115,7 +115,7 @@ private func cover(_ path: String, with text: String, in directory: String) thro
     @Test(.enabled(if: isRoot, "needs root"))
     func aFilesystemThatMapsNoIDsIsMissing() async {
         await #expect(processExitsWith: .success) {
-            let outcome = try inChild { HostProbe.idMappedMount("/proc") ?? "works" }
+            let outcome = try inChild { HostProbe.idMappedMount("/proc")?.description ?? "works" }
             #expect(outcome.output == "mount_setattr /proc: Invalid argument (22)", "\(outcome)")
         }
     }
