@@ -180,7 +180,7 @@ public struct CapacityPlan: Sendable {
 }
 
 /// `p99` of 0.99.
-func percentile(_ quantile: Double) -> String { "p" + decimal(quantile * 100, 1) }
+public func percentile(_ quantile: Double) -> String { "p" + decimal(quantile * 100, 1) }
 
 /// A number with at most so many digits behind the point.
 func decimal(_ value: Double, _ places: Int) -> String {

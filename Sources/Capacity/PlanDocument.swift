@@ -144,4 +144,6 @@ extension Measurements {
 
 private func integer(_ value: Int64?) -> Node { value.map { Node(.integer($0)) } ?? nil }
 private func count(_ value: Int) -> Node { Node(.integer(Int64(value))) }
-private func bytes(_ value: Double?) -> Node { value.map { Node(.integer(Int64($0.rounded()))) } ?? nil }
+private func bytes(_ value: Double?) -> Node {
+    value.flatMap { Int64(exactly: $0.rounded()) }.map { Node(.integer($0)) } ?? nil
+}
