@@ -20,7 +20,8 @@ extension CapacityPlan {
             "parametric": Node(.sequence(parametric.map(\.node))), "unseen": Node(.number(unseen)),
             "leaks": Node(.sequence(measurements.leaks.map { Node(.string($0.session)) })),
             "hosts": Node(.sequence(rows.map { node(of: $0) })),
-            "notes": Node(.sequence(measurements.notes.map { Node(.string($0)) })),
+            "notes": Node(
+                .sequence((measurements.notes + [shortCurves].compactMap { $0 }).map { Node(.string($0)) })),
         ]
     }
 

@@ -176,8 +176,16 @@ extension Carrel {
         profile: String?, campaign: String?, withEarlier: Bool = false
     ) throws(SessionError) -> Measurements? {
         var reports: [Report] = []
+        func read(onlyMeasured: Bool) throws(SystemError) -> String? {
+            try Recorder(state).ledger.forEachReport { report in
+                if profile != nil && report.profile.name != profile || onlyMeasured && report.campaign == nil { return }
+                reports.append(report)
+            }
+        }
         let damage = try telling("ledger") { () throws(SystemError) in
-            try Recorder(state).ledger.forEachReport { reports.append($0) }
+            // A ledger may be larger than memory: sessions as they came are kept only where nothing was measured.
+            let damage = try read(onlyMeasured: true)
+            return reports.isEmpty && campaign == nil ? try read(onlyMeasured: false) : damage
         }
         var found = Measurements(from: reports, profile: profile, campaign: campaign, withEarlier: withEarlier) {
             name in

@@ -242,7 +242,8 @@ extension Verb {
     private func planQuestion(_ words: Words) throws(SessionError) -> PlanQuestion {
         var question = PlanQuestion()
         func size(_ text: String, _ option: Option) throws(SessionError) -> Double {
-            guard let size = ByteSize.parse(text), size > 0 else {
+            // `64` is no host of 64 bytes: its unit was forgotten.
+            guard let size = ByteSize.parse(text), size >= 1 << 20 else {
                 throw SessionError("--\(option.name) \(text): expected a size such as 64GiB")
             }
             return Double(size)

@@ -138,6 +138,7 @@ func planText(_ plan: CapacityPlan, _ style: Style) -> String {
         text += style.red("no ceiling: runs were clipped\n")
     }
     if let shortfall = plan.shortfall { text += style.yellow(shortfall + "\n") }
+    if let short = plan.shortCurves { text += style.yellow(style.line("note: \(short)", indent: 6)) }
     text += "\n"
     var table = Table(
         ("HOST", .right), ("GUIDE", .right), ("CEILING", .right), ("RISK/DAY", .right),

@@ -109,6 +109,20 @@ private func measured(_ runs: [Measurements.Run], limit: Double = 1024) -> Measu
         #expect(plan.parametric.isEmpty)
     }
 
+    /// What needed more without having come to its end is planned with, as admission does; all ways to read a plan tell.
+    @Test func unfinishedRunsAreInEveryPlan() throws {
+        var runs = measured((0..<300).map { run("r\($0)", level: 100, seconds: $0 == 0 ? 4 : 100) })
+        runs.unfinished = [.init(how: .exited, status: 1, runs: 2, session: "u", peak: 500 * mebibyte)]
+        let plan = CapacityPlan(runs, PlanQuestion(hosts: [64 * gibibyte]))
+        #expect(plan.ceiling?.bytes == 500 * mebibyte && plan.ceiling?.isBound == true)
+        #expect(plan.rows[0].ceiling == 62 * 1024 / 500 && plan.stress(2) == 1000 * mebibyte + 2 * gibibyte)
+        let page = PlanPage(plan, version: "1").html
+        #expect(page.contains("2 of 302 runs exited with 1") && page.contains("Some runs have no curve"))
+        #expect(plan.node["notes"]?.elements?.last?.string == plan.shortCurves && plan.shortCurves != nil)
+        runs.unfinished[0].peak = 5 * mebibyte
+        #expect(CapacityPlan(runs, PlanQuestion()).ceiling?.bytes == 100 * mebibyte)
+    }
+
     @Test func runsOfTwoKindsFarApartEndNoPlan() throws {
         // Their lognormal bound is beyond what 64 bits can count.
         let runs = (0..<8).map { run("r\($0)", level: $0 < 4 ? 0.5 : 60 * 1024) }

@@ -251,7 +251,7 @@ extension Integration {
                 let text = desk.carrel(["capacity"])
                 #expect(text.status == 0 && text.output.contains(told), "\(text)")
                 let plan = try desk.parse(desk.carrel(["capacity", "--json"]).output)
-                #expect(plan["runs"]?.int == 3)
+                #expect(plan["runs"]?.int == 3 && text.output.contains("note: some runs have no curve"))
                 #expect(plan["notes"]?.elements?.first?.string?.hasPrefix(told) == true, "\(plan.json())")
                 let report = desk.carrel(["report", try #require(try desk.parse(strange[0])["session"]?.string)])
                 #expect(report.status == 125 && report.errors.contains(told), "\(report)")
@@ -259,6 +259,31 @@ extension Integration {
                 let metrics = desk.carrel(["metrics"]).output
                 #expect(metrics.contains("carrel_ledger_unreadable_lines 2\n"), "\(metrics)")
                 #expect(metrics.contains("carrel_sessions_ended_total{how=\"exited\"} 7\n"), "\(metrics)")
+            }
+        }
+
+        /// A host's ledger grows without end: what a plan does not go by is read past.
+        @Test func aPlanKeepsNoMoreOfTheLedgerThanItNeeds() throws {
+            try withDesk { desk in
+                #expect(desk.carrel(["measure", "-n", "3", "--", "true"]).status == 0)
+                func resident() throws -> Int {
+                    let program = """
+                        import os, resource, subprocess
+                        subprocess.run([os.environ["CARREL"], "capacity"], stdout=subprocess.DEVNULL, check=True)
+                        print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10)
+                        """
+                    let told = desk.around("\(Host.python) -c '\(program)'")
+                    return try #require(Int(told.output), "\(told)")
+                }
+                let before = try resident()
+                let whole = desk.read("state/ledger.jsonl")
+                let last = String(try #require(whole.split(separator: "\n").last))
+                let plain = last.replacing(/"campaign":\{[^}]*\}/, with: "\"campaign\":null") + "\n"
+                #expect(plain != last + "\n")
+                try desk.write(
+                    String(repeating: plain, count: 6000) + whole, to: "state/ledger.jsonl", mode: 0o600)
+                let after = try resident()
+                #expect(after < before + (8 << 20), "\(before), \(after)")
             }
         }
 
