@@ -126,11 +126,12 @@ extension Integration {
                 let none = desk.run(["--tenant", "none"], ["true"])
                 #expect(none.status == 75 && none.errors.contains("raise sessions"), "\(none)")
                 // A ceiling that is a part of a MiB is not told as nothing.
-                #expect(desk.carrel(["measure", "-n", "29", "--parallel", "8", "--", "true"]).status == 0)
+                let campaign = ["measure", "-n", "29", "--parallel", "4", "--memory", "16MiB", "--", "true"]
+                #expect(desk.carrel(campaign).status == 0)
                 let bytes = try #require(Int(desk.read("state/ceilings/default").split(separator: " ")[1]))
                 try desk.write("version: 1\nmemory: 4MiB\nreserve: 1MiB\n", to: "state/host.yaml", mode: 0o600)
                 _ = try desk.detached(["--memory", "64MiB"], session: "berth-large")
-                let full = desk.run([], ["true"])
+                let full = desk.run(["--memory", "16MiB"], ["true"])
                 let needs = "this one needs \((bytes + (1 << 20) - 1) >> 20)MiB"
                 #expect(full.status == 75 && full.errors.contains(needs), "\(full)")
                 #expect(desk.carrel(["kill", "--all"]).status == 0)
