@@ -81,7 +81,12 @@ public struct CapacityPlan: Sendable {
         self.question = question
         let peaks = measurements.peaks
         quantiles = [0.5, 0.9, 0.95, 0.99].map { peaks.quantile($0) }
-        ceiling = Self.ceiling(peaks, question.quantile)
+        ceiling = Self.ceiling(peaks, question.quantile).map { ceiling in
+            let least = measurements.leastCeiling
+            if ceiling.bytes >= least { return ceiling }
+            let basis = "the highest peak of the runs that did not come to their end"
+            return Ceiling(bytes: least, basis: basis, isBound: ceiling.isBound)
+        }
         guide = Self.ceiling(measurements.residents, question.quantile, isGuide: true)
         parametric =
             peaks.clipped > 0
@@ -169,7 +174,17 @@ public struct CapacityPlan: Sendable {
     /// `nil` where runs were clipped, and so wanted more than any that was measured.
     public func stress(_ sessions: Int) -> Double? {
         if measurements.peaks.clipped > 0 { return nil }
-        return measurements.peaks.highest.map { Double(sessions) * $0 + question.overhead + measurements.shared }
+        return measurements.peaks.highest.map {
+            Double(sessions) * max($0, measurements.leastCeiling) + question.overhead + measurements.shared
+        }
+    }
+
+    /// What to know of the overcommit, in words; `nil` where there is nothing.
+    public var shortCurves: String? {
+        guard sum != nil, measurements.runs.contains(where: { ($0.curve?.points.count ?? 0) < 5 }) else { return nil }
+        return
+            "some runs have no curve, or a short one: overcommit takes them to be at their peak all the time (measure "
+            + "with a shorter --interval)"
     }
 
     /// The risk a day, an upper bound, for each number of sessions: what the runs show, and with 95 % confidence.
@@ -180,7 +195,7 @@ public struct CapacityPlan: Sendable {
 }
 
 /// `p99` of 0.99.
-func percentile(_ quantile: Double) -> String { "p" + decimal(quantile * 100, 1) }
+public func percentile(_ quantile: Double) -> String { "p" + decimal(quantile * 100, 1) }
 
 /// A number with at most so many digits behind the point.
 func decimal(_ value: Double, _ places: Int) -> String {

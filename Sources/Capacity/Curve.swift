@@ -61,6 +61,14 @@ public struct Curve: Sendable, Equatable {
     }
 }
 
+extension Curve {
+    /// Whether it is what a report tells of. It is not where a later session of the same name has written over it, or where
+    /// looks could not be written.
+    func isWhole(_ summary: Report.Curve) -> Bool {
+        points.count == summary.samples && points.map(\.bytes).max() ?? 0 == summary.highestBytes
+    }
+}
+
 extension Curve.Point {
     /// The look as a line of the file.
     var line: String {

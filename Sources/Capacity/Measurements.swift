@@ -119,14 +119,17 @@ extension Measurements {
     /// - Parameters:
     ///   - profile: the profile's name; `nil`: that of the newest campaign, else of the newest report.
     ///   - campaign: only this campaign.
+    ///   - withEarlier: that campaign, and what adds up with it.
     ///   - curve: reads the curve that a report names.
     public init?(
-        from reports: [Report], profile: String? = nil, campaign: String? = nil,
+        from reports: [Report], profile: String? = nil, campaign: String? = nil, withEarlier: Bool = false,
         curve: (String) -> Curve? = { _ in nil }
     ) {
         let ofProfile = reports.filter { profile == nil || $0.profile.name == profile }
-        let measured = ofProfile.filter { $0.campaign != nil && (campaign == nil || $0.campaign?.name == campaign) }
-        guard let newest = measured.last ?? (campaign == nil ? ofProfile.last : nil) else { return nil }
+        var measured = ofProfile.filter { $0.campaign != nil }
+        let named = measured.filter { campaign == nil || $0.campaign?.name == campaign }
+        guard let newest = named.last ?? (campaign == nil ? ofProfile.last : nil) else { return nil }
+        if !withEarlier { measured = named }
         self.init(profile: newest.profile.name, command: newest.command)
         let isMeasured = newest.campaign != nil
         let chosen = (isMeasured ? measured : ofProfile).filter {
@@ -139,7 +142,8 @@ extension Measurements {
                 leftOut += 1
                 continue
             }
-            guard report.exit.how != .refused, report.exit.how != .failed, let peak = report.usage.memoryPeakBytes
+            guard report.exit.how != .refused, report.exit.how != .failed, let peak = report.usage.memoryPeakBytes,
+                peak > 0
             else {
                 leftOut += 1
                 continue
@@ -151,14 +155,16 @@ extension Measurements {
             var run = Run(
                 session: report.session, peak: Double(peak),
                 isClipped: report.usage.memoryClipped || report.exit.how == .oom,
-                seconds: Double(report.ended.seconds - report.started.seconds)
-                    + Double(report.ended.nanoseconds - report.started.nanoseconds) / 1e9, how: report.exit.how,
+                // A clock that was set back makes no run shorter than none.
+                seconds: max(
+                    0,
+                    Double(report.ended.seconds - report.started.seconds)
+                        + Double(report.ended.nanoseconds - report.started.nanoseconds) / 1e9), how: report.exit.how,
                 summary: report.curve, cpuNanoseconds: report.usage.cpuNanoseconds)
-            run.resident = [report.usage.residentPeakBytes, report.curve?.residentSumBytes].compactMap { $0 }.max().map
-            {
-                Double($0)
+            run.resident = [report.usage.residentPeakBytes, report.curve?.residentSumBytes].compactMap { $0 }.max()
+                .flatMap { $0 > 0 ? Double($0) : nil }
+            run.curve = report.curve.flatMap { summary in curve(summary.file).flatMap { $0.isWhole(summary) ? $0 : nil }
             }
-            run.curve = report.curve.flatMap { curve($0.file) }
             runs.append(run)
             limit = [limit, report.limitsInForce.memoryBytes.map { Double($0) }].compactMap { $0 }.max()
         }

@@ -56,29 +56,29 @@ public struct OrderStatistics: Sendable, Equatable {
         let rank = Self.upperRank(of: quantile, in: count, confidence: confidence)
         let upper = rank.flatMap { value(rank: $0) }
         let lowerRank = Self.lowerRank(of: quantile, in: count, confidence: confidence)
-        var needed = 0
-        if upper == nil {
-            // With c runs above everything, n - c is the highest rank that is measured.
-            var total = max(count, Self.runsNeeded(for: quantile, confidence: confidence))
-            while Self.upperRank(of: quantile, in: total, confidence: confidence).map({ $0 > total - clipped }) ?? true
-            {
-                total += 1
-            }
-            needed = total - count
-        }
+        let needed =
+            upper == nil ? Self.runsNeeded(for: quantile, clipped: clipped, confidence: confidence) - count : 0
         return Quantile(
             quantile: quantile, estimate: estimate(quantile), lower: lowerRank.flatMap { value(rank: $0) },
             upper: upper,
             isClipped: rank != nil && upper == nil, runsNeeded: needed)
     }
 
-    /// The fewest runs whose highest is a bound of this confidence: the first `n` with `quantile^n <= 1 - confidence`;
-    /// for 95 % that is 299 for p99, 59 for p95 and 29 for p90.
-    public static func runsNeeded(for quantile: Double, confidence: Double = 0.95) -> Int {
-        var count = max(1, Int((log(1 - confidence) / log(quantile)).rounded(.up)))
-        while count > 1 && pow(quantile, Double(count - 1)) <= 1 - confidence { count -= 1 }
-        while pow(quantile, Double(count)) > 1 - confidence { count += 1 }
-        return count
+    /// The fewest runs whose highest, below so many that were clipped, is a bound of this confidence: the first number of
+    /// which no more than those are above the quantile with a probability of at most `1 - confidence`. Without clipped ones
+    /// and for 95 % that is 299 for p99, 59 for p95 and 29 for p90.
+    public static func runsNeeded(for quantile: Double, clipped: Int = 0, confidence: Double = 0.95) -> Int {
+        func isEnough(_ count: Int) -> Bool {
+            (0...clipped).reduce(0.0) { $0 + binomial($1, of: count, 1 - quantile) } <= 1 - confidence
+        }
+        // The probability falls with the number: between one that is too small and its double by halves.
+        var (low, high) = (clipped, clipped + 1)
+        while !isEnough(high) { (low, high) = (high, high * 2) }
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if isEnough(middle) { high = middle } else { low = middle }
+        }
+        return high
     }
 
     /// The quantile that the highest of `count` runs bounds with this confidence: 0.9 for 29 runs.

@@ -20,7 +20,8 @@ extension CapacityPlan {
             "parametric": Node(.sequence(parametric.map(\.node))), "unseen": Node(.number(unseen)),
             "leaks": Node(.sequence(measurements.leaks.map { Node(.string($0.session)) })),
             "hosts": Node(.sequence(rows.map { node(of: $0) })),
-            "notes": Node(.sequence(measurements.notes.map { Node(.string($0)) })),
+            "notes": Node(
+                .sequence((measurements.notes + [shortCurves].compactMap { $0 }).map { Node(.string($0)) })),
         ]
     }
 
@@ -144,4 +145,6 @@ extension Measurements {
 
 private func integer(_ value: Int64?) -> Node { value.map { Node(.integer($0)) } ?? nil }
 private func count(_ value: Int) -> Node { Node(.integer(Int64(value))) }
-private func bytes(_ value: Double?) -> Node { value.map { Node(.integer(Int64($0.rounded()))) } ?? nil }
+private func bytes(_ value: Double?) -> Node {
+    value.flatMap { Int64(exactly: $0.rounded()) }.map { Node(.integer($0)) } ?? nil
+}

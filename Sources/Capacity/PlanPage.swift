@@ -87,23 +87,19 @@ public struct PlanPage: Sendable {
 
     private var notes: String {
         var notes: [String] = []
-        if let shortfall = plan.shortfall { notes.append("Not enough runs: " + shortfall + ".") }
+        if let shortfall = plan.shortfall { notes.append("not enough runs: " + shortfall) }
         if !runs.leaks.isEmpty {
             notes.append(
-                "\(runs.leaks.count) of \(runs.runs.count) runs grew without end. Longer sessions need more than is planned here."
+                "\(runs.leaks.count) of \(runs.runs.count) runs grew without end: longer sessions need more than is planned here"
             )
         }
-        if runs.runs.contains(where: { ($0.curve?.points.count ?? 0) < 5 }) {
-            notes.append(
-                "Some runs have no curve, or a short one: overcommit takes them to be at their peak all the time. Measure with a shorter --interval."
-            )
-        }
-        notes += runs.notes.map { $0.prefix(1).uppercased() + $0.dropFirst() + "." }
+        if let short = plan.shortCurves { notes.append(short) }
+        notes += runs.unfinishedText + runs.notes
         if notes.isEmpty {
             return
                 "<p class=\"good\">The ceiling is a bound with 95\u{a0}% confidence, and no run came up against its limit.</p>"
         }
-        return notes.map { "<p class=\"note\">\(escaped($0))</p>" }.joined()
+        return notes.map { "<p class=\"note\">\(escaped($0.prefix(1).uppercased() + $0.dropFirst())).</p>" }.joined()
     }
 
     private func cell(_ row: CapacityPlan.Row, _ sessions: Int?, _ label: String, _ more: String = "") -> String {

@@ -29,7 +29,7 @@ public struct ToleranceBound: Sendable, Equatable {
     public static let fewestRuns = 8
 
     /// Bounds a quantile of what `values` are drawn from; `nil` for fewer than ``fewestRuns`` values, and for values that
-    /// are all the same or, where logarithms are taken, not above 0.
+    /// are all the same or, where logarithms are taken, not above 0. Nor is a bound beyond all memory that there is one.
     public init?(_ values: [Double], _ distribution: Distribution, quantile: Double, confidence: Double = 0.95) {
         let n = Double(values.count)
         guard values.count >= Self.fewestRuns, distribution == .normal || values.allSatisfy({ $0 > 0 }) else {
@@ -56,6 +56,7 @@ public struct ToleranceBound: Sendable, Equatable {
         let factor = (zq + (zq * zq - a * b).squareRoot()) / a
         let limit = mean + factor * deviation
         bound = distribution == .normal ? limit : exp(limit)
+        guard bound < Double(1 << 60) else { return nil }
         self.distribution = distribution
         self.quantile = quantile
     }

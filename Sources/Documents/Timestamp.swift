@@ -20,6 +20,13 @@ public struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertible
         return Timestamp(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
     }
 
+    /// So many nanoseconds later.
+    public func later(by nanoseconds: Int64) -> Timestamp {
+        let sum = self.nanoseconds + nanoseconds % 1_000_000_000
+        return Timestamp(
+            seconds: seconds + nanoseconds / 1_000_000_000 + sum / 1_000_000_000, nanoseconds: sum % 1_000_000_000)
+    }
+
     /// Reads RFC 3339 in UTC (`Z`), with up to nine digits of a fraction; `nil` for anything else.
     public init?(_ text: String) {
         let bytes = Array(text.utf8)

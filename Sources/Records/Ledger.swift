@@ -53,13 +53,56 @@ public struct Ledger: Sendable {
         }
     }
 
+    /// Hands over the reports alone.
+    ///
+    /// - Returns: what to know of the lines that are none, in one line; `nil` where all are.
+    public func forEachReport(_ body: (Report) -> Void) throws(SystemError) -> String? {
+        var (others, first) = (0, "")
+        try forEach { entry in
+            switch entry {
+            case .report(let report): return body(report)
+            case .unreadable(let line, let problems):
+                if others == 0 { first = problems.list.first?.description ?? "\(path):\(line)" }
+            case .torn(let line, _):
+                if others == 0 { first = "\(path):\(line): it was never finished" }
+            }
+            others += 1
+        }
+        if others == 0 { return nil }
+        return (others == 1 ? "a line of the ledger is no report" : "\(others) lines of the ledger are no reports")
+            + ", and left out: \(first)"
+    }
+
+    /// How often sessions ended in which way, and how many lines do not tell. A line is not read whole for it: metrics are
+    /// asked for again and again.
+    public func ends() throws(SystemError) -> (how: [Report.Exit.How: Int], unreadable: Int) {
+        var (how, unreadable): ([Report.Exit.How: Int], Int) = ([:], 0)
+        // No text of a session's looks like this: within JSON's strings quotes are escaped.
+        let before = Array(#""exit":{"how":""#.utf8)
+        try reading { file throws(SystemError) in
+            try file.forEachLine { _, line throws(SystemError) in
+                let start = line.firstIndex(of: before).map { $0 + before.count } ?? line.endIndex
+                let word = line[start...].prefix { $0 != UInt8(ascii: "\"") }
+                if let end = Report.Exit.How(rawValue: String(decoding: word, as: UTF8.self)) {
+                    how[end, default: 0] += 1
+                } else {
+                    unreadable += 1
+                }
+            }
+            if file.torn > 0 { unreadable += 1 }
+        }
+        return (how, unreadable)
+    }
+
     /// The newest report of a session; `nil` where there is none. What names no such session is not looked into.
     public func newest(of session: String) throws(SystemError) -> Report? {
         let name = Array("\"session\":\"\(session)\"".utf8)
         var found: Report?
         try reading { file throws(SystemError) in
             try file.forEachLine { number, line throws(SystemError) in
-                if line.contains(name), case .report(let report) = entry(number, line), report.session == session {
+                if line.firstIndex(of: name) != nil, case .report(let report) = entry(number, line),
+                    report.session == session
+                {
                     found = report
                 }
             }
@@ -102,12 +145,12 @@ public struct Ledger: Sendable {
 }
 
 extension ArraySlice<UInt8> {
-    /// Whether these bytes are somewhere in it.
-    fileprivate func contains(_ bytes: [UInt8]) -> Bool {
+    /// Where these bytes are in it for the first time.
+    fileprivate func firstIndex(of bytes: [UInt8]) -> Int? {
         withUnsafeBytes { text in
-            text.indices.dropLast(Swift.max(0, bytes.count - 1)).contains { start in
+            text.indices.dropLast(Swift.max(0, bytes.count - 1)).first { start in
                 text[start] == bytes[0] && text[start...].starts(with: bytes)
             }
-        }
+        }.map { startIndex + $0 }
     }
 }

@@ -41,8 +41,8 @@ struct Members {
     }
 
     func text(_ name: String) -> String { required(name, "a string") { $0.string } ?? "" }
-    func integer(_ name: String) -> Int64 { required(name, "a whole number") { $0.int } ?? 0 }
-    func integer(optional name: String) -> Int64? { optional(name, "a whole number") { $0.int } }
+    func integer(_ name: String) -> Int64 { required(name, Self.count) { $0.count } ?? 0 }
+    func integer(optional name: String) -> Int64? { optional(name, Self.count) { $0.count } }
 
     func time(_ name: String) -> Timestamp {
         required(name, "a time such as 2026-01-31T12:00:00Z") { $0.string.flatMap { Timestamp($0) } }
@@ -78,6 +78,7 @@ struct Members {
         }
     }
 
+    private static let count = "a whole number from 0 to 2^60"
     private func field(_ name: String) -> String { path.isEmpty ? name : "\(path).\(name)" }
 
     private func report(_ found: Node, _ field: String, _ expected: String) {
@@ -85,4 +86,9 @@ struct Members {
         reader.problems.append(
             Problem(file: reader.file, mark: found.mark, field: field, message: "expected \(expected), found \(what)"))
     }
+}
+
+extension Node {
+    /// A figure of a record: none is below 0, nor so large that sums of some overflow.
+    fileprivate var count: Int64? { int.flatMap { 0...1 << 60 ~= $0 ? $0 : nil } }
 }

@@ -79,7 +79,7 @@ extension Report.Curve {
         shmemBytes = members.integer(optional: "shmemBytes")
         kernelBytes = members.integer(optional: "kernelBytes")
         residentSumBytes = members.integer(optional: "residentSumBytes")
-        growthBytesPerHour = members.integer(optional: "growthBytesPerHour")
+        growthBytesPerHour = members.optional("growthBytesPerHour", "a whole number") { $0.int }
         isLeak = members.required("leak", "true or false") { $0.bool } ?? false
     }
 }

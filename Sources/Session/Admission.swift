@@ -121,18 +121,20 @@ extension BerthRefusal {
         let what =
             switch reason {
             case .hostMemory:
-                "the host is full: \(sessions) sessions have \(mebibytes(used)) of \(mebibytes(capacity)), and this one needs "
-                    + mebibytes(asked) + queue
+                "the host is full: \(sessions) sessions have \(wholeMebibytes(used)) of \(mebibytes(capacity)), and this one needs "
+                    + wholeMebibytes(asked) + queue
             case .queue:
-                "the host is full: \(sessions) sessions have \(mebibytes(used)) of \(mebibytes(capacity)), and \(waiting) that "
+                "the host is full: \(sessions) sessions have \(wholeMebibytes(used)) of \(mebibytes(capacity)), and \(waiting) that "
                     + "wait for the rest come first"
             case .tenantMemory:
-                "the tenant is full: its \(sessions) sessions have \(mebibytes(used)) of its \(mebibytes(capacity)), and this one "
-                    + "needs \(mebibytes(asked))\(queue)"
+                "the tenant is full: its \(sessions) sessions have \(wholeMebibytes(used)) of its \(mebibytes(capacity)), and this one "
+                    + "needs \(wholeMebibytes(asked))\(queue)"
             case .tenantSessions: "the tenant is full: it has \(sessions) of its \(capacity) sessions\(queue)"
             }
         var fix = "carrel run --wait 60s queues for a berth"
-        if let nextEnd {
+        if reason == .tenantSessions && capacity == 0 {
+            fix = "the tenant's file allows none (carrel tenant show tells which): raise sessions"
+        } else if let nextEnd {
             fix +=
                 nextEnd > now
                 ? "; the next session is expected to end in \(TimeSpan.text((nextEnd - now) * 1_000_000_000))"
@@ -146,3 +148,6 @@ extension BerthRefusal {
 
 /// A size in whole MiB, or in larger units where they divide it.
 private func mebibytes(_ bytes: UInt64) -> String { ByteSize.text((Int(clamping: bytes) >> 20) << 20) }
+
+/// The same for what has to fit into it: a part of a MiB counts as one.
+private func wholeMebibytes(_ bytes: UInt64) -> String { mebibytes(bytes + (1 << 20) - 1) }

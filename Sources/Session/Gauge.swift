@@ -87,7 +87,9 @@ public struct BerthUse: Sendable, Equatable {
 extension Carrel {
     /// What of the host's berths is in use.
     public func berthUse() throws(SessionError) -> BerthUse {
+        // The next start that finds the host full takes those of the dead.
         let all = try telling("berths") { () throws(SystemError) in try berths.berths() }
+            .filter { startTime(of: $0.holder) != nil }
         let taken = all.filter { $0.kind == .taken }
         return BerthUse(
             sessions: taken.count, taken: taken.reduce(0) { $0 + $1.bytes }, capacity: try admissionRules().capacity,

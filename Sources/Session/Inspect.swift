@@ -135,8 +135,10 @@ extension Carrel {
             throw SessionError("session \(id) is running: its report is written when it ends", fix: "carrel wait \(id)")
         }
         let found = try telling("ledger") { () throws(SystemError) in try Recorder(state).ledger.newest(of: id) }
-        guard let found else { throw SessionError("the ledger has no report of a session \"\(id)\"") }
-        return found
+        if let found { return found }
+        let damage = try telling("ledger") { () throws(SystemError) in try Recorder(state).ledger.forEachReport { _ in }
+        }
+        throw SessionError("the ledger has no report of a session \"\(id)\"" + (damage.map { "; \($0)" } ?? ""))
     }
 
     /// Waits until a session is over and gives its report.

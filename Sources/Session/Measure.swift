@@ -151,7 +151,8 @@ extension Carrel {
         var outcome = MeasureOutcome(
             campaign: campaign.name, measurements: measurements, peakOfSum: campaign.peak, base: campaign.base,
             startSeconds: campaign.startSeconds)
-        guard adopting, let all = try self.measurements(profile: measurements.profile, campaign: nil) else {
+        // Another campaign of the profile may have come to its end meanwhile.
+        guard adopting, let all = try self.measurements(profile: nil, campaign: campaign.name, withEarlier: true) else {
             return outcome
         }
         let profile = try load(request.session.profile, request.session.overrides)
@@ -170,18 +171,33 @@ extension Carrel {
     /// - Parameters:
     ///   - profile: the profile's name; `nil`: that of the newest campaign.
     ///   - campaign: only this one.
-    public func measurements(profile: String?, campaign: String?) throws(SessionError) -> Measurements? {
+    ///   - withEarlier: that one, and earlier ones of the same profile, box and command.
+    public func measurements(
+        profile: String?, campaign: String?, withEarlier: Bool = false
+    ) throws(SessionError) -> Measurements? {
         var reports: [Report] = []
-        try telling("ledger") { () throws(SystemError) in
-            try Recorder(state).ledger.forEach { entry in
-                if case .report(let report) = entry { reports.append(report) }
+        func read(onlyMeasured: Bool) throws(SystemError) -> String? {
+            try Recorder(state).ledger.forEachReport { report in
+                if profile != nil && report.profile.name != profile || onlyMeasured && report.campaign == nil { return }
+                reports.append(report)
             }
         }
-        return Measurements(from: reports, profile: profile, campaign: campaign) { name in
+        let damage = try telling("ledger") { () throws(SystemError) in
+            // A ledger may be larger than memory: sessions as they came are kept only where nothing was measured.
+            let damage = try read(onlyMeasured: true)
+            return reports.isEmpty && campaign == nil ? try read(onlyMeasured: false) : damage
+        }
+        var found = Measurements(from: reports, profile: profile, campaign: campaign, withEarlier: withEarlier) {
+            name in
             // A report is no authority over paths: curves are in one directory.
             guard name.hasPrefix("curves/"), !name.dropFirst(7).contains("/") else { return nil }
             return (try? readFile(state[name])).flatMap { Curve($0) }
         }
+        if let damage {
+            if found == nil { throw SessionError("nothing was measured; " + damage) }
+            found?.notes.append(damage)
+        }
+        return found
     }
 }
 
@@ -290,7 +306,12 @@ private final class CampaignRunner {
         session.campaign = Report.Campaign(name: name, run: isWarmUp ? 0 : Int64(runs))
         session.curve = request.interval
         let before = monotonicNanoseconds()
-        let started = try carrel.startDetached(session)
+        let started: Carrel.StartedSession
+        do throws(SessionError) { started = try carrel.startDetached(session) } catch  where error.exitStatus == 75 {
+            throw SessionError(
+                error.message, fix: "measure fewer at a time, with a smaller --memory, or while the host has room",
+                exitStatus: 75)
+        }
         startNanoseconds += monotonicNanoseconds() - before
         starts += 1
         return started

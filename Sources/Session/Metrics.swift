@@ -67,36 +67,30 @@ extension Carrel {
     }
 
     private func add(berths metrics: inout OpenMetrics) throws(SessionError) {
-        let all = try telling("berths") { () throws(SystemError) in try berths.berths() }
-        let taken = all.filter { $0.kind == .taken }
-        metrics.add("carrel_berths", .gauge, help: "Berths that are taken", [([], Double(taken.count))])
+        let use = try berthUse()
+        metrics.add("carrel_berths", .gauge, help: "Berths that are taken", [([], Double(use.sessions))])
         metrics.add(
             "carrel_berths_taken_bytes", .gauge, unit: "bytes", help: "Memory that berths have taken",
-            [([], Double(taken.reduce(0) { $0 + $1.bytes }))])
-        if let capacity = try admissionRules().capacity {
+            [([], Double(use.taken))])
+        if let capacity = use.capacity {
             metrics.add(
                 "carrel_berths_capacity_bytes", .gauge, unit: "bytes", help: "Memory that berths can be taken of",
                 [([], Double(capacity))])
         }
         metrics.add(
             "carrel_starts_waiting", .gauge, help: "Starts that wait for a berth",
-            [([], Double(all.count - taken.count))])
+            [([], Double(use.waiting))])
     }
 
     /// Sessions that are over, by how they ended.
     private func add(ledger metrics: inout OpenMetrics) throws(SessionError) {
-        var ends: [(String, Double)] = Report.Exit.How.allCases.map { ($0.rawValue, 0) }
-        try telling("ledger") { () throws(SystemError) in
-            try Recorder(state).ledger.forEach { entry in
-                guard case .report(let report) = entry,
-                    let index = ends.firstIndex(where: { $0.0 == report.exit.how.rawValue })
-                else { return }
-                ends[index].1 += 1
-            }
-        }
+        let ends = try telling("ledger") { () throws(SystemError) in try Recorder(state).ledger.ends() }
         metrics.add(
             "carrel_sessions_ended", .counter, help: "Sessions in the ledger, by how they ended",
-            ends.map { ([("how", $0.0)], $0.1) })
+            Report.Exit.How.allCases.map { ([("how", $0.rawValue)], Double(ends.how[$0] ?? 0)) })
+        metrics.add(
+            "carrel_ledger_unreadable_lines", .gauge, help: "Lines of the ledger that are no reports",
+            [([], Double(ends.unreadable))])
     }
 
     /// Answers each connection to a Unix socket with the metrics of that moment, as HTTP, until a signal ends it.
@@ -138,10 +132,14 @@ extension Carrel {
                 var request = [UInt8](repeating: 0, count: 8192)
                 _ = recv(connection.rawValue, &request, request.count, Int32(MSG_DONTWAIT))
             }
-            let body = try metrics()
+            var (status, kind, body) = ("200 OK", "application/openmetrics-text; version=1.0.0", "")
+            // What is wrong now, such as an error in host.yaml, may be mended by the next scrape.
+            do throws(SessionError) { body = try metrics() } catch {
+                (status, kind, body) = ("500 Internal Server Error", "text/plain", "\(error)\n")
+            }
             let answer =
-                "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"
-                + "Content-Length: \(body.utf8.count)\r\nConnection: close\r\n\r\n" + body
+                "HTTP/1.1 \(status)\r\nContent-Type: \(kind); charset=utf-8\r\nContent-Length: \(body.utf8.count)\r\nConnection: close\r\n\r\n"
+                + body
             sendAll(Array(answer.utf8), to: connection)
         }
     }

@@ -142,7 +142,7 @@ extension Carrel {
             if let log { launchRequest.standardDescriptors = [log.null, log.writing, log.writing] }
             var record: SessionRecord?
             var draft: Report?
-            let startedMonotonic = monotonicNanoseconds()
+            let (launched, startedMonotonic) = (Timestamp.now, monotonicNanoseconds())
             let session = door?.request(session: id, tenant: tenant.name, profile: profile.name)
             let serving: ([FileDescriptor]) throws(SessionError) -> Void = { listeners throws(SessionError) in
                 if let door, let session { link = try door.serve(session, listeners, in: self.state) }
@@ -151,6 +151,8 @@ extension Carrel {
                 // While the child builds its root, the parent writes down what it is doing.
                 var report = self.draft(parts, composed, cgroup, clock)
                 report.campaign = request.campaign
+                // From then on the supervisor counts.
+                report.ended = launched
                 draft = report
                 let written = SessionRecord(
                     id: id, tenant: tenant.name, profile: profile.name, command: request.command,

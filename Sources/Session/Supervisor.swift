@@ -269,7 +269,8 @@ final class Supervisor {
         let culprit = usage?.oomKills ?? 0 > 0 ? cgroup.map { record.culprit($0) } : nil
         let (exit, code) = Session.exit(status, ending, limits, culprit)
         var report = draft
-        report.ended = .now
+        // By the clock that nobody sets: how long it took is what ceilings and plans go by.
+        report.ended = draft.ended.later(by: Int64(monotonicNanoseconds() - record.startedMonotonic))
         report.exit = exit
         report.usage = Report.Usage(usage)
         if let link { report.egress = link.usage }

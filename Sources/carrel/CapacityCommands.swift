@@ -147,10 +147,12 @@ extension Command {
 }
 
 extension Verb {
-    private func number(_ words: Words, _ option: Option, _ usual: Int) throws(SessionError) -> Int {
+    private func number(
+        _ words: Words, _ option: Option, _ usual: Int, atLeast least: Int = 1
+    ) throws(SessionError) -> Int {
         guard let text = words[option] else { return usual }
-        guard let number = Int(text), 1...100_000 ~= number else {
-            throw SessionError("--\(option.name) \(text): expected a number from 1 to 100000")
+        guard let number = Int(text), least...100_000 ~= number else {
+            throw SessionError("--\(option.name) \(text): expected a number from \(least) to 100000")
         }
         return number
     }
@@ -171,7 +173,7 @@ extension Verb {
         var measure = MeasureRequest(session)
         measure.runs = try number(words, option, runs)
         measure.parallel = try number(words, .parallel, 1)
-        if words[.warmUp] == "0" { measure.warmUps = 0 } else { measure.warmUps = try number(words, .warmUp, 1) }
+        measure.warmUps = try number(words, .warmUp, 1, atLeast: 0)
         measure.interval = try span(words, .lookEvery, interval)
         return measure
     }
@@ -191,7 +193,7 @@ extension Verb {
         } else {
             try put(measureText(outcome, parallel: request.parallel, Style(for: 1)))
         }
-        return outcome.measurements.runs.isEmpty ? 1 : 0
+        return outcome.measurements.peaks.measured.isEmpty ? 1 : 0
     }
 
     func validateCapacity(_ words: Words) throws(SessionError) -> Int32 {
@@ -240,7 +242,8 @@ extension Verb {
     private func planQuestion(_ words: Words) throws(SessionError) -> PlanQuestion {
         var question = PlanQuestion()
         func size(_ text: String, _ option: Option) throws(SessionError) -> Double {
-            guard let size = ByteSize.parse(text), size > 0 else {
+            // `64` is no host of 64 bytes: its unit was forgotten.
+            guard let size = ByteSize.parse(text), size >= 1 << 20 else {
                 throw SessionError("--\(option.name) \(text): expected a size such as 64GiB")
             }
             return Double(size)
@@ -254,7 +257,7 @@ extension Verb {
         if let text = words[.overhead] { question.overhead = text == "0" ? 0 : try size(text, .overhead) }
         if let text = words[.ceiling] {
             let number = text.hasPrefix("p") ? Double(text.dropFirst()) : nil
-            guard text == "max" || number.map({ $0 >= 50 && $0 < 100 }) == true else {
+            guard text == "max" || number.map({ 50...99.9 ~= $0 }) == true else {
                 throw SessionError("--ceiling \(text): expected p50 to p99.9, or max")
             }
             question.quantile = number.map { $0 / 100 }

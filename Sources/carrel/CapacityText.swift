@@ -7,7 +7,9 @@ import SystemPackage
 
 // Measurements and plans for people.
 
-private func size(_ bytes: Double?) -> String { bytes.map { Quantity.size(Int64($0)) } ?? "-" }
+private func size(_ bytes: Double?) -> String {
+    bytes.flatMap { Int64(exactly: $0.rounded()) }.map { Quantity.size($0) } ?? "-"
+}
 private func number(_ value: Int?) -> String { value.map(String.init) ?? "-" }
 
 /// A quantile as a row: what the runs say, and between what it surely is.
@@ -16,7 +18,7 @@ private func add(_ quantile: OrderStatistics.Quantile, to table: inout Table) {
         quantile.upper.map { "≤ " + size($0) } ?? (quantile.isClipped ? "clipped" : "none yet")
     let need = quantile.runsNeeded == 0 ? "" : "\(quantile.runsNeeded) more runs"
     table.add([
-        "p\(Int((quantile.quantile * 100).rounded()))", quantile.estimate == nil ? "clipped" : size(quantile.estimate),
+        percentile(quantile.quantile), quantile.estimate == nil ? "clipped" : size(quantile.estimate),
         quantile.lower.map { "≥ " + size($0) } ?? "-", bound, need,
     ])
 }
@@ -125,7 +127,7 @@ func planText(_ plan: CapacityPlan, _ style: Style) -> String {
     var text = runsText(plan.measurements, style) + "\n"
     for bound in plan.parametric {
         text +=
-            "if \(bound.distribution.rawValue): p\(Int((bound.quantile * 100).rounded())) ≤ \(size(bound.bound)); "
+            "if \(bound.distribution.rawValue): \(percentile(bound.quantile)) ≤ \(size(bound.bound)); "
             + (bound.isRefused
                 ? style.yellow("the runs speak against it (fit \(percent(bound.fit)))")
                 : "the runs do not speak against it (fit \(percent(bound.fit)))") + "\n"
@@ -136,6 +138,7 @@ func planText(_ plan: CapacityPlan, _ style: Style) -> String {
         text += style.red("no ceiling: runs were clipped\n")
     }
     if let shortfall = plan.shortfall { text += style.yellow(shortfall + "\n") }
+    if let short = plan.shortCurves { text += style.yellow(style.line("note: \(short)", indent: 6)) }
     text += "\n"
     var table = Table(
         ("HOST", .right), ("GUIDE", .right), ("CEILING", .right), ("RISK/DAY", .right),

@@ -109,6 +109,29 @@ private func measured(_ runs: [Measurements.Run], limit: Double = 1024) -> Measu
         #expect(plan.parametric.isEmpty)
     }
 
+    /// What needed more without having come to its end is planned with, as admission does; all ways to read a plan tell.
+    @Test func unfinishedRunsAreInEveryPlan() throws {
+        var runs = measured((0..<300).map { run("r\($0)", level: 100, seconds: $0 == 0 ? 4 : 100) })
+        runs.unfinished = [.init(how: .exited, status: 1, runs: 2, session: "u", peak: 500 * mebibyte)]
+        let plan = CapacityPlan(runs, PlanQuestion(hosts: [64 * gibibyte]))
+        #expect(plan.ceiling?.bytes == 500 * mebibyte && plan.ceiling?.isBound == true)
+        #expect(plan.rows[0].ceiling == 62 * 1024 / 500 && plan.stress(2) == 1000 * mebibyte + 2 * gibibyte)
+        let page = PlanPage(plan, version: "1").html
+        #expect(page.contains("2 of 302 runs exited with 1") && page.contains("Some runs have no curve"))
+        #expect(plan.node["notes"]?.elements?.last?.string == plan.shortCurves && plan.shortCurves != nil)
+        runs.unfinished[0].peak = 5 * mebibyte
+        #expect(CapacityPlan(runs, PlanQuestion()).ceiling?.bytes == 100 * mebibyte)
+    }
+
+    @Test func runsOfTwoKindsFarApartEndNoPlan() throws {
+        // Their lognormal bound is beyond what 64 bits can count.
+        let runs = (0..<8).map { run("r\($0)", level: $0 < 4 ? 0.5 : 60 * 1024) }
+        let plan = CapacityPlan(measured(runs), PlanQuestion(quantile: 0.999))
+        #expect(plan.parametric.map(\.distribution) == [.normal])
+        _ = try Node.parse(Array(plan.node.json().utf8), file: "plan")
+        #expect(plan.parametric.map { percentile($0.quantile) } == ["p99.9"])
+    }
+
     @Test func thePageIsWellFormedAndNeedsNothingElse() throws {
         let few = CapacityPlan(
             measured((0..<30).map { run("r\($0)", level: 100 + Double($0), burst: 90, part: 0.1) }), PlanQuestion())
@@ -170,10 +193,41 @@ private func measured(_ runs: [Measurements.Run], limit: Double = 1024) -> Measu
         let plain = try #require(Measurements(from: [all[0]]))
         #expect(plain.runs.count == 1 && plain.notes.count == 1)
         #expect(Measurements(from: [], profile: nil) == nil && Measurements(from: all, profile: "other") == nil)
+        // Of a campaign that another of another box has overtaken, its own and what adds up with it count.
+        var other = report("3", campaign: .init(name: "o", run: 1), peak: 5)
+        other.profile.sha256 = "2"
+        let earlier = report("0", campaign: .init(name: "l", run: 1), peak: 50)
+        let own = try #require(Measurements(from: [earlier] + all + [other], campaign: "m", withEarlier: true))
+        #expect(own.runs.map(\.session) == ["0", "1", "2"] && own.campaigns == ["l", "m"])
+        #expect(Measurements(from: [earlier] + all + [other], campaign: "m")?.runs.count == 2)
+        // No kernel counts none; a clock that was set back makes no time of less than none.
+        var odd = [report("4", campaign: .init(name: "m", run: 4), peak: 0), all[2]]
+        odd[1].ended = Timestamp(seconds: -3600)
+        let strange = try #require(Measurements(from: odd))
+        #expect(strange.runs.map(\.seconds) == [0] && strange.leftOut == 1)
         // The format keeps them.
         var kept = all[2]
         kept.curve = Report.Curve(file: "curves/1.jsonl", intervalNanoseconds: 1_000_000_000)
         #expect(try Report(Node.parse(Array(kept.node.json().utf8), file: "r"), file: "r") == kept)
+    }
+
+    @Test func aCurveThatIsNotTheReportsIsNotUsed() throws {
+        var report = Report(
+            session: "s", tenant: "t", host: .init(name: "h", bootID: ""), carrel: "1",
+            profile: .init(name: "p", sha256: "1"), image: "host", command: ["c"], started: Timestamp(seconds: 0),
+            ended: Timestamp(seconds: 10), exit: .init(how: .exited, status: 0, why: ""), cgroups: "unified")
+        report.usage.memoryPeakBytes = 900
+        var summary = Report.Curve(file: "curves/s.jsonl", intervalNanoseconds: 1_000_000_000)
+        (summary.samples, summary.highestBytes) = (6, 800)
+        report.curve = summary
+        let own = Curve((0..<6).map { Curve.Point(milliseconds: $0 * 1000, bytes: $0 == 3 ? 800 : 1) })
+        #expect(Measurements(from: [report]) { _ in own }?.runs.first?.curve == own)
+        // A later session of the same name has written over it; the disk was full for some looks.
+        let others = Curve((0..<6).map { Curve.Point(milliseconds: $0 * 1000, bytes: 7) })
+        for curve in [others, Curve(Array(own.points.prefix(5)))] {
+            let found = try #require(Measurements(from: [report]) { _ in curve })
+            #expect(found.runs.first?.curve == nil && SumOfSessions(found.runs)?.mean == 900)
+        }
     }
 
     @Test func whatDidNotComeToItsEndIsNoMeasurementAndLowersNothing() throws {

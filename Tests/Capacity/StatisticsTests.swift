@@ -57,6 +57,9 @@ struct Draws {
         #expect(OrderStatistics((1...45).map(Double.init), clipped: 1).quantile(0.9).upper == 45)
         #expect(OrderStatistics([1, 2], clipped: 8).median == nil)
         #expect(OrderStatistics([], clipped: 3).estimate(0.5) == nil)
+        // All of a large campaign, as where its limit was too low: the answer is there at once.
+        #expect(OrderStatistics([], clipped: 300).quantile(0.99).runsNeeded == 32695)
+        #expect(OrderStatistics([], clipped: 3000).quantile(0.999).runsNeeded == 3_088_627)
     }
 
     @Test func aToleranceBoundHasTheKnownFactorAndItsFit() throws {

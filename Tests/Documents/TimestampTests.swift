@@ -22,6 +22,13 @@ import Testing
         }
     }
 
+    @Test func laterIsLater() {
+        let time = Timestamp(seconds: 5, nanoseconds: 999_999_999)
+        #expect(time.later(by: 0) == time)
+        #expect(time.later(by: 1) == Timestamp(seconds: 6))
+        #expect(time.later(by: 3_000_000_002) == Timestamp(seconds: 9, nanoseconds: 1))
+    }
+
     @Test func nowIsNow() {
         let difference = Date().timeIntervalSince1970 - Double(Timestamp.now.seconds)
         #expect(abs(difference) < 5)

@@ -120,6 +120,24 @@ extension Integration {
             }
         }
 
+        @Test func aRefusalSaysWhatHelps() throws {
+            try withDesk { desk in
+                try desk.write("version: 1\nsessions: 0\n", to: "state/tenants/none.yaml", mode: 0o600)
+                let none = desk.run(["--tenant", "none"], ["true"])
+                #expect(none.status == 75 && none.errors.contains("raise sessions"), "\(none)")
+                // A ceiling that is a part of a MiB is not told as nothing.
+                let campaign = ["measure", "-n", "29", "--parallel", "4", "--memory", "16MiB", "--", "true"]
+                #expect(desk.carrel(campaign).status == 0)
+                let bytes = try #require(Int(desk.read("state/ceilings/default").split(separator: " ")[1]))
+                try desk.write("version: 1\nmemory: 4MiB\nreserve: 1MiB\n", to: "state/host.yaml", mode: 0o600)
+                _ = try desk.detached(["--memory", "64MiB"], session: "berth-large")
+                let full = desk.run(["--memory", "16MiB"], ["true"])
+                let needs = "this one needs \((bytes + (1 << 20) - 1) >> 20)MiB"
+                #expect(full.status == 75 && full.errors.contains(needs), "\(full)")
+                #expect(desk.carrel(["kill", "--all"]).status == 0)
+            }
+        }
+
         @Test func theOperatorCanTurnItOff() throws {
             try withDesk { desk in
                 try host(desk, berths: 1)

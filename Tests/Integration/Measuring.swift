@@ -206,7 +206,7 @@ extension Integration {
                     "measure", "--runs", "2", "--memory", "24MiB", "--json", "--", Host.python, "-c",
                     "x = bytearray(40 << 20)",
                 ])
-                #expect(measured.status == 0, "\(measured)")
+                #expect(measured.status == 1, "\(measured)")
                 let document = try desk.parse(measured.output)
                 #expect(document["runs"]?.elements?.allSatisfy { $0["clipped"]?.bool == true } == true)
                 #expect(document["admissionCeilingBytes"]?.isNull == true)
@@ -230,6 +230,100 @@ extension Integration {
                     #expect((document["measuredBytes"]?.int ?? 0) < (document["sumOfPeaksBytes"]?.int ?? 0) + (8 << 20))
                 }
                 #expect(abs(error) <= 0.1, "off by \(error)")
+            }
+        }
+
+        @Test func linesThatAreNoReportsAreTold() throws {
+            try withDesk { desk in
+                #expect(desk.carrel(["measure", "-n", "3", "--", "true"]).status == 0)
+                let whole = desk.read("state/ledger.jsonl")
+                let last = try #require(whole.split(separator: "\n").last)
+                // Figures that no kernel counts: each of them ended the plan by a signal.
+                let peak = try #require(try desk.lastReport().at("usage.memoryPeakBytes")?.int)
+                let strange = ["-5", "9223372036854775807", "\"x\""].map {
+                    String(last).replacing("\"memoryPeakBytes\":\(peak)", with: "\"memoryPeakBytes\":\($0)")
+                        .replacing("\"session\":\"", with: "\"session\":\"strange-")
+                }
+                try desk.write(
+                    whole + strange.joined(separator: "\n") + "\n\0\0\n{\"torn", to: "state/ledger.jsonl", mode: 0o600)
+                let line = whole.split(separator: "\n").count + 1
+                let told = "5 lines of the ledger are no reports, and left out: \(desk.state)/ledger.jsonl:\(line):"
+                let text = desk.carrel(["capacity"])
+                #expect(text.status == 0 && text.output.contains(told), "\(text)")
+                let plan = try desk.parse(desk.carrel(["capacity", "--json"]).output)
+                #expect(plan["runs"]?.int == 3 && text.output.contains("note: some runs have no curve"))
+                #expect(plan["notes"]?.elements?.first?.string?.hasPrefix(told) == true, "\(plan.json())")
+                let report = desk.carrel(["report", try #require(try desk.parse(strange[0])["session"]?.string)])
+                #expect(report.status == 125 && report.errors.contains(told), "\(report)")
+                // How these ended can be read all the same.
+                let metrics = desk.carrel(["metrics"]).output
+                #expect(metrics.contains("carrel_ledger_unreadable_lines 2\n"), "\(metrics)")
+                #expect(metrics.contains("carrel_sessions_ended_total{how=\"exited\"} 7\n"), "\(metrics)")
+            }
+        }
+
+        /// A host's ledger grows without end: what a plan does not go by is read past.
+        @Test func aPlanKeepsNoMoreOfTheLedgerThanItNeeds() throws {
+            try withDesk { desk in
+                #expect(desk.carrel(["measure", "-n", "3", "--", "true"]).status == 0)
+                func resident() throws -> Int {
+                    let program = """
+                        import os, resource, subprocess
+                        subprocess.run([os.environ["CARREL"], "capacity"], stdout=subprocess.DEVNULL, check=True)
+                        print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10)
+                        """
+                    let told = desk.around("\(Host.python) -c '\(program)'")
+                    return try #require(Int(told.output), "\(told)")
+                }
+                let before = try resident()
+                let whole = desk.read("state/ledger.jsonl")
+                let last = String(try #require(whole.split(separator: "\n").last))
+                let plain = last.replacing(/"campaign":\{[^}]*\}/, with: "\"campaign\":null") + "\n"
+                #expect(plain != last + "\n")
+                try desk.write(
+                    String(repeating: plain, count: 6000) + whole, to: "state/ledger.jsonl", mode: 0o600)
+                let after = try resident()
+                #expect(after < before + (8 << 20), "\(before), \(after)")
+            }
+        }
+
+        @Test func aClockThatIsSetMakesNoSessionLongerOrShorter() throws {
+            try withDesk { desk in
+                _ = try desk.detached([], "sleep 600", session: "clock")
+                let path = "state/sessions/clock.json"
+                let supervisor = Int32(try #require(try desk.json(path)["supervisor"]?.int))
+                // A parked supervisor comes back with what its record says: here, that it began in an hour.
+                try #require(
+                    eventually {
+                        let line = FileManager.default.contents(atPath: "/proc/\(supervisor)/cmdline") ?? Data()
+                        return String(decoding: line, as: UTF8.self).contains("park")
+                    })
+                let began = try #require(try desk.json(path)["started"]?.string.flatMap { Timestamp($0) })
+                let later = { (time: Timestamp) in
+                    Timestamp(seconds: time.seconds + 3600, nanoseconds: time.nanoseconds)
+                }
+                var record = desk.read(path)
+                for found in Set(record.matches(of: /"(started|ended)":"([^"]+)"/).map { String($0.output.2) }) {
+                    record = record.replacing(found, with: later(try #require(Timestamp(found))).description)
+                }
+                try desk.write(record, to: path, mode: 0o600)
+                #expect(desk.carrel(["kill", "clock"]).status == 0)
+                let report = try desk.lastReport()
+                let ended = try #require(report["ended"]?.string.flatMap { Timestamp($0) })
+                #expect(report["started"]?.string == later(began).description)
+                #expect(ended > later(began) && ended.seconds < later(began).seconds + 300, "\(ended)")
+            }
+        }
+
+        @Test func aFullHostIsToldWithWhatHelpsACampaign() throws {
+            try withDesk { desk in
+                try desk.write("version: 1\nmemory: 100MiB\nreserve: 36MiB\n", to: "state/host.yaml", mode: 0o600)
+                let full = desk.carrel([
+                    "measure", "-n", "4", "--parallel", "4", "--warm-up", "0", "--memory", "32MiB", "--", "sleep", "60",
+                ])
+                #expect(full.status == 75 && full.errors.contains("the host is full"), "\(full)")
+                #expect(
+                    full.errors.contains("fix: measure fewer at a time") && !full.errors.contains("--wait"), "\(full)")
             }
         }
 
@@ -261,6 +355,15 @@ extension Integration {
                 let parsed = Host.outside([Host.python, "-c", check], stdin: desk.read("carrel.prom"))
                 #expect(parsed.status == 0 && parsed.output.hasPrefix("1"), "\(parsed)")
 
+                // A berth whose start was killed before anything else of it was there is nobody's.
+                let book = try #require(FileHandle(forUpdatingAtPath: desk.state + "/berths"))
+                let taken = try #require(try book.readToEnd()).suffix(64)
+                var lost = Data([0xff, 0xff, 0xff, 0x7f])
+                lost.append(taken.dropFirst(4))
+                try book.seekToEnd()
+                try book.write(contentsOf: lost)
+                #expect(desk.carrel(["metrics"]).output.contains("carrel_berths 1\n"))
+
                 let server = desk.start(carrel: ["metrics", "--socket", desk.path + "/metrics.sock"])
                 let scrape = """
                     import socket, sys, time
@@ -272,8 +375,14 @@ extension Integration {
                     answer = b''
                     while part := client.recv(65536): answer += part
                     head, body = answer.split(b'\\r\\n\\r\\n', 1)
+                    if len(sys.argv) > 2: assert sys.argv[2].encode() in head and b'host.yaml' in body, answer; sys.exit()
                     assert b'openmetrics-text' in head and body.endswith(b'# EOF\\n'), answer
                     """
+                // What an operator has just mistyped does not end it.
+                try desk.write("version: one\n", to: "state/host.yaml", mode: 0o600)
+                let refused = Host.outside([Host.python, "-c", scrape, desk.path + "/metrics.sock", " 500 "])
+                #expect(refused.status == 0, "\(refused)")
+                try desk.write("version: 1\n", to: "state/host.yaml", mode: 0o600)
                 let scraped = Host.outside([Host.python, "-c", scrape, desk.path + "/metrics.sock"])
                 #expect(scraped.status == 0, "\(scraped)")
                 server.signal(SIGTERM)

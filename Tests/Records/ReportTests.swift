@@ -46,6 +46,8 @@ import Testing
             .replacingOccurrences(of: "\"how\":\"killed\"", with: "\"how\":\"eaten\"")
             .replacingOccurrences(of: "\"image\":\"host\",", with: "")
             .replacingOccurrences(of: "\"sizeBytes\":67108864", with: "\"sizeBytes\":\"64M\"")
+            .replacingOccurrences(of: "\"memoryPeakBytes\":123456789", with: "\"memoryPeakBytes\":-1")
+            .replacingOccurrences(of: "\"pidsPeak\":17", with: "\"pidsPeak\":1152921504606846977")
             .replacingOccurrences(of: "2026-11-21T", with: "21.11.2026T")
             .replacingOccurrences(of: "\"host\":{\"name\":\"vm\"", with: "\"host\":[],\"host_\":{\"name\":\"vm\"")
         let error = #expect(throws: Problems.self) {
@@ -55,7 +57,7 @@ import Testing
         #expect(
             fields == [
                 "tenant", "exit.how", "image", "limits.asked.tmpfs[0].sizeBytes", "limits.inForce.tmpfs[0].sizeBytes",
-                "started", "ended", "host",
+                "started", "ended", "host", "usage.memoryPeakBytes", "usage.pidsPeak",
             ])
         #expect(error?.list.first { $0.field == "tenant" }?.description.contains("expected a string, found") == true)
     }
