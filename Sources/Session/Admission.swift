@@ -117,17 +117,18 @@ extension Profile {
 extension BerthRefusal {
     /// The refusal as a caller is told it.
     func error(now: Int64) -> SessionError {
-        let queue = waiting > 0 ? "; \(waiting) wait" : ""
+        let queue = waiting > 0 ? "; \(waiting) wait\(waiting == 1 ? "s" : "")" : ""
+        let holders = sessions == 1 ? "1 session has" : "\(sessions) sessions have"
         let what =
             switch reason {
             case .hostMemory:
-                "the host is full: \(sessions) sessions have \(wholeMebibytes(used)) of \(mebibytes(capacity)), and this one needs "
+                "the host is full: \(holders) \(wholeMebibytes(used)) of \(mebibytes(capacity)), and this one needs "
                     + wholeMebibytes(asked) + queue
             case .queue:
-                "the host is full: \(sessions) sessions have \(wholeMebibytes(used)) of \(mebibytes(capacity)), and \(waiting) that "
+                "the host is full: \(holders) \(wholeMebibytes(used)) of \(mebibytes(capacity)), and \(waiting) that "
                     + "wait for the rest come first"
             case .tenantMemory:
-                "the tenant is full: its \(sessions) sessions have \(wholeMebibytes(used)) of its \(mebibytes(capacity)), and this one "
+                "the tenant is full: its \(holders) \(wholeMebibytes(used)) of its \(mebibytes(capacity)), and this one "
                     + "needs \(wholeMebibytes(asked))\(queue)"
             case .tenantSessions: "the tenant is full: it has \(sessions) of its \(capacity) sessions\(queue)"
             }
