@@ -40,6 +40,7 @@ public struct Replay: Sendable {
         var diagram = DecisionDiagram()
         let meaning = diagram.meaning(of: filter)
         let calls = diagram.fixing(meaning, first: DecisionDiagram.firstBit(of: 4), value: machine.audit)
+        var undecided: [String] = []
         if recording.lost > 0 { untold.append("\(recording.lost) calls, lost while they were recorded") }
         for call in recording.calls where call.allowed > 0 {
             guard let number = CallTable.number(of: call.name, on: machine) ?? call.bareNumber else {
@@ -74,7 +75,11 @@ public struct Replay: Sendable {
                 breaks.append(
                     Break(name: call.name, scalars: scalars, answer: actionName(worst), count: count, runs: runs))
             }
-            if !isTold { untold.append("\(call.name): the answer depends on arguments that were not recorded") }
+            if !isTold { undecided.append(call.name) }
+        }
+        if !undecided.isEmpty {
+            let names = undecided.joined(separator: ", ")
+            untold.append("\(names): the answer depends on arguments that were not recorded")
         }
         self.breaks = breaks.sorted { ($0.name, $0.answer) < ($1.name, $1.answer) }
         self.tried = tried
