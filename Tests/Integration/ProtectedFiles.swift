@@ -111,6 +111,37 @@ extension Integration {
             }
         }
 
+        /// A configuration that git reads in the place of, or after, the protected one runs programs at the host's `git status`.
+        @Test(arguments: [".", "nested"])
+        func gitReadsNoOtherConfiguration(_ repository: String) throws {
+            try withDesk { desk in
+                let work = try Self.repository(
+                    desk,
+                    """
+                    git init -q nested && git -C nested -c user.name=a -c user.email=a@b commit -q --allow-empty -m n \
+                    && git -C \(repository) config extensions.worktreeConfig true
+                    """)
+                let before = Self.tree(work)
+                let inside = desk.sh(
+                    Self.claude + ["--workdir", work],
+                    """
+                    cd \(repository) && cp -r .git evil && rm -f evil/commondir evil/config.worktree
+                    printf '[core]\\n\\tfsmonitor = "touch %s; false"\\n' '\(desk.path)/ran' >>evil/config
+                    cp evil/config settings; echo ../evil >lure
+                    for name in commondir:lure config.worktree:settings; do
+                        from=${name#*:}; to=.git/${name%:*}
+                        cp $from $to && echo copied; rm $to && echo removed; mv -f $from $to && echo moved; ln -f $from $to && echo linked
+                    done 2>/dev/null
+                    test -s evil/config && rm -f settings lure && git status --short && git log --oneline | wc -l
+                    """)
+                #expect(inside.status == 0 && inside.lines.first == "?? evil/" && inside.lines.last == "1", "\(inside)")
+                let status = Host.outside("git -c safe.directory='*' -C '\(work)/\(repository)' status --short")
+                #expect(status.status == 0 && !Self.isThere("ran", desk), "\(status)")
+                try FileManager.default.removeItem(atPath: work + "/\(repository)/evil")
+                #expect(Self.tree(work) == before)
+            }
+        }
+
         /// CVE-2026-25725: the settings of the next session, made by this one where they were missing.
         @Test func cve2026_25725_missingFilesCannotBeMade() throws {
             try withDesk { desk in
