@@ -300,8 +300,9 @@ private func become(
     _ program: FileDescriptor, payload: pid_t, status: FileDescriptor, parent: FileDescriptor
 ) throws(LaunchError) -> Never {
     try during(.exec) { () throws(SystemError) in
-        let null = try open("/dev/null", O_RDWR)
-        for target in 0...2 { try duplicate(null, as: Int32(target)) }
+        // The payload runs by now, and can leave this process no descriptor (prlimit(2)): a session that has begun is not
+        // refused for that.
+        if let null = try? open("/dev/null", O_RDWR) { for target in 0...2 { try? duplicate(null, as: Int32(target)) } }
         try setCloseOnExec(status, false)
         try FilterProgram.allowing(initCalls).install()
         // The launcher hears of the payload's execve(2) when the last copy of the channel is closed.

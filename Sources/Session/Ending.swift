@@ -96,6 +96,7 @@ func exit(
     switch status {
     case .exited(let code): return end(.exited, own, "the program exited with status \(code)")
     case .signaled(let number): return end(.signaled, own, "the program was ended by signal \(number)")
-    case nil: return end(.killed, own, "PID 1 of the session was killed from outside")
+    case nil:
+        return end(.killed, own, "PID 1 of the session was killed from outside, or by a limit that the session set it")
     }
 }

@@ -101,6 +101,10 @@ private func visit(
         }
         for pattern in matched { found.append(PathMatch(path: path, pattern: pattern, type: type)) }
         if next.isEmpty || type != S_IFDIR { continue }
+        // What lies deeper has no path that a mount could be given. An agent can make directories without end in one another.
+        if path.utf8.count >= PATH_MAX {
+            throw SystemError("openat", "\(path.prefix(40))...", errno: .fileNameTooLong)
+        }
         let inside = try open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, at: directory)
         defer { close(inside) }
         try visit(inside, path + "/", next, &found)

@@ -32,21 +32,21 @@ extension Carrel {
         if request.session.isDetached {
             throw SessionError("--detach: a session is recorded by the command that started it")
         }
-        let output = try absolute(request.output)
+        let output = try OutputFile(at: request.output)
         // A file that cannot be written is told before the run, not after it.
-        try telling("recording") { () throws(SystemError) in close(try open(output, O_WRONLY | O_CREAT)) }
+        try telling("recording") { () throws(SystemError) in
+            close(try open(output.path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK))
+        }
         let recorder = SessionRecorder(request.source)
         let status: Int32
         do throws(SessionError) {
             status = try runHere(request.session, log: nil, recorder: recorder) { _ in }
         } catch {
-            if (try? Syscalls.status(output).st_size) == 0 { try? Syscalls.remove(output) }
+            if (try? Syscalls.status(output.path).st_size) == 0 { try? Syscalls.remove(output.path) }
             throw error
         }
         let recording = try recorder.finish(command: request.session.command)
-        try telling("recording") { () throws(SystemError) in
-            try replaceFile(output, with: recording.text.utf8, mode: 0o644)
-        }
+        try telling("recording") { () throws(SystemError) in try output.write(recording.text) }
         let warn = Recorder(state).warn
         let unlisted = recording.calls.reduce(0) { $0 + $1.unlisted }
         if unlisted > 0 {

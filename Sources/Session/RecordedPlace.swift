@@ -42,7 +42,7 @@ struct RecordedPlace {
     /// The kernel, the C library and the image.
     var environment: RecordedEnvironment {
         let running = RunningSystem()
-        let release = ["/usr/lib/os-release", "/etc/os-release"].lazy.compactMap { try? readFile(root + $0) }.first
+        let release = ["usr/lib/os-release", "etc/os-release"].lazy.compactMap { contents(of: $0, in: root) }.first
         return RecordedEnvironment(
             kernel: running.release, libc: libraryVersion(root: root), architecture: running.machine,
             system: release.flatMap(systemName), image: packages(release ?? []))
@@ -51,8 +51,8 @@ struct RecordedPlace {
     /// A digest of what is installed: of the list of packages with their versions, and of the system's name. An image that is
     /// a plain directory has no digest of its own, and to read all of it takes longer than most runs.
     private func packages(_ release: [UInt8]) -> String? {
-        for list in ["/var/lib/dpkg/status", "/lib/apk/db/installed", "/var/lib/rpm/rpmdb.sqlite"] {
-            guard let bytes = try? readFile(root + list) else { continue }
+        for list in ["var/lib/dpkg/status", "lib/apk/db/installed", "var/lib/rpm/rpmdb.sqlite"] {
+            guard let bytes = contents(of: list, in: root) else { continue }
             return "packages:sha256:" + sha256(release + bytes)
         }
         return nil
@@ -67,21 +67,30 @@ struct RecordedPlace {
         guard let place = places.first(where: { Self.isBelow(path, $0.inside) }), let outside = place.outside else {
             return nil
         }
-        guard let directory = try? open(outside, O_RDONLY | O_DIRECTORY) else { return nil }
-        defer { close(directory) }
-        // The session could write in some of these: no link leads out, and no pipe makes us wait.
         let rest = String(path.dropFirst(place.isRoot ? 0 : place.inside.count).drop { $0 == "/" })
-        guard let file = try? open(rest, O_RDONLY | O_NONBLOCK, in: directory, [.inRoot, .noMagicLinks]) else {
-            return nil
-        }
-        defer { close(file) }
-        guard let status = try? status(file), status.st_mode & S_IFMT == S_IFREG else { return nil }
-        return fileIdentity(file, size: Int(status.st_size))
+        return withFile(rest, in: outside) { file, size in fileIdentity(file, size: size) }
     }
 
     private static func isBelow(_ path: String, _ directory: String) -> Bool {
         path.hasPrefix("/") && (directory.isEmpty || path.hasPrefix(directory + "/"))
     }
+}
+
+/// Reads a file below a directory that a session could write in, or that somebody else has made: no link leads out, and no
+/// pipe makes us wait.
+private func withFile<Result>(
+    _ path: String, in directory: String, _ body: (_ file: FileDescriptor, _ size: Int) -> Result?
+) -> Result? {
+    guard let directory = try? open(directory.isEmpty ? "/" : directory, O_RDONLY | O_DIRECTORY) else { return nil }
+    defer { close(directory) }
+    guard let file = try? open(path, O_RDONLY | O_NONBLOCK, in: directory, [.inRoot, .noMagicLinks]) else { return nil }
+    defer { close(file) }
+    guard let status = try? status(file), status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return body(file, Int(status.st_size))
+}
+
+private func contents(of path: String, in directory: String, limit: Int = 64 << 20) -> [UInt8]? {
+    withFile(path, in: directory) { file, _ in try? readAll(file, limit: limit) }
 }
 
 /// The build id of a program (a hash that the linker made of its content; ld(1), `--build-id`), else a digest of the file, where
@@ -138,7 +147,7 @@ private func systemName(_ release: [UInt8]) -> String? {
 /// The C library below `root`, for example `glibc 2.36`, by the words in its file; empty where none is found.
 private func libraryVersion(root: String) -> String {
     for directory in ["x86_64-linux-gnu", "aarch64-linux-gnu", ".", "../lib64"] {
-        guard let bytes = try? readFile("\(root)/usr/lib/\(directory)/libc.so.6", limit: 8 << 20) else { continue }
+        guard let bytes = contents(of: "usr/lib/\(directory)/libc.so.6", in: root, limit: 8 << 20) else { continue }
         // GNU C Library (Debian GLIBC 2.36-9+deb12u13) stable release version 2.36.
         guard let banner = find("GNU C Library (", in: bytes[...]),
             let found = find("release version ", in: bytes[banner...].prefix(256))

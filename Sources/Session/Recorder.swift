@@ -47,7 +47,7 @@ struct Recorder {
     /// Writes a report where `--report` wants it.
     func copy(_ report: Report, to copy: String) {
         do throws(SystemError) {
-            try replaceFile(copy, with: (report.node.json(pretty: true) + "\n").utf8, mode: 0o644)
+            try OutputFile(path: copy).write(report.node.json(pretty: true) + "\n")
         } catch { warn("report \(copy): cannot be written: \(String(cString: strerror(error.errno.rawValue)))") }
     }
 

@@ -4,6 +4,36 @@ import SystemPackage
 
 // What of a request is wrong with the host's own files is told before anything is made, in the words of the command line.
 
+/// A file that is written when a session is over. Where the session can write beside it, it may have put a symbolic link in the
+/// place of a directory: so the file is held by the path without links that it had before, and none is followed in the end.
+struct OutputFile {
+    let path: String
+
+    /// A path that was made by ``init(at:)``, in this process or another.
+    init(path: String) { self.path = path }
+
+    /// The file at a path of the caller's, before the session has begun.
+    init(at path: String) throws(SessionError) {
+        let path = try absolute(path)
+        let place = try telling(path) { () throws(SystemError) in
+            try withOpen(directory(of: path), O_PATH | O_DIRECTORY) { parent throws(SystemError) in
+                try readLink("/proc/self/fd/\(parent.rawValue)")
+            }
+        }
+        self.path = (place == "/" ? "" : place) + "/" + Self.name(of: path)
+    }
+
+    private static func name(of path: String) -> String {
+        String(Substring(path.utf8.split(separator: 0x2f).last ?? path[...].utf8))
+    }
+
+    func write(_ text: String) throws(SystemError) {
+        let parent = try open(directory(of: path), O_PATH | O_DIRECTORY, in: .workingDirectory, .noSymlinks)
+        defer { close(parent) }
+        try replaceFile(Self.name(of: path), with: text.utf8, mode: 0o644, at: parent)
+    }
+}
+
 extension SessionRequest {
     /// Refuses a workdir that is none, and a place where the report could not be written when the session is over.
     func checkPlaces() throws(SessionError) {

@@ -143,6 +143,7 @@ extension Carrel {
             var record: SessionRecord?
             var draft: Report?
             let (launched, startedMonotonic) = (Timestamp.now, monotonicNanoseconds())
+            let reportPath = try request.report.map { (path) throws(SessionError) in try OutputFile(at: path).path }
             let session = door?.request(session: id, tenant: tenant.name, profile: profile.name)
             let serving: ([FileDescriptor]) throws(SessionError) -> Void = { listeners throws(SessionError) in
                 if let door, let session { link = try door.serve(session, listeners, in: self.state) }
@@ -161,7 +162,7 @@ extension Carrel {
                     cgroup: cgroup, startedMonotonic: startedMonotonic, draft: report.node,
                     spec: composed.spec.node, filter: profile.seccomp.path,
                     isExplained: listener is DenialWatch, isRecorded: recorder != nil, door: session?.node ?? nil,
-                    reportPath: try request.report.map(absolute), logLimit: profile.limits.log, levels: levels)
+                    reportPath: reportPath, logLimit: profile.limits.log, levels: levels)
                 try live.write(written, isFirst: true)
                 record = written
                 // Who holds starts writes that down before looking for sessions, and this one is there to be found now.

@@ -2,7 +2,7 @@ import Glibc
 import Syscalls
 import SystemPackage
 
-/// Empty files and directories that stood for missing protected paths, kept for the next session that needs some.
+/// Files and directories that stood for missing protected paths, kept for the next session that needs some.
 ///
 /// ext4 does not reuse an inode for five seconds after its deletion, and searches past all such ones for each new file
 /// (`recently_deleted` in fs/ext4/ialloc.c): making them anew was more than half of what a start cost. So a session
@@ -26,26 +26,29 @@ struct Spares {
         owner = try status(root)
     }
 
-    private func place(_ number: Int, isDirectory: Bool) -> String {
-        places["spares/\(tenant).\(owner.st_uid).\(owner.st_gid).\(set).\(isDirectory ? "d" : "f")\(number)"]
+    private func place(_ number: Int, _ ghost: WorkdirGuard.Ghost) -> String {
+        let kind = ghost.isDirectory ? "d" : ghost.content.isEmpty ? "f" : "c"
+        return places["spares/\(tenant).\(owner.st_uid).\(owner.st_gid).\(set).\(kind)\(number)"]
     }
 
-    /// Puts an empty file or directory of the workdir's owner's at `name`.
+    /// Puts a file or directory of the workdir's owner's at `name`.
     ///
     /// - Parameter number: which of those of its workdir it is.
     /// - Returns: its inode.
     func put(
-        _ name: String, in parent: FileDescriptor, _ number: Int, isDirectory: Bool
+        _ name: String, in parent: FileDescriptor, _ number: Int, _ ghost: WorkdirGuard.Ghost
     ) throws(SystemError) -> UInt64 {
-        let place = place(number, isDirectory: isDirectory)
+        let place = place(number, ghost)
         // Nothing but what is held open leads there: what it is now, it is in the workdir too.
-        let isKept = isBlank(place, isDirectory)
+        let isKept = isBlank(place, ghost)
         if !isKept { try? removeTree(place) }
         if !isKept || (try? rename(place, to: name, in: parent, replacing: false)) == nil {
-            if isDirectory {
+            if ghost.isDirectory {
                 try makeDirectory(name, orExisting: false, at: parent)
             } else {
-                close(try open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o444, at: parent))
+                try withOpen(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o444, at: parent) {
+                    file throws(SystemError) in try writeAll(ghost.content.utf8, to: file, named: name)
+                }
             }
             // The owner's, whose directories are to be used while the session lasts.
             if owner.st_uid != geteuid() {
@@ -60,37 +63,50 @@ struct Spares {
     /// Takes back what was put at `name`, or removes it; what somebody has put something into is left to them.
     ///
     /// - Parameter found: what is there.
-    func take(_ name: String, in parent: FileDescriptor, _ number: Int, _ found: stat) {
-        let isDirectory = found.st_mode & S_IFMT == S_IFDIR
-        let place = place(number, isDirectory: isDirectory)
-        if isAsMade(found), (try? rename(name, at: parent, to: place, replacing: false)) != nil {
-            if isBlank(place, isDirectory) { return }
+    func take(
+        _ name: String, in parent: FileDescriptor, _ number: Int, _ ghost: WorkdirGuard.Ghost, _ found: stat
+    ) {
+        let place = place(number, ghost)
+        if isAsMade(found, ghost), (try? rename(name, at: parent, to: place, replacing: false)) != nil {
+            if isBlank(place, ghost) { return }
             // Looked at where nobody else reaches it: what was put into it in the meantime goes back.
             _ = try? rename(place, to: name, in: parent, replacing: false)
         }
-        Self.remove(name, in: parent, isDirectory: isDirectory)
+        Self.remove(name, in: parent, ghost)
     }
 
-    /// Removes an empty file or directory; what somebody has put something into is left to them.
-    static func remove(_ name: String, in parent: FileDescriptor, isDirectory: Bool) {
-        guard isDirectory || (try? status(name, at: parent, followingLinks: false).st_size) == 0 else { return }
-        _ = unlinkat(parent.rawValue, name, isDirectory ? AT_REMOVEDIR : 0)
+    /// Removes a directory if it is empty, and a file if it says what it was made to say, or nothing; what somebody has put
+    /// something into is left to them.
+    static func remove(_ name: String, in parent: FileDescriptor, _ ghost: WorkdirGuard.Ghost) {
+        guard ghost.isDirectory || isUntouched(name, in: parent, ghost) else { return }
+        _ = unlinkat(parent.rawValue, name, ghost.isDirectory ? AT_REMOVEDIR : 0)
+    }
+
+    private static func isUntouched(_ name: String, in parent: FileDescriptor, _ ghost: WorkdirGuard.Ghost) -> Bool {
+        guard let size = try? status(name, at: parent, followingLinks: false).st_size else { return false }
+        if size == 0 || size != ghost.content.utf8.count { return size == 0 }
+        guard let file = try? open(name, O_RDONLY | O_NOFOLLOW, at: parent) else { return false }
+        defer { close(file) }
+        return (try? readAll(file).elementsEqual(ghost.content.utf8)) ?? false
     }
 
     /// Whether owner, mode, links and size are those it was made with.
-    private func isAsMade(_ found: stat) -> Bool {
+    private func isAsMade(_ found: stat, _ ghost: WorkdirGuard.Ghost) -> Bool {
         let isDirectory = found.st_mode & S_IFMT == S_IFDIR
         return found.st_mode & 0o7777 == (isDirectory ? 0o755 : 0o444) && found.st_uid == owner.st_uid
-            && found.st_nlink == (isDirectory ? 2 : 1) && (isDirectory || found.st_size == 0)
+            && found.st_nlink == (isDirectory ? 2 : 1) && isDirectory == ghost.isDirectory
+            && (isDirectory || found.st_size == ghost.content.utf8.count)
     }
 
-    /// Whether it is as it was made, with nothing in it, extended attributes (an access control list is one) included.
-    private func isBlank(_ place: String, _ isDirectory: Bool) -> Bool {
-        guard let file = try? open(place, O_RDONLY | O_NOFOLLOW | (isDirectory ? O_DIRECTORY : 0)) else { return false }
+    /// Whether it is as it was made, with nothing else in it, extended attributes (an access control list is one) included.
+    private func isBlank(_ place: String, _ ghost: WorkdirGuard.Ghost) -> Bool {
+        let kind = ghost.isDirectory ? O_DIRECTORY : 0
+        guard let file = try? open(place, O_RDONLY | O_NOFOLLOW | kind) else { return false }
         defer { close(file) }
-        guard let found = try? status(file), isAsMade(found), (try? hasExtendedAttributes(file)) == false else {
+        guard let found = try? status(file), isAsMade(found, ghost), (try? hasExtendedAttributes(file)) == false else {
             return false
         }
-        return !isDirectory || (try? list(".", at: file).isEmpty) ?? false
+        if ghost.isDirectory { return (try? list(".", at: file).isEmpty) ?? false }
+        return ghost.content.isEmpty || (try? readAll(file).elementsEqual(ghost.content.utf8)) ?? false
     }
 }

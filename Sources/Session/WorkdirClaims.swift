@@ -138,12 +138,11 @@ struct WorkdirClaims {
             guard let found = try? status(name, at: parent, followingLinks: false),
                 ghost.inode == 0 || UInt64(found.st_ino) == ghost.inode
             else { continue }
-            let isEmptyFile = found.st_mode & S_IFMT == S_IFREG && found.st_size == 0
-            guard ghost.isDirectory || isEmptyFile else { continue }
+            guard ghost.isDirectory || found.st_mode & S_IFMT == S_IFREG else { continue }
             if let spares {
-                spares.take(name, in: parent, number, found)
+                spares.take(name, in: parent, number, ghost, found)
             } else {
-                Spares.remove(name, in: parent, isDirectory: ghost.isDirectory)
+                Spares.remove(name, in: parent, ghost)
             }
         }
     }

@@ -23,6 +23,10 @@ struct WorkdirGuard: Equatable {
         /// Its inode; 0 as long as it is not made.
         var inode: UInt64
         let isDirectory: Bool
+
+        /// What a file says. `.git/commondir` names its own directory, which is what git takes without one; an empty one is an
+        /// error to git.
+        var content: String { steps(of: path).suffix(2) == [".git", "commondir"] ? ".\n" : "" }
     }
 
     /// Looks through `workdir` and makes what is missing. All paths of the result are relative to it.
@@ -56,11 +60,15 @@ struct WorkdirGuard: Equatable {
                 result.readOnly.note(ghost.path)
                 try result.pinAncestors(of: ghost.path, in: root, workdir)
             }
-            for pattern in patterns.literal {
-                guard let ghost = try result.protect(pattern, in: root, workdir) else { continue }
-                result.readOnly.note(ghost.path)
-                claims.ghosts.append(ghost)
+            func protect(_ patterns: [PathPattern]) throws(SessionError) {
+                for pattern in patterns {
+                    guard let ghost = try result.protect(pattern, in: root, workdir) else { continue }
+                    result.readOnly.note(ghost.path)
+                    claims.ghosts.append(ghost)
+                }
             }
+            try protect(patterns.literal)
+            try protect(result.redirections(in: root))
             claims.join(session, of: tenant)
             // The claim is written before anything is made: a crash in between leaves a claim on nothing.
             try telling("workdirs") { () throws(SystemError) in try claims.write() }
@@ -90,7 +98,9 @@ struct WorkdirGuard: Equatable {
         let patterns = Patterns(protect, deny)
         var result = WorkdirGuard()
         try result.note(try patterns.matches(in: root, workdir), in: root, workdir)
-        for pattern in patterns.literal { _ = try result.protect(pattern, in: root, workdir) }
+        for pattern in patterns.literal + result.redirections(in: root) {
+            _ = try result.protect(pattern, in: root, workdir)
+        }
         return result
     }
 
@@ -160,6 +170,21 @@ struct WorkdirGuard: Equatable {
         try pinAncestors(of: path, in: root, workdir)
     }
 
+    /// What leads git past a protected configuration and its hooks: `commondir` to another repository's, `config.worktree` to
+    /// settings that are read after `config` (gitrepository-layout(5)).
+    private func redirections(in root: FileDescriptor) -> [PathPattern] {
+        readOnly.filter { steps(of: $0).suffix(2) == [".git", "config"] }.flatMap { path -> [PathPattern] in
+            let directory = String(Substring(path.utf8.dropLast("/config".utf8.count)))
+            // Nothing can be made where neither we nor the session may write, now or after a chmod(2).
+            if faccessat(root.rawValue, directory, W_OK, AT_EACCESS) != 0,
+                errno == EROFS || (try? status(directory, at: root).st_uid) != geteuid()
+            {
+                return []
+            }
+            return ["/commondir", "/config.worktree"].map { PathPattern(directory + $0) }
+        }
+    }
+
     /// Pins every directory above a path that is there.
     private mutating func pinAncestors(
         of path: String, in root: FileDescriptor, _ workdir: String
@@ -210,22 +235,23 @@ struct WorkdirGuard: Equatable {
         let spares = try telling("workdir \(workdir)") { () throws(SystemError) in
             try Spares(state, for: root, of: tenant)
         }
-        // One empty file under many names.
+        // One empty file under many names; what says something is a file of its own.
         var twin: Ghost?
         for index in first..<ghosts.count {
             let ghost = ghosts[index]
+            let isEmptyFile = !ghost.isDirectory && ghost.content.isEmpty
             ghosts[index].inode = try telling(
                 "workdir \(workdir): cannot make \(ghost.path) to protect it",
                 fix: "make it yourself, or make the workdir writable"
             ) { () throws(SystemError) in
                 let (parent, name) = try openParent(of: ghost.path, in: root)
                 defer { if parent != root { close(parent) } }
-                if !ghost.isDirectory, let twin, linkat(root.rawValue, twin.path, parent.rawValue, name, 0) == 0 {
+                if isEmptyFile, let twin, linkat(root.rawValue, twin.path, parent.rawValue, name, 0) == 0 {
                     return twin.inode
                 }
-                return try spares.put(name, in: parent, index, isDirectory: ghost.isDirectory)
+                return try spares.put(name, in: parent, index, ghost)
             }
-            if twin == nil, !ghost.isDirectory { twin = ghosts[index] }
+            if twin == nil, isEmptyFile { twin = ghosts[index] }
         }
     }
 }

@@ -96,15 +96,23 @@ public func writeControl(
     }
 }
 
-/// Replaces the file at `path` in one step: readers see the old content or the new, never a part (rename(2)).
+/// Replaces the file at `path` in one step: readers see the old content or the new, never a part (rename(2)). What somebody has
+/// put in the way of the new one, a pipe or a link, is not opened.
 public func replaceFile(
     _ path: String, with bytes: some Collection<UInt8>, mode: mode_t = 0o600,
     at directory: FileDescriptor = .workingDirectory
 ) throws(SystemError) {
     let temporary = "\(path).\(getpid()).new"
     do throws(SystemError) {
-        try withOpen(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: mode, at: directory) {
-            file throws(SystemError) in try writeAll(bytes, to: file, named: temporary)
+        func write() throws(SystemError) {
+            try withOpen(temporary, O_WRONLY | O_CREAT | O_EXCL, mode: mode, at: directory) {
+                file throws(SystemError) in try writeAll(bytes, to: file, named: temporary)
+            }
+        }
+        do throws(SystemError) { try write() } catch {
+            guard error.errno == .fileExists else { throw error }
+            _ = unlinkat(directory.rawValue, temporary, 0)
+            try write()
         }
         try checking("rename", path) {
             Glibc.renameat(directory.rawValue, temporary, directory.rawValue, path)

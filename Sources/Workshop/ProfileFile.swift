@@ -97,12 +97,14 @@ private struct DockerForm {
         for entry in node.entries ?? [] {
             switch entry.key {
             case "archMap": continue
-            case "defaultErrno": continue
+            case "defaultErrno":
+                requireNumber(beside: entry, "defaultErrnoRet", of: node, "", &problems)
+                continue
             case "architectures": hasArchitectures = !(entry.value.elements ?? []).isEmpty
             case "syscalls":
                 var rules: [Node] = []
-                for (index, rule) in (entry.value.elements ?? []).enumerated()
-                where holds(rule, "syscalls[\(index)]", &problems) {
+                for (index, rule) in elements(of: entry, "", &problems).enumerated()
+                where holds(rule, "syscalls[\(index)].", &problems) {
                     rules.append(Node(.mapping(members(of: rule)), mark: rule.mark))
                 }
                 entries.append(
@@ -137,24 +139,38 @@ private struct DockerForm {
     }
 
     private func holds(_ rule: Node, _ field: String, _ problems: inout [Problem]) -> Bool {
-        let includes = conditions(rule["includes"], "\(field).includes", &problems)
-        let excludes = conditions(rule["excludes"], "\(field).excludes", &problems)
-        return includes.allSatisfy { $0 } && !excludes.contains(true)
+        var (isIncluded, isExcluded) = (true, false)
+        for entry in rule.entries ?? [] {
+            switch entry.key {
+            case "name" where rule["names"] != nil: report(entry, field, "expected name or names, not both", &problems)
+            case "errno": requireNumber(beside: entry, "errnoRet", of: rule, field, &problems)
+            case "includes": isIncluded = conditions(entry, field, &problems).allSatisfy { $0 }
+            case "excludes": isExcluded = conditions(entry, field, &problems).contains(true)
+            default: break
+            }
+        }
+        return isIncluded && !isExcluded
     }
 
     /// Whether each condition of a mapping holds. Of several capabilities, `includes` wants all; as in Docker, any one of
     /// those in `excludes` leaves the rule out.
-    private func conditions(_ node: Node?, _ field: String, _ problems: inout [Problem]) -> [Bool] {
+    private func conditions(_ member: Node.Entry, _ field: String, _ problems: inout [Problem]) -> [Bool] {
+        if member.value.entries == nil && !member.value.isNull {
+            report(member, field, "expected a mapping, found \(member.value.kind)", &problems)
+        }
+        let field = "\(field)\(member.key)."
         var held: [Bool] = []
-        for entry in node?.entries ?? [] {
-            let texts = (entry.value.elements ?? []).map { $0.string ?? "" }
+        for entry in member.value.entries ?? [] {
             switch entry.key {
-            case "caps": held += texts.map { circumstances.capabilities.contains($0) }
-            case "arches": if !texts.isEmpty { held.append(texts.contains(name)) }
+            case "caps":
+                held += strings(of: entry, field, &problems).map { circumstances.capabilities.contains($0) }
+            case "arches":
+                let names = strings(of: entry, field, &problems)
+                if !names.isEmpty { held.append(names.contains(name)) }
             case "minKernel":
-                let parts = (entry.value.string ?? "").split(separator: ".").compactMap { Int($0) }
-                if parts.count == 2 {
-                    held.append((parts[0], parts[1]) <= circumstances.kernel)
+                let parts = (entry.value.string ?? "").split(separator: ".", omittingEmptySubsequences: false)
+                if parts.count == 2, let major = UInt16(parts[0]), let minor = UInt16(parts[1]) {
+                    held.append((Int(major), Int(minor)) <= circumstances.kernel)
                 } else {
                     report(entry, field, "expected a kernel such as 4.8, found \(entry.value.json())", &problems)
                 }
@@ -162,6 +178,27 @@ private struct DockerForm {
             }
         }
         return held
+    }
+
+    private func elements(of entry: Node.Entry, _ field: String, _ problems: inout [Problem]) -> [Node] {
+        if entry.value.elements == nil && !entry.value.isNull {
+            report(entry, field, "expected a list, found \(entry.value.kind)", &problems)
+        }
+        return entry.value.elements ?? []
+    }
+
+    private func strings(of entry: Node.Entry, _ field: String, _ problems: inout [Problem]) -> [String] {
+        let elements = elements(of: entry, field, &problems)
+        let found = elements.compactMap(\.string)
+        if found.count < elements.count { report(entry, field, "expected strings alone", &problems) }
+        return found
+    }
+
+    /// Names of errnos are not read: podman writes each beside its number.
+    private func requireNumber(
+        beside entry: Node.Entry, _ number: String, of node: Node, _ field: String, _ problems: inout [Problem]
+    ) {
+        if node[number] == nil { report(entry, field, "expected \(number) beside it, which is what counts", &problems) }
     }
 
     /// What Docker calls the machine. The smaller siblings do not count (moby, profiles/seccomp/seccomp_linux.go).
@@ -175,6 +212,6 @@ private struct DockerForm {
 
     private func report(_ entry: Node.Entry, _ field: String, _ message: String, _ problems: inout [Problem]) {
         problems.append(
-            Problem(file: file, mark: entry.keyMark, field: "\(field).\(entry.key)", message: message))
+            Problem(file: file, mark: entry.keyMark, field: field + entry.key, message: message))
     }
 }

@@ -51,8 +51,30 @@ extension Recording {
         return result
     }
 
+    /// What all counts together come to at most, in a recording that is read: whole numbers that every reader of JSON keeps, and
+    /// far enough below 64 bits for any number of recordings to be added up.
+    static let mostCounted: UInt64 = 1 << 53
+
+    /// Whether the counts are no more than that, so that adding them up is safe.
+    private var isCountable: Bool {
+        var left = Self.mostCounted
+        func take(_ counts: UInt64...) -> Bool {
+            for count in counts {
+                if count > left { return false }
+                left -= count
+            }
+            return true
+        }
+        return take(runs, lost, foreign) && commands.allSatisfy { take($0.runs) }
+            && calls.allSatisfy { call in
+                take(call.allowed, call.runs, call.unlisted) && call.denied.allSatisfy { take($0.count) }
+                    && call.arguments.allSatisfy { take($0.allowed, $0.denied, $0.runs) }
+            }
+    }
+
     /// What the types cannot say.
     private func check(_ log: Log) {
+        if !isCountable { return log.expect(false, "counts that are at most \(Self.mostCounted) together") }
         log.expect(runs > 0, "runs", "at least 1")
         log.expect(!environments.isEmpty, "environments", "at least one")
         var names: Set<String> = []

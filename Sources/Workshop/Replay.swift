@@ -23,7 +23,8 @@ public struct Replay: Sendable {
     public let tried: Int
     /// Calls that are refused by design, and that C libraries make in another way then: `clone3`, answered ENOSYS.
     public let fallbacks: [String]
-    /// What could not be put to it: values that were not recorded, numbers without a name.
+    /// What could not be put to it: values that were not recorded and that the answer depends on, calls that were lost,
+    /// numbers without a name.
     public let untold: [String]
 
     /// Puts all that was allowed while it was recorded to a filter.
@@ -36,6 +37,11 @@ public struct Replay: Sendable {
         var tried = 0
         var untold: [String] = []
         var fallbacks: [String] = []
+        var diagram = DecisionDiagram()
+        let meaning = diagram.meaning(of: filter)
+        let calls = diagram.fixing(meaning, first: DecisionDiagram.firstBit(of: 4), value: machine.audit)
+        var undecided: [String] = []
+        if recording.lost > 0 { untold.append("\(recording.lost) calls, lost while they were recorded") }
         for call in recording.calls where call.allowed > 0 {
             guard let number = CallTable.number(of: call.name, on: machine) ?? call.bareNumber else {
                 untold.append("\(call.name): not a call of \(machine.rawValue)")
@@ -46,6 +52,8 @@ public struct Replay: Sendable {
             let cases =
                 seen.isEmpty
                 ? [([], call.allowed, call.runs)] : seen.map { ($0.scalars, $0.allowed, $0.runs) }
+            let answers = diagram.fixing(calls, first: DecisionDiagram.firstBit(of: 0), value: number)
+            var isTold = true
             for (scalars, count, runs) in cases {
                 tried += 1
                 var worst: UInt32?
@@ -54,9 +62,12 @@ public struct Replay: Sendable {
                     for index in 0..<6 { it.arguments[index] = scalars.isEmpty ? 0 : junk }
                     for scalar in scalars { it.arguments[Int(scalar.index)] = scalar.value | junk & ~scalar.mask }
                     let action = filter.run(it).action
-                    if action < 0x7ffc_0000 || action > 0x7fff_ffff { worst = worst ?? action }
+                    if !letsThrough(action) { worst = worst ?? action }
                 }
-                guard let worst else { continue }
+                guard let worst else {
+                    isTold = isTold && diagram.answers(answers, knowing: scalars).allSatisfy(letsThrough)
+                    continue
+                }
                 if call.name == "clone3", worst == 0x0005_0026 {
                     fallbacks.append(call.name)
                     continue
@@ -64,6 +75,11 @@ public struct Replay: Sendable {
                 breaks.append(
                     Break(name: call.name, scalars: scalars, answer: actionName(worst), count: count, runs: runs))
             }
+            if !isTold { undecided.append(call.name) }
+        }
+        if !undecided.isEmpty {
+            let names = undecided.joined(separator: ", ")
+            untold.append("\(names): the answer depends on arguments that were not recorded")
         }
         self.breaks = breaks.sorted { ($0.name, $0.answer) < ($1.name, $1.answer) }
         self.tried = tried
@@ -78,4 +94,29 @@ public struct Replay: Sendable {
 extension RecordedCall {
     /// The number of a call without a name.
     fileprivate var bareNumber: UInt32? { hasNoName ? UInt32(name.dropFirst(8)) : nil }
+}
+
+private func letsThrough(_ action: UInt32) -> Bool { (0x7ffc_0000...0x7fff_ffff).contains(action) }
+
+extension DecisionDiagram {
+    /// The answers that calls can get of whose arguments these are known.
+    fileprivate func answers(_ node: Reference, knowing scalars: [RecordedScalar]) -> Set<UInt32> {
+        var seen: Set<Reference> = []
+        var found: Set<UInt32> = []
+        var waiting = [node]
+        while let next = waiting.popLast() {
+            guard seen.insert(next).inserted else { continue }
+            if let answer = answer(next) {
+                found.insert(answer)
+                continue
+            }
+            let bit = bit(next)
+            let (low, high) = branches(next, at: bit)
+            let place = UInt64(1) << UInt64(63 - bit % 64)
+            let known = scalars.first { $0.index == UInt32(bit / 64) - 1 && $0.mask & place != 0 }
+            if known.map({ $0.value & place == 0 }) ?? true { waiting.append(low) }
+            if known.map({ $0.value & place != 0 }) ?? true { waiting.append(high) }
+        }
+        return found
+    }
 }

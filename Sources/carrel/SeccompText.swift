@@ -106,7 +106,8 @@ func replayText(_ replay: Replay, _ style: Style) -> String {
     }
     for name in replay.fallbacks { text += "\(printable(name)): answered ENOSYS; C libraries use the older call\n" }
     for line in replay.untold { text += "not told: \(printable(line))\n" }
-    let outcome = replay.passes ? style.green("all would pass") : style.red("\(replay.breaks.count) would be refused")
+    let passing = style.green("all would pass") + (replay.untold.isEmpty ? "" : ", but for what is not told")
+    let outcome = replay.passes ? passing : style.red("\(replay.breaks.count) would be refused")
     return text + "\(replay.tried) kinds of calls: \(outcome)\n"
 }
 

@@ -111,6 +111,65 @@ extension Integration {
             }
         }
 
+        /// A configuration that git reads in the place of, or after, the protected one runs programs at the host's `git status`.
+        @Test(arguments: [".", "nested"])
+        func gitReadsNoOtherConfiguration(_ repository: String) throws {
+            try withDesk { desk in
+                let work = try Self.repository(
+                    desk,
+                    """
+                    git init -q nested && git -C nested -c user.name=a -c user.email=a@b commit -q --allow-empty -m n \
+                    && git -C \(repository) config extensions.worktreeConfig true
+                    """)
+                let before = Self.tree(work)
+                let inside = desk.sh(
+                    Self.claude + ["--workdir", work],
+                    """
+                    cd \(repository) && cp -r .git evil && rm -f evil/commondir evil/config.worktree
+                    printf '[core]\\n\\tfsmonitor = "touch %s; false"\\n' '\(desk.path)/ran' >>evil/config
+                    cp evil/config settings; echo ../evil >lure
+                    for name in commondir:lure config.worktree:settings; do
+                        from=${name#*:}; to=.git/${name%:*}
+                        cp $from $to && echo copied; rm $to && echo removed; mv -f $from $to && echo moved; ln -f $from $to && echo linked
+                    done 2>/dev/null
+                    test -s evil/config && rm -f settings lure && git status --short && git log --oneline | wc -l
+                    """)
+                #expect(inside.status == 0 && inside.lines.first == "?? evil/" && inside.lines.last == "1", "\(inside)")
+                let status = Host.outside("git -c safe.directory='*' -C '\(work)/\(repository)' status --short")
+                #expect(status.status == 0 && !Self.isThere("ran", desk), "\(status)")
+                try FileManager.default.removeItem(atPath: work + "/\(repository)/evil")
+                #expect(Self.tree(work) == before)
+            }
+        }
+
+        /// New files are the workdir's owner's, root's it may be: one with S_ISUID would run as that one whoever starts it.
+        @Test(.enabled(if: Host.isX86, "numbers of x86-64")) func nobodyLeavesASetuidFile() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let inside = desk.python(
+                    ["--workdir", work],
+                    """
+                    open('file', 'w').close()
+                    fd = os.open('file', os.O_RDONLY)
+                    how = struct.pack('QQQ', os.O_CREAT | os.O_RDWR, 0o4755, 0)
+                    for attack in [
+                        lambda: os.chmod('file', 0o4755), lambda: os.fchmod(fd, 0o6755),
+                        lambda: os.chmod('file', 0o4755, dir_fd=os.open('.', os.O_RDONLY)),
+                        lambda: os.open('new', os.O_CREAT | os.O_RDWR, 0o4755),
+                        lambda: os.open('.', os.O_TMPFILE | os.O_RDWR, 0o4755),
+                        lambda: os.mknod('node', 0o104755),
+                    ]: print(attempt(attack))
+                    for numbers in [(2, b'a', 66, 0xbeef0000_0dff), (85, b'b', 0x1_0000_0800), (437, -100, b'c', how, 24),
+                                    (452, -100, b'file', 0o4755, 0)]:
+                        print(call(*numbers))
+                    os.chmod('file', 0o2755)
+                    os.close(os.open('plain', os.O_CREAT | os.O_RDWR, 0o755))
+                    """)
+                #expect(Set(inside.lines) == ["EPERM", "ENOSYS"] && inside.lines.count == 10, "\(inside)")
+                #expect(Host.outside("find '\(work)' -perm /4000").output == "" && Self.isThere("work/plain", desk))
+            }
+        }
+
         /// CVE-2026-25725: the settings of the next session, made by this one where they were missing.
         @Test func cve2026_25725_missingFilesCannotBeMade() throws {
             try withDesk { desk in

@@ -5,6 +5,21 @@ import Testing
 extension Integration {
     /// Part 10: the report, the ledger, the audit log.
     @Suite struct Records {
+        /// A report, or a recording, in a directory that the session can turn elsewhere is not written there.
+        @Test(arguments: ["run", "seccomp record"]) func theReportIsNotLedElsewhere(command: String) throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                for place in ["work/out", "elsewhere"] { _ = try desk.directory(place) }
+                let options = ["--workdir", work, command == "run" ? "--report" : "-o", work + "/out/r.json"]
+                let ended = desk.carrel(
+                    command.split(separator: " ").map(String.init) + options + [
+                        "--", "sh", "-c", "mv out away; ln -s '\(desk.path)/elsewhere' out",
+                    ])
+                #expect(ended.errors.contains("out"), "\(ended)")
+                #expect(Desk.list(desk.path + "/elsewhere") == [] && Desk.list(work).sorted() == ["away", "out"])
+            }
+        }
+
         @Test func theReportTellsTheWholeStory() throws {
             try withDesk { desk in
                 let work = try desk.directory("work")

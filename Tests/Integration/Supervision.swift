@@ -93,6 +93,29 @@ extension Integration {
             }
         }
 
+        /// A payload may change the limits of PID 1, which is of its user. It does so before PID 1 has done all that it has to do,
+        /// and is a session that began and ended all the same.
+        @Test(.enabled(if: Host.isX86 && Host.has("gcc"), "needs gcc and x86-64"))
+        func aPayloadThatTakesDescriptorsFromPID1HasAReport() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                try desk.write(
+                    """
+                    #define CALL(n, a, b, c) ({ long r; register long r10 asm("r10") = 0; asm volatile("syscall" : "=a"(r) \
+                    : "a"((long)(n)), "D"((long)(a)), "S"((long)(b)), "d"((long)(c)), "r"(r10) : "rcx", "r11", "memory"); r; })
+                    void _start(void) { long none[2] = {0, 0}; CALL(60, CALL(302, 1, 7, none) == 0 ? 3 : 4, 0, 0); }
+                    """, to: "work/none.c")
+                let built = Host.outside("cd '\(work)' && gcc -O1 -nostdlib -static -o none none.c")
+                try #require(built.status == 0, "\(built)")
+                for number in 1...20 {
+                    let options = ["--session", "none-\(number)", "--mount", work + ":/opt/none"]
+                    let ended = desk.run(options, ["/opt/none/none"])
+                    #expect(ended.status == 3 && ended.errors.isEmpty, "\(ended)")
+                }
+                #expect(desk.read("state/ledger.jsonl").split(separator: "\n").count { $0.contains("\"none-") } == 20)
+            }
+        }
+
         /// Killed between its ledger's report and its last step, a supervisor has not failed, and there is one report.
         @Test(arguments: ["rmdir", "renameat2", "unlink"]) func aSessionHasOneReport(call: String) throws {
             try withDesk { desk in

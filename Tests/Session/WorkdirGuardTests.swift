@@ -107,6 +107,58 @@ import Testing
         #expect(held.pinned == ["a", "a/.git", ".claude"] && held.masked == [], "\(held)")
     }
 
+    /// Beside a protected configuration stands nothing that leads git to another: what has to be made for that git takes as if
+    /// it were not there, and it is not left.
+    @Test func gitIsLedToNoOtherConfiguration() throws {
+        let place = try Place()
+        let work = try place.workdir("work", ".git/hooks", "a/.git", "b/.git", "c/.git")
+        for file in [".git/config", "a/.git/config", "b/.git/config", "b/.git/commondir"] {
+            try replaceFile("\(work)/\(file)", with: "user's".utf8)
+        }
+        let protect = [".git/config", "**/.git/config"]
+        for session in ["one", "two"] {
+            let held = try place.prepare(session, work, protect)
+            for repository in [".git", "a/.git", "b/.git"] {
+                let names = ["config", "commondir", "config.worktree"].map { "\(repository)/\($0)" }
+                #expect(names.allSatisfy { held.readOnly.contains($0) } && held.pinned.contains(repository), "\(held)")
+                #expect(try readText("\(work)/\(repository)/commondir") == (repository == "b/.git" ? "user's" : ".\n"))
+                #expect(try readText("\(work)/\(repository)/config.worktree") == "")
+            }
+            #expect(held.readOnly.count == 9, "\(held)")
+            if session == "two" {
+                // The user's own from here on.
+                try replaceFile(work + "/a/.git/commondir", with: "..\n".utf8)
+                try withOpen(work + "/.git/commondir", O_WRONLY | O_TRUNC) { file throws(SystemError) in
+                    try writeAll("/\n".utf8, to: file)
+                }
+            }
+            place.release(session, work)
+            #expect(exists(work + "/.git/commondir") == (session == "two"))
+        }
+        #expect(try readText(work + "/a/.git/commondir") == "..\n" && readText(work + "/.git/commondir") == "/\n")
+        #expect(try list(work + "/.git").sorted() == ["commondir", "config", "hooks"] && list(work + "/c/.git") == [])
+    }
+
+    /// A tree that an agent has made too deep for any path is refused, before it is too deep for the launcher's stack.
+    @Test func aTreeWithoutEndIsRefused() throws {
+        let place = try Place()
+        let work = try place.workdir("work")
+        var at = try open(work, O_RDONLY | O_DIRECTORY)
+        let name = String(repeating: "a", count: 200)
+        for _ in 0...Int(PATH_MAX) / 200 {
+            try makeDirectory(name, at: at)
+            let below = try open(name, O_RDONLY | O_DIRECTORY, at: at)
+            close(at)
+            at = below
+        }
+        close(at)
+        let error = #expect(throws: SessionError.self) { try place.prepare("one", work, ["**/.git/hooks"]) }
+        #expect(error?.description.contains("File name too long") == true, "\(String(describing: error))")
+        #expect(place.claims == [])
+        try place.prepare("two", work, [".vscode/"])
+        place.release("two", work)
+    }
+
     /// A session that protects nothing is one of the workdir all the same.
     @Test func whatWasMadeIsReadOnlyForAll() throws {
         let place = try Place()

@@ -45,6 +45,23 @@ import Testing
         try removeTree(place)
     }
 
+    /// Whoever can write in the directory can guess the name of the new file.
+    @Test func whatIsInTheWayOfANewFileIsNotOpened() throws {
+        let place = "/tmp/carrel-syscalls-replace.\(getpid())"
+        try makeDirectories(place)
+        let inTheWay = "\(place)/file.\(getpid()).new"
+        try #require(mkfifo(inTheWay, 0o666) == 0)
+        try replaceFile(place + "/file", with: "1".utf8)
+        try replaceFile(place + "/kept", with: "x".utf8)
+        for link in [Glibc.link, symlink] {
+            try #require(link(place + "/kept", inTheWay) == 0)
+            try replaceFile(place + "/file", with: "2".utf8)
+        }
+        #expect(try readText(place + "/kept") == "x" && readText(place + "/file") == "2")
+        #expect(try list(place).sorted() == ["file", "kept"])
+        try removeTree(place)
+    }
+
     @Test func aChildOnTheCallersMemoryIsOneOfItsOwn() throws {
         var seen = 0
         let caller = getpid()

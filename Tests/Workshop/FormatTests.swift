@@ -59,6 +59,33 @@ let podmans = "/usr/share/containers/seccomp.json"
         }
     }
 
+    @Test(
+        "a member of the wrong kind, which would make a rule hold that should not, or none at all, is an error",
+        arguments: [
+            ("{ \"minKernel\": \"4.8\" }", "\"4.8\"", "syscalls[1].includes: expected a mapping, found a string"),
+            ("{ \"minKernel\": \"4.8\" }", "[]", "syscalls[1].includes: expected a mapping, found a list"),
+            ("\"4.8\"", "\"9.x.8\"", "syscalls[1].includes.minKernel: expected a kernel such as 4.8, found \"9.x.8\""),
+            (
+                "[\"CAP_SYS_ADMIN\", \"CAP_BPF\"]", "\"CAP_BPF\"",
+                "syscalls[2].includes.caps: expected a list, found a string"
+            ),
+            ("[\"CAP_SYS_ADMIN\"], \"arches\"", "[7], \"arches\"", "syscalls[3].excludes.caps: expected strings alone"),
+            ("[\"s390\"]", "{}", "syscalls[3].excludes.arches: expected a list, found a mapping"),
+            ("\"name\":", "\"names\": [\"bpf\"], \"name\":", "syscalls[5].name: expected name or names, not both"),
+            (
+                "\"name\":", "\"errno\": \"ENOSYS\", \"name\":",
+                "syscalls[5].errno: expected errnoRet beside it, which is what counts"
+            ),
+            ("\"defaultErrnoRet\": 1, ", "", "defaultErrno: expected defaultErrnoRet beside it, which is what counts"),
+            ("\"syscalls\": [", "\"syscalls\": 1, \"x\": [", "syscalls: expected a list, found a whole number"),
+        ])
+    func badMember(_ old: String, _ new: String, _ message: String) throws {
+        let text = Self.docker.replacingOccurrences(of: old, with: new)
+        try #require(text != Self.docker)
+        let problems = #expect(throws: Problems.self) { try read(text, .init()) }
+        #expect(problems?.list.map { "\($0.field): \($0.message)" } == [message] && problems?.list[0].mark != nil)
+    }
+
     @Test("podman's own default profile", .enabled(if: FileManager.default.fileExists(atPath: podmans)))
     func podman() throws {
         let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: podmans)))

@@ -76,6 +76,24 @@ func recording(_ calls: String..., command: String = "true") -> Recording {
         #expect(problems("{ \"version\": 1 }").count >= 4)
     }
 
+    @Test("counts that no run can have are an error, not a number too great to add up")
+    func tooMuchCounted() {
+        func problems(_ allowed: UInt64, _ denied: UInt64 = 0, runs: UInt64 = 1) -> [String] {
+            let call =
+                "{ \"name\": \"read\", \"allowed\": \(allowed), \"denied\": [{ \"errno\": 1, \"count\": \(denied) }], "
+                + "\"runs\": 1, \"unlisted\": 0 }"
+            return self.problems(
+                """
+                { "version": 1, "source": "ebpf", "environments": [{ "kernel": "6", "libc": "", "architecture": "x86_64" }],
+                  "runs": \(runs), "lost": 0, "foreign": 0, "calls": [\(call)] }
+                """)
+        }
+        #expect(problems(1 << 52, 1 << 51) == [])
+        let expected = ["r.rec:1:1: expected counts that are at most 9007199254740992 together"]
+        #expect(problems(.max, 1) == expected && problems(1 << 53) == expected)
+        #expect(problems(1, .max) == expected && problems(1, runs: .max) == expected)
+    }
+
     @Test("a value outside of its mask, arguments out of order, a call twice")
     func argumentErrors() {
         func arguments(_ scalars: String) -> [String] {

@@ -168,6 +168,41 @@ func scalar(_ index: UInt32, _ value: UInt64, mask: UInt64 = 0xffff_ffff) -> Rec
         #expect(again.profile == made.profile)
     }
 
+    @Test("a filter that looks at what was not recorded is not said to let it through")
+    func untold() throws {
+        func replay(_ conditions: String, _ recording: Recording) throws -> Replay {
+            let text = """
+                { "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+                  { "names": ["read", "socket"], "action": "SCMP_ACT_ALLOW", "args": [\(conditions)] }] }
+                """
+            let file = try ProfileFile(reading: [UInt8](text.utf8), file: "f.json")
+            return Replay(recording, against: try file.interpreter(for: .x86_64), on: .x86_64)
+        }
+        let isZero = "{ \"index\": 0, \"value\": 0, \"op\": \"SCMP_CMP_EQ\" }"
+        let message = "the answer depends on arguments that were not recorded"
+        let read = try replay(isZero, recording("read"))
+        #expect(read.breaks == [] && read.untold == ["read: \(message)"])
+        #expect(try replay("", recording("read")).untold == [])
+        var seen = recording()
+        seen.add("socket", count: 1, scalars: [scalar(0, 0)])
+        #expect(try replay(isZero, seen).untold == [])
+        // The recording has the lower four bits of the type; the filter wants a flag above them to be one or the other.
+        seen = recording()
+        seen.add("socket", count: 1, scalars: [scalar(1, 1, mask: 15)])
+        let hasBoth = "{ \"index\": 1, \"value\": 65552, \"valueTwo\": 16, \"op\": \"SCMP_CMP_MASKED_EQ\" }"
+        #expect(try replay(hasBoth, seen).breaks.count == 1)
+        let refuses = """
+            { "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+              { "names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [\(hasBoth)] }] }
+            """
+        let filter = try ProfileFile(reading: [UInt8](refuses.utf8), file: "f.json").interpreter(for: .x86_64)
+        let flags = Replay(seen, against: filter, on: .x86_64)
+        #expect(flags.breaks == [] && flags.untold == ["socket: \(message)"])
+        seen = recording("read")
+        seen.lost = 2
+        #expect(try replay("", seen).untold == ["2 calls, lost while they were recorded"])
+    }
+
     @Test("runs held out break where they are new, and only there")
     func heldOut() throws {
         let usual = (0..<9).map { _ in recording("read", "openat") }
