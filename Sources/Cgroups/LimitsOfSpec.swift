@@ -24,10 +24,10 @@ extension CgroupLimits {
         // `nil` by itself, for the default of this type is none.
         swapMax = nil
         guard let memory else { return }
-        func limit(_ value: Int64?) -> UInt64? { value.map { $0 < 0 ? Self.unlimited : UInt64($0) } }
+        func limit(_ value: Int64?) -> UInt64? { given(value).map { $0 < 0 ? Self.unlimited : UInt64($0) } }
         memoryMax = limit(memory.limit)
         memoryLow = limit(memory.reservation)
-        if let both = memory.swap {
+        if let both = given(memory.swap) {
             if both < 0 {
                 swapMax = Self.unlimited
             } else {
@@ -58,13 +58,12 @@ extension CgroupLimits {
     private mutating func setCPU(_ cpu: LinuxCPU?) {
         guard let cpu else { return }
         cpuQuota = cpu.quota.map { $0 <= 0 ? Self.unlimited : UInt64($0) }
-        cpuPeriod = cpu.period
+        cpuPeriod = given(cpu.period)
         cpuBurst = cpu.burst
-        // Zero is what older tools write for "not set".
-        cpuShares = cpu.shares == 0 ? nil : cpu.shares
+        cpuShares = given(cpu.shares)
         cpuIdle = cpu.idle.map { $0 != 0 }
         realtimeRuntime = cpu.realtimeRuntime
-        realtimePeriod = cpu.realtimePeriod
+        realtimePeriod = given(cpu.realtimePeriod)
         cpus = cpu.cpus
         mems = cpu.mems
     }
@@ -74,8 +73,8 @@ extension IOLimits {
     /// Those of an OCI specification.
     public init(_ blockIO: LinuxBlockIO) {
         self.init()
-        weight = blockIO.weight.map { UInt64($0) }
-        leafWeight = blockIO.leafWeight.map { UInt64($0) }
+        weight = given(blockIO.weight).map { UInt64($0) }
+        leafWeight = given(blockIO.leafWeight).map { UInt64($0) }
         weights = blockIO.weightDevice
         readBytes = blockIO.throttleReadBpsDevice
         writeBytes = blockIO.throttleWriteBpsDevice
@@ -83,6 +82,9 @@ extension IOLimits {
         writeOperations = blockIO.throttleWriteIOPSDevice
     }
 }
+
+/// Zero is what older tools, and engines that write every member, have for "not set" (runc and crun take it so).
+private func given<Number: FixedWidthInteger>(_ value: Number?) -> Number? { value == 0 ? nil : value }
 
 /// `cpu.shares` of v1 as a `cpu.weight` of v2, so that the usual and both ends keep their places: 2 is 1, 1024 is 100 and
 /// 262,144 is 10,000. The curve is the one that runc 1.3 and crun 1.23 have agreed on.

@@ -1,4 +1,5 @@
 import Cgroups
+import Documents
 import Glibc
 import OCISpec
 import Syscalls
@@ -63,6 +64,8 @@ extension RuntimeContainer {
                 case .exists:
                     let cgroup = try Cgroup.open(host, place)
                     guard try cgroup.isEmpty() else { throw error }
+                    // Whoever is cloned into it would never begin.
+                    guard try !cgroup.isFrozen() else { throw CgroupError.invalidPath(path, reason: "it is frozen") }
                     record.keepsCgroup = true
                     try cgroup.update(limits)
                     record.hasCgroup = true
@@ -144,9 +147,10 @@ extension RuntimeContainer {
         let cgroup = try ownCgroup()
         var resources = resources
         // Both together alone: beside the limit of memory that is in force.
-        if resources.memory?.swap ?? -1 >= 0, resources.memory?.limit == nil {
+        if resources.memory?.swap ?? 0 > 0, resources.memory?.limit ?? 0 == 0 {
             resources.memory?.limit = cgroup.usage(now: false).memoryMax.map { Int64(clamping: $0) }
         }
+        try telling("") { () throws(Problems) in try resources.validate(file: "update") }
         try telling("container \(id)") { () throws(CgroupError) in
             let limits = try CgroupLimits(resources)
             if let unit = record.unit {

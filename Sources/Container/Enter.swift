@@ -57,7 +57,10 @@ public func enter(
                     return EnteredProcess(helper: helper, process: process, program: program, terminal: terminal)
                 case Message.program.rawValue: program = message.descriptors.first
                 case Message.terminal.rawValue: terminal = message.descriptors.first
-                default: throw LaunchError(bytes: Array(message.bytes.dropFirst()))
+                default:
+                    // It has failed, and its helper ends by itself: so that it has told of the program, or waited for it.
+                    _ = try? poll([(process, .readable)], timeout: 10_000)
+                    throw LaunchError(bytes: Array(message.bytes.dropFirst()))
                 }
             }
         } catch {
@@ -69,12 +72,21 @@ public func enter(
                 program = (try? receive(from: channel.0))?.descriptors.first
             }
             if let program {
-                try? pidfdSendSignal(program, SIGKILL)
+                if plan.runtime == nil { try? pidfdSendSignal(program, SIGKILL) } else { endProgram(program) }
                 close(program)
             }
             throw error
         }
     }
+}
+
+/// Kills a program that is the caller's child and did not come to run, and waits for it: PID 1 of the container does not end
+/// before the last of the others is waited for (pid_namespaces(7)), and whoever gets orphans may not do that.
+func endProgram(_ program: FileDescriptor) {
+    try? pidfdSendSignal(program, SIGKILL)
+    // In a container that is held still it ends when that goes on.
+    _ = try? poll([(program, .readable)], timeout: 10_000)
+    while waitpid(-1, nil, WNOHANG) > 0 {}
 }
 
 /// Whether nothing comes through a channel, nor its end, for so many milliseconds.

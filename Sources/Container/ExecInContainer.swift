@@ -116,10 +116,7 @@ extension RuntimeContainer {
                     entered.program, pid: pid, terminal: console == nil ? entered.terminal : nil)
             } catch {
                 // Whoever asked is told that it does not run, and has nothing to end it by.
-                try? pidfdSendSignal(entered.program, SIGKILL)
-                // In a container that is held still it ends when that goes on.
-                _ = try? poll([(entered.program, .readable)], timeout: 10_000)
-                while waitpid(-1, nil, WNOHANG) > 0 {}
+                endProgram(entered.program)
                 throw error
             }
         }

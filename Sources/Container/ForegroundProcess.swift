@@ -95,9 +95,14 @@ extension RuntimeRoot {
             try foreground.attend(process, pid: container.record.pid, terminal: terminal)
         }
         if !keepsRecord {
-            container.close()
-            guard let directory = try find(container.id, locking: true) else { return status }
-            var left = RuntimeContainer(directory: directory, record: try ContainerRecord.read(directory))
+            // By its directory, for the name may be another container's by now.
+            let isThere = try telling("run") { () throws(SystemError) in
+                try lock(container.directory.descriptor, LOCK_EX, named: container.id)
+                return try Syscalls.status(container.directory.descriptor).st_nlink > 0
+            }
+            guard isThere else { return status }
+            let record = try ContainerRecord.read(container.directory)
+            var left = RuntimeContainer(directory: container.directory, record: record)
             left.opened = container.opened
             try left.delete(force: true, poststop: hooks?.poststop ?? [])
             left.close()

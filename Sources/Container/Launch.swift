@@ -220,13 +220,17 @@ private func beInit(
         let callers = umask(0)
         var (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received.descriptors)
         timeline.mark(.mounts)
-        try during(.devices) { () throws(SystemError) in
-            try plan.makeDevices(in: root)
+        try during(.devices) { () throws(SystemError) in try plan.makeDevices(in: root) }
+        try during(.devices, plan.runtime == nil ? "" : "dev.carrel.pinnedPaths") { () throws(SystemError) in
             try root.bindOntoItself(request.extensions.pinnedPaths, readOnly: false) { _ in true }
+        }
+        try during(.devices, plan.runtime == nil ? "" : "linux.readonlyPaths") { () throws(SystemError) in
             // What a session protects of its workdir was there, or was made: it is not there because somebody took it away.
             try root.bindOntoItself(request.spec.linux?.readonlyPaths ?? [], readOnly: true) {
                 plan.runtime == nil && !$0.utf8.starts(with: "/proc/".utf8)
             }
+        }
+        try during(.devices, plan.runtime == nil ? "" : "linux.maskedPaths") { () throws(SystemError) in
             try root.mask(request.spec.linux?.maskedPaths ?? [], label: LaunchPlan.mountLabel(request.spec))
         }
         umask(callers)

@@ -71,10 +71,11 @@ public enum LaunchStep: String, Sendable, CaseIterable {
 extension LaunchError {
     /// The error as one message between two processes.
     var bytes: [UInt8] {
+        // Paths can be of any length, and one message is not: each is cut for itself, so that the rest is told.
         let fields = [
             step.rawValue, cause?.call ?? "", cause?.object ?? "\u{1}", String(cause?.errno.rawValue ?? 0), message,
-        ]
-        return Array(fields.joined(separator: "\0").utf8.prefix(4000))
+        ].map { $0.utf8.prefix(1500) }
+        return Array(fields.joined(separator: [0]))
     }
 
     /// Reads what `bytes` wrote.

@@ -110,6 +110,14 @@ struct LaunchPlan {
         arguments = CStringVector(process.args)
         environment = CStringVector(process.env)
         candidates = Self.candidates(program, process.env)
+        // config.md, "Linux mount options": otherwise an error MUST be returned.
+        if runtime != nil, !(parentBinds && hasUserNamespace),
+            let mount = mounts.first(where: { $0.wantsContainerIDs })
+        {
+            throw LaunchError(
+                .prepare, nil,
+                "mount \(mount.destination): option idmap: expected uidMappings and gidMappings, or a user namespace")
+        }
     }
 
     private static func mounts(

@@ -79,7 +79,9 @@ struct MountPlan {
                 continue
             }
             switch option {
-            case "defaults", "async", "nomand", "loud", "norelatime", "nolazytime", "noiversion", "nostrictatime": break
+            case "defaults", "async", "nomand", "loud", "norelatime", "nolazytime", "noiversion", "nostrictatime",
+                "rnorelatime", "rnostrictatime":
+                break
             case "bind": bind = true
             case "rbind":
                 bind = true
@@ -136,8 +138,16 @@ struct MountPlan {
             guard let path = mount.source else {
                 throw LaunchError(.prepare, nil, "mount \(mount.destination): a bind mount needs a source")
             }
-            // Options of a superblock mean nothing to a bind mount, and mount(2) takes them without a word.
-            let general = ["sync", "dirsync", "lazytime", "mand", "silent", "iversion"]
+            // Ids that crun reads out of the option; nobody's files shall be seen as another's.
+            if let own = data.first(where: { $0.key == "idmap" || $0.key == "ridmap" }) {
+                throw LaunchError(
+                    .prepare, nil,
+                    "mount \(mount.destination): option \(own.key)=...: expected \(own.key), with uidMappings and gidMappings"
+                )
+            }
+            // Options of a superblock mean nothing to a bind mount, and mount(2) takes them without a word. The last two are what
+            // podman hands on of `--volume`, and has done itself.
+            let general = ["sync", "dirsync", "lazytime", "mand", "silent", "iversion", "copy", "nocopy"]
             if let unknown = data.first(where: { recursing || $0.value == nil && !general.contains($0.key) }) {
                 throw LaunchError(
                     .prepare, nil, "mount \(mount.destination): a bind mount has no option \(unknown.key)")
@@ -147,7 +157,7 @@ struct MountPlan {
             guard let type = mount.type, !type.isEmpty, type != "none" else {
                 throw LaunchError(.prepare, nil, "mount \(mount.destination): no type, and neither bind nor rbind")
             }
-            guard mount.uidMappings.isEmpty, mount.gidMappings.isEmpty else {
+            guard mount.uidMappings.isEmpty, mount.gidMappings.isEmpty, recursing || !wantsContainerIDs else {
                 throw LaunchError(.prepare, nil, "mount \(mount.destination): only bind mounts can be id-mapped here")
             }
             // What /proc/mounts shows as its source.
@@ -212,6 +222,7 @@ struct MountPlan {
             "bind", "rbind", "remount", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable",
             "runbindable", "idmap", "ridmap", "tmpcopyup", "defaults", "async", "sync", "dirsync", "lazytime",
             "nolazytime", "mand", "nomand", "silent", "loud", "iversion", "noiversion", "norelatime", "nostrictatime",
+            "rnorelatime", "rnostrictatime",
         ]
         return (attributes.keys + attributes.keys.map { "r" + $0 } + others).sorted()
     }

@@ -28,7 +28,11 @@ public struct RuntimeRoot: Sendable {
             let directory = ContainerDirectory(
                 id: id, root: self, descriptor: try Syscalls.open(id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, at: top))
             try lock(directory.descriptor, LOCK_EX, named: id)
-            return directory
+            // Until it was locked another could remove it, and a third make a container of that name: not to be taken for ours.
+            let isThere = try status(directory.descriptor).st_nlink > 0
+            if isThere && !exists(ContainerDirectory.record, at: directory.descriptor) { return directory }
+            directory.close()
+            throw SystemError("flock", id, errno: isThere ? .fileExists : .noSuchFileOrDirectory)
         } catch {
             if error.errno == .fileExists { throw RuntimeError("container with given ID already exists: \(id)") }
             throw RuntimeError("\(path): \(error)")

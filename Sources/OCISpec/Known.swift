@@ -54,6 +54,13 @@ package enum Known {
 }
 
 extension Log {
+    /// Notes the numbers of a device that the kernel has no room for: 12 and 20 bits of `dev_t` (`MINORBITS`). It would cut them
+    /// down to those of another device.
+    func expectDevice(_ major: Int64?, _ minor: Int64?) {
+        expect(major ?? 0 < 1 << 12, "major", "at most 4095, found \(major ?? 0)")
+        expect(minor ?? 0 < 1 << 20, "minor", "at most 1048575, found \(minor ?? 0)")
+    }
+
     /// Notes a name that is not among `names`, with the nearest one that is. `member` is where it stands; `nil`: here.
     func known(_ name: String, _ names: [String], _ member: String?, _ expected: String) {
         if names.contains(name) { return }
@@ -84,6 +91,12 @@ extension String {
                     && ends.allSatisfy { !$0.isEmpty && $0.count <= 6 && $0.allSatisfy(\.isDigit) }
             }
     }
+}
+
+extension UInt32 {
+    /// Whether it is a user's or a group's id: the last number stands for none, and setresuid(2) and chown(2) take it for "leave what
+    /// there is", which is root's.
+    var isID: Bool { self != .max }
 }
 
 extension UInt8 {

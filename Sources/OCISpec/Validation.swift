@@ -83,8 +83,12 @@ extension Process {
         log.expect(cwd.isAbsolute, "cwd", "an absolute path, found \(cwd.quoted)")
         log.each("env", env) { log.expect($0.isAssignment, "NAME=value, found \($0.quoted)") }
         log.each("args", args) { log.expect(!$0.utf8.contains(0), "an argument without NUL") }
-        if let umask = user.umask {
-            log.at("user") { log.expect(umask <= 0o777, "umask", "at most 0o777, found \(umask)") }
+        log.at("user") {
+            log.expect(user.uid.isID, "uid", "an id below \(UInt32.max)")
+            log.expect(user.gid.isID, "gid", "an id below \(UInt32.max)")
+            log.each("additionalGids", user.additionalGids) { log.expect($0.isID, "an id below \(UInt32.max)") }
+            let umask = user.umask ?? 0
+            log.expect(umask <= 0o777, "umask", "at most 0o777, found \(umask)")
         }
         if let capabilities { log.at("capabilities") { capabilities.check(log) } }
         checkLimits(log)

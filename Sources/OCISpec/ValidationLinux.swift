@@ -108,6 +108,10 @@ extension LinuxDevice {
         case .character, .unbuffered, .block:
             log.expect(major ?? -1 >= 0, "major", "the number of a device")
             log.expect(minor ?? -1 >= 0, "minor", "the number of a device")
+            log.expectDevice(major, minor)
+        }
+        for (name, id) in [("uid", uid), ("gid", gid)] {
+            log.expect(id?.isID ?? true, name, "an id below \(UInt32.max)")
         }
         // podman gives the type along with the permission bits, as st_mode has them.
         if let fileMode, !log.isLenient {
@@ -117,12 +121,25 @@ extension LinuxDevice {
 }
 
 extension LinuxResources {
+    /// Checks what types cannot say, as ``Spec/validate(file:document:lenient:)`` does for a whole configuration.
+    ///
+    /// - Parameters:
+    ///   - file: the document's name, for the problems.
+    ///   - document: the document that the limits were read from, for the places of the problems.
+    /// - Throws: everything that is wrong.
+    public func validate(file: String, document: Node? = nil) throws(Problems) {
+        let log = Log(file: file, document: document)
+        check(log)
+        try log.finish()
+    }
+
     fileprivate func check(_ log: Log) {
         log.each("devices", devices) { rule in
             let letters = rule.access ?? ""
             log.expect(
                 letters.utf8.allSatisfy("rwm".utf8.contains), "access", "letters of rwm, found \(letters.quoted)")
             log.expect(rule.type != .fifo && rule.type != .unbuffered, "type", "a, b or c")
+            log.expectDevice(rule.major, rule.minor)
         }
         if let memory { log.at("memory") { memory.check(log) } }
         if let cpu { log.at("cpu") { cpu.check(log) } }
@@ -151,7 +168,7 @@ extension LinuxMemory {
         for (name, bytes) in [("limit", limit), ("reservation", reservation), ("swap", swap)] {
             if let bytes { log.expect(bytes >= -1, name, "a number of bytes, or -1 for no limit, found \(bytes)") }
         }
-        if let swap, swap >= 0 {
+        if let swap, swap > 0 {
             // Memory and swap together, so never less than memory alone.
             let memory = limit ?? -1
             log.expect(memory > 0, "swap", "a limit of memory beside it")
@@ -192,7 +209,13 @@ extension LinuxBlockIO {
         log.each("weightDevice", weightDevice) {
             expect($0.weight, "weight")
             expect($0.leafWeight, "leafWeight")
+            log.expectDevice($0.major, $0.minor)
         }
+        let throttles = [
+            ("throttleReadBpsDevice", throttleReadBpsDevice), ("throttleWriteBpsDevice", throttleWriteBpsDevice),
+            ("throttleReadIOPSDevice", throttleReadIOPSDevice), ("throttleWriteIOPSDevice", throttleWriteIOPSDevice),
+        ]
+        for (name, devices) in throttles { log.each(name, devices) { log.expectDevice($0.major, $0.minor) } }
     }
 }
 

@@ -10,6 +10,8 @@ public struct Command: Sendable {
     public let takesProgram: Bool
     /// Whether the program can be left out.
     public let programIsOptional: Bool
+    /// Whether what follows the operands is another program's options: the last operand ends this command's.
+    public let operandsEndOptions: Bool
     /// Its options, without `--help`.
     public let options: [Option]
     /// How to write it, where that is not plain from operands and options.
@@ -43,7 +45,8 @@ public struct Command: Sendable {
     /// A command.
     public init(
         _ name: StaticString, in group: StaticString = "", operands: [Operand] = [], takesProgram: Bool = false,
-        programIsOptional: Bool = false, options: [Option] = [], synopsis: StaticString? = nil, _ summary: StaticString,
+        programIsOptional: Bool = false, operandsEndOptions: Bool = false, options: [Option] = [],
+        synopsis: StaticString? = nil, _ summary: StaticString,
         details: @autoclosure @escaping @Sendable () -> [StaticString] = [],
         examples: @autoclosure @escaping @Sendable () -> [Example] = [], isHidden: Bool = false
     ) {
@@ -52,6 +55,7 @@ public struct Command: Sendable {
         self.operands = operands
         self.takesProgram = takesProgram
         self.programIsOptional = programIsOptional
+        self.operandsEndOptions = operandsEndOptions
         self.options = options
         self.synopsis = synopsis
         self.summary = summary

@@ -119,6 +119,9 @@ private struct Line {
                 }
                 words.take(text(optind))
                 optind += 1
+                if command.operandsEndOptions && words.operands.count == command.operands.count {
+                    return rest(from: optind, words)
+                }
             case Int32(UInt8(ascii: ":")), Int32(UInt8(ascii: "?")):
                 throw refusal(of: text(position), found, options)
             default:

@@ -259,6 +259,27 @@ public func wait(for pid: pid_t) throws(SystemError) -> WaitStatus {
     return WaitStatus(word: word)
 }
 
+/// Runs a program of `PATH` to its end, and gives what it writes to its standard output (posix_spawnp(3)).
+public func programOutput(_ program: String, _ words: [String]) throws(SystemError) -> String {
+    let arguments = CStringVector([program] + words)
+    let (reading, writing) = try makePipe()
+    defer {
+        arguments.free()
+        close(reading)
+    }
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_adddup2(&actions, writing.rawValue, 1)
+    var pid: pid_t = 0
+    let failure = posix_spawnp(&pid, program, &actions, nil, arguments.pointer, environ)
+    close(writing)
+    if failure != 0 { throw SystemError("posix_spawnp", program, errno: Errno(rawValue: failure)) }
+    let text = try readAll(reading, named: program)
+    _ = try wait(for: pid)
+    return String(decoding: text, as: UTF8.self)
+}
+
 /// How many processors the calling thread, and what it starts, can run on (sched_getaffinity(2)).
 public func usableProcessors() -> Int {
     var mask = [UInt64](repeating: 0, count: 128)

@@ -117,7 +117,8 @@ extension Command {
         "list", in: "Inspect", options: [.format, .quiet], "List the containers")
     static let ps = Command(
         "ps", in: "Inspect", operands: [.container], takesProgram: true, programIsOptional: true,
-        options: [.format], synopsis: "[OPTIONS] CONTAINER [OPTIONS OF PS]", "List a container's processes")
+        operandsEndOptions: true, options: [.format], synopsis: "[OPTIONS] CONTAINER [OPTIONS OF PS]",
+        "List a container's processes")
     static let events = Command(
         "events", in: "Inspect", operands: [.container], options: [.stats, .interval],
         "Print what it uses, and when it runs out of memory")

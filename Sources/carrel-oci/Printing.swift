@@ -2,6 +2,7 @@ import Container
 import Documents
 import Glibc
 import Options
+import Syscalls
 
 func printList(_ call: Call) throws(RuntimeError) {
     let root = call.root
@@ -37,18 +38,25 @@ func printList(_ call: Call) throws(RuntimeError) {
     }
 }
 
-func printProcesses(_ call: Call) throws(RuntimeError) -> Int32 {
+func printProcesses(_ call: Call) throws(RuntimeError) {
     let processes = try call.container().processes()
     if call.words[.format] == "json" {
         print("[" + processes.map { String($0) }.joined(separator: ",") + "]")
-        return 0
+        return
     }
-    let list = processes.map { String($0) }.joined(separator: ",")
-    let options = call.words.program.isEmpty ? ["-f"] : call.words.program.filter { $0 != "-e" && $0 != "-ef" } + ["-f"]
-    let words = ["ps"] + options + ["-p", list.isEmpty ? "0" : list]
-    var arguments = words.map { strdup($0) } + [nil]
-    execvp("ps", &arguments)
-    throw RuntimeError("ps: \(String(cString: strerror(errno)))")
+    let options = call.words.program.isEmpty ? ["-ef"] : call.words.program
+    let lines: [Substring]
+    do throws(SystemError) {
+        lines = try programOutput("ps", options).split(separator: "\n")
+    } catch { throw RuntimeError("\(error)") }
+    guard let names = lines.first, let column = names.split(separator: " ").firstIndex(of: "PID") else {
+        throw RuntimeError("ps \(options.joined(separator: " ")): expected options that show the column PID")
+    }
+    print(names)
+    for line in lines.dropFirst() {
+        let fields = line.split(separator: " ")
+        if column < fields.count, let pid = pid_t(fields[column]), processes.contains(pid) { print(line) }
+    }
 }
 
 func printEvents(_ call: Call) throws(RuntimeError) {

@@ -49,7 +49,7 @@ enum Verb: String, CaseIterable {
         case .resume: try call.container(locking: true).resume()
         case .state: print(try call.container().report.json(pretty: true))
         case .list: try printList(call)
-        case .ps: return try printProcesses(call)
+        case .ps: try printProcesses(call)
         case .events: try printEvents(call)
         case .update: try call.container(locking: true).update(try resources(call.words))
         case .checkpoint: try call.container(locking: true).checkpoint(checkpointRequest(call.words))

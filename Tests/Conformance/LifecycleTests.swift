@@ -228,6 +228,61 @@ extension Conformance {
             }
         }
 
+        @Test("one that another has made by the name while this was about to be made is left alone")
+        func takenName() throws {
+            let bundle = try Bundle()
+            try bundle.write()
+            let create = "--root '\(bundle.state)' create --bundle '\(bundle.path)' c"
+            try bundle.oci("create", "--bundle", bundle.path, "first")
+            // The directory is there, and its maker has not opened it yet.
+            let slow = "strace -qq -o /dev/null -P c --inject=mkdirat:delay_exit=2000000"
+            let script = """
+                { \(slow) '\(runtimePath)' \(create) >/dev/null 2>'\(bundle.path)/late' & } </dev/null
+                for n in $(seq 100); do [ -d '\(bundle.state)/c' ] && break; sleep 0.02; done
+                '\(runtimePath)' --root '\(bundle.state)' delete --force c && '\(runtimePath)' \(create) </dev/null
+                s=$?; wait; exit $s
+                """
+            #expect(try run(["/bin/sh", "-c", script]).status == 0)
+            let late = try String(contentsOfFile: "\(bundle.path)/late", encoding: .utf8)
+            #expect(late.contains("already exists"), "\(late)")
+            #expect(try bundle.status() == "created")
+        }
+
+        @Test("run takes away what it has made, and not what has its name by then")
+        func runOfAnother() throws {
+            let bundle = try Bundle()
+            try bundle.write()
+            let runtime = "'\(runtimePath)' --root '\(bundle.state)'"
+            let script = """
+                slow='strace -qq -o /dev/null --inject=wait4,waitid,waitpid:delay_exit=2000000'
+                { $slow \(runtime) run --bundle '\(bundle.path)' c & } </dev/null >/dev/null 2>&1
+                for n in $(seq 200); do \(runtime) state c 2>&1 | grep -q running && break; sleep 0.02; done
+                \(runtime) delete --force c && \(runtime) create --bundle '\(bundle.path)' c </dev/null >/dev/null
+                s=$?; wait; exit $s
+                """
+            let outcome = try run(["/bin/sh", "-c", script])
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            #expect(try bundle.status() == "created")
+        }
+
+        @Test("a cgroup that stands still takes no container")
+        func frozenCgroup() throws {
+            let bundle = try Bundle()
+            let name = "carrel/frozen-\(getpid())"
+            bundle.change("linux") { $0["cgroupsPath"] = "/\(name)" }
+            bundle.payload("true")
+            try bundle.write()
+            let freeze = """
+                cd /sys/fs/cgroup; places=.; [ -e cgroup.procs ] || places=$(echo */)
+                for t in $places; do mkdir -p $t/\(name); done
+                echo 1 | tee $(ls -d \(name)/cgroup.freeze */\(name)/cgroup.freeze 2>/dev/null)
+                """
+            defer { _ = try? run(["/bin/sh", "-c", "rmdir /sys/fs/cgroup/\(name) /sys/fs/cgroup/*/\(name) 2>&1"]) }
+            #expect(try run(["/bin/sh", "-c", freeze]).status == 0)
+            let outcome = try bundle.oci("run", "--bundle", bundle.path, "c", limit: 20)
+            #expect(outcome.status == 1 && outcome.errors.contains("it is frozen"), "\(outcome)")
+        }
+
         @Test("a container that is paused can be deleted by force")
         func frozenDelete() throws {
             let bundle = try Bundle()

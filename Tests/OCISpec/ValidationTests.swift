@@ -69,6 +69,14 @@ private func range(_ containerID: UInt32, _ hostID: UInt32, _ size: UInt32) -> L
         Fault(#"process.cwd: expected an absolute path, found "work""#) { $0.process?.cwd = "work" },
         Fault(#"process.env[1]: expected NAME=value, found "=x""#) { $0.process?.env = ["A=", "=x"] },
         Fault("process.user.umask: expected at most 0o777, found 512") { $0.process?.user.umask = 0o1000 },
+        Fault("process.user.uid: expected an id below 4294967295") {
+            // setresuid(2) takes it for "as it is", which would be root.
+            $0.process?.user.uid = .max
+            $0.linux?.uidMappings = []
+            $0.linux?.gidMappings = []
+            $0.linux?.namespaces.removeAll { $0.type == .user }
+        },
+        Fault("linux.devices[0].gid: expected an id below 4294967295") { $0.linux?.devices[0].gid = .max },
         Fault("process.user.uid: expected an id that linux.uidMappings maps, found 65536") {
             $0.process?.user.uid = 65_536
         },
@@ -178,6 +186,15 @@ private func range(_ containerID: UInt32, _ hostID: UInt32, _ size: UInt32) -> L
             $0.linux?.devices[0].path = "/dev/../etc/x"
         },
         Fault("linux.devices[0].major: expected the number of a device") { $0.linux?.devices[0].major = nil },
+        // mknod(2) and bpf(2) would take both for the null device.
+        Fault("linux.devices[0].major: expected at most 4095, found 4097") { $0.linux?.devices[0].major = 4097 },
+        Fault("linux.resources.devices[0].minor: expected at most 1048575, found 4294967299") {
+            $0.linux?.resources?.devices[0].minor = 4_294_967_299
+        },
+        Fault("linux.resources.blockIO.throttleWriteBpsDevice[0].minor: expected at most 1048575, found 4294967296") {
+            $0.linux?.resources?.blockIO = LinuxBlockIO(
+                throttleWriteBpsDevice: [LinuxThrottleDevice(major: 8, minor: 1 << 32, rate: 1)])
+        },
         Fault(#"linux.devices[0].type: expected c, u, b or p, found "a""#) { $0.linux?.devices[0].type = .all },
         Fault(#"linux.resources.devices[0].access: expected letters of rwm, found "rx""#) {
             $0.linux?.resources?.devices[0].access = "rx"

@@ -9,6 +9,10 @@ private let sample = Command(
 
 private let runner = Command("start", operands: [Operand("NAME")], takesProgram: true, options: [.quiet], "Start")
 
+private let lister = Command(
+    "list", operands: [Operand("NAME")], takesProgram: true, programIsOptional: true, operandsEndOptions: true,
+    options: [.quiet], "List")
+
 extension Options.Option {
     fileprivate static let size = Option("size", letter: "s", takes: "SIZE", "A size")
     fileprivate static let sized = Option("sized", "Begins like another")
@@ -33,6 +37,12 @@ private func error(_ command: Command, _ words: [String]) -> UsageError? {
 
 // getopt_long(3) keeps its place in variables of C.
 @Suite(.serialized) struct ParseTests {
+    @Test func optionsOfAnotherProgramFollowTheOperands() throws {
+        let words = try parse(lister, "-q", "n", "-q", "-o", "pid")
+        #expect(words.has(.quiet) && words.operands == ["n"] && words.program == ["-q", "-o", "pid"])
+        #expect(try parse(lister, "n").program.isEmpty)
+    }
+
     @Test func valuesComeInEverySpelling() throws {
         for words in [["--size", "3", "n"], ["--size=3", "n"], ["-s", "3", "n"], ["-s3", "n"], ["-qs3", "n"]] {
             var arguments = (["try"] + words).map { strdup($0) } + [nil]
