@@ -74,6 +74,11 @@ extension String {
     /// An absolute path that a system call can take.
     var isAbsolute: Bool { utf8.first == UInt8(ascii: "/") && !utf8.contains(0) }
 
+    /// Whether it names the root itself.
+    var isRoot: Bool {
+        isAbsolute && utf8.split(separator: UInt8(ascii: "/")).allSatisfy { $0.elementsEqual(".".utf8) }
+    }
+
     var hasParentStep: Bool { utf8.split(separator: UInt8(ascii: "/")).contains { $0.elementsEqual("..".utf8) } }
 
     /// `NAME=value` with a name that is not empty, as environ(7) has it.

@@ -15,8 +15,13 @@ extension Linux {
             log.known(
                 rootfsPropagation, Known.propagation, "rootfsPropagation", "a propagation of mount_namespaces(7)")
         }
-        log.each("maskedPaths", maskedPaths) { log.expect($0.isAbsolute, "an absolute path, found \($0.quoted)") }
-        log.each("readonlyPaths", readonlyPaths) { log.expect($0.isAbsolute, "an absolute path, found \($0.quoted)") }
+        for (name, paths) in [("maskedPaths", maskedPaths), ("readonlyPaths", readonlyPaths)] {
+            log.each(name, paths) {
+                log.expect($0.isAbsolute, "an absolute path, found \($0.quoted)")
+                // A mount over the root is not seen by who has it for a root already.
+                log.expect(!$0.isRoot, "a path below the root, found \($0.quoted)")
+            }
+        }
         if let cgroupsPath {
             log.expect(!cgroupsPath.hasParentStep, "cgroupsPath", "a path without \"..\", found \(cgroupsPath.quoted)")
         }

@@ -130,8 +130,8 @@ public struct FilterListing: Sendable {
 }
 
 extension DecisionDiagram {
-    /// The answers that can be reached from here, the most lenient first.
-    func answers(_ node: Reference) -> [UInt32] {
+    /// The answers that can be reached from here, by calls of whose arguments these are known, the most lenient first.
+    func answers(_ node: Reference, knowing scalars: [RecordedScalar] = []) -> [UInt32] {
         var seen: Set<Reference> = []
         var found: Set<UInt32> = []
         var waiting = [node]
@@ -140,8 +140,13 @@ extension DecisionDiagram {
             if let answer = answer(next) {
                 found.insert(answer)
             } else {
-                let (low, high) = branches(next, at: bit(next))
-                waiting += [low, high]
+                let bit = bit(next)
+                let (low, high) = branches(next, at: bit)
+                let place = UInt64(1) << UInt64(63 - bit % 64)
+                // The words of seccomp_data before the arguments' are not asked for here.
+                let known = scalars.first { Int($0.index) + 1 == bit / 64 && $0.mask & place != 0 }
+                if known.map({ $0.value & place == 0 }) ?? true { waiting.append(low) }
+                if known.map({ $0.value & place != 0 }) ?? true { waiting.append(high) }
             }
         }
         return found.sorted { FilterRules.isStricter($1, $0) }

@@ -97,26 +97,3 @@ extension RecordedCall {
 }
 
 private func letsThrough(_ action: UInt32) -> Bool { (0x7ffc_0000...0x7fff_ffff).contains(action) }
-
-extension DecisionDiagram {
-    /// The answers that calls can get of whose arguments these are known.
-    fileprivate func answers(_ node: Reference, knowing scalars: [RecordedScalar]) -> Set<UInt32> {
-        var seen: Set<Reference> = []
-        var found: Set<UInt32> = []
-        var waiting = [node]
-        while let next = waiting.popLast() {
-            guard seen.insert(next).inserted else { continue }
-            if let answer = answer(next) {
-                found.insert(answer)
-                continue
-            }
-            let bit = bit(next)
-            let (low, high) = branches(next, at: bit)
-            let place = UInt64(1) << UInt64(63 - bit % 64)
-            let known = scalars.first { $0.index == UInt32(bit / 64) - 1 && $0.mask & place != 0 }
-            if known.map({ $0.value & place == 0 }) ?? true { waiting.append(low) }
-            if known.map({ $0.value & place != 0 }) ?? true { waiting.append(high) }
-        }
-        return found
-    }
-}
