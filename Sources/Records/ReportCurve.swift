@@ -79,7 +79,9 @@ extension Report.Curve {
         shmemBytes = members.integer(optional: "shmemBytes")
         kernelBytes = members.integer(optional: "kernelBytes")
         residentSumBytes = members.integer(optional: "residentSumBytes")
-        growthBytesPerHour = members.optional("growthBytesPerHour", "a whole number") { $0.int }
+        growthBytesPerHour = members.optional("growthBytesPerHour", "a whole number from -2^60 to 2^60") { node in
+            node.int.flatMap { -(1 << 60)...1 << 60 ~= $0 ? $0 : nil }
+        }
         isLeak = members.required("leak", "true or false") { $0.bool } ?? false
     }
 }

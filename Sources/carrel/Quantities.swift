@@ -16,8 +16,11 @@ enum Quantity {
     }
 
     /// `412 µs`, `3.9 ms`, `12.1 s`, `1h 30m`.
-    static func duration(_ nanoseconds: some BinaryInteger) -> String {
-        let value = Double(nanoseconds)
+    static func duration(_ nanoseconds: some BinaryInteger) -> String { duration(Double(nanoseconds)) }
+
+    /// The same of what is reckoned from a record, which may say anything.
+    static func duration(_ nanoseconds: Double) -> String {
+        let value = max(0, nanoseconds)
         switch value {
         case 0: return "0 s"
         case ..<1000: return "\(Int(value)) ns"
@@ -33,7 +36,7 @@ enum Quantity {
     }
 
     /// `95 %`.
-    static func percent(_ part: Double) -> String { "\(Int((part * 100).rounded())) %" }
+    static func percent(_ part: Double) -> String { "\(Int(min(part * 100, 1e15).rounded())) %" }
 
     /// A value of which one digit behind the point counts while it has one before it.
     private static func number(_ value: Double, whole: Bool = false) -> String {

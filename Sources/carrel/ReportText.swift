@@ -38,8 +38,9 @@ extension Report {
         }
     }
 
-    private var elapsed: Int64 {
-        (ended.seconds - started.seconds) * 1_000_000_000 + ended.nanoseconds - started.nanoseconds
+    /// Nanoseconds.
+    private var elapsed: Double {
+        Double(ended.seconds - started.seconds) * 1e9 + Double(ended.nanoseconds - started.nanoseconds)
     }
 
     private func addUsage(to page: inout ReportPage) {
@@ -67,26 +68,28 @@ extension Report {
             if let user = usage.cpuUserNanoseconds, let system = usage.cpuSystemNanoseconds {
                 text += "  (\(Quantity.duration(user)) user, \(Quantity.duration(system)) system)"
             }
-            if elapsed > 0 { text += "  \(Quantity.percent(Double(cpu) / Double(elapsed))) of a CPU" }
+            if elapsed > 0 { text += "  \(Quantity.percent(Double(cpu) / elapsed)) of a CPU" }
             page.row("CPU", text)
         }
         let stalls: [(String, Pressure.Stall?)] = [
             ("CPU", pressure?.cpu), ("memory", pressure?.memory), ("disks", pressure?.io),
         ]
         let waits = stalls.compactMap { name, stall in
-            stall.flatMap { $0.someMicroseconds > 0 ? "\(name) \(Quantity.duration($0.someMicroseconds * 1000))" : nil }
+            stall.flatMap {
+                $0.someMicroseconds > 0 ? "\(name) \(Quantity.duration(Double($0.someMicroseconds) * 1e3))" : nil
+            }
         }
         if !waits.isEmpty { page.row("waited for", waits.joined(separator: ", ")) }
     }
 
     private func addLaunch(to page: inout ReportPage) {
-        let total = launch.reduce(0) { $0 + $1.microseconds }
-        page.row("launch", Quantity.duration(total * 1000))
+        let total = launch.reduce(0) { $0 + Double($1.microseconds) }
+        page.row("launch", Quantity.duration(total * 1e3))
         let longest = max(launch.map(\.microseconds).max() ?? 1, 1)
         let width = launch.map(\.name.unicodeScalars.count).max() ?? 0
         for phase in launch {
             let name = printable(phase.name) + String(repeating: " ", count: width - phase.name.unicodeScalars.count)
-            let time = Quantity.duration(phase.microseconds * 1000)
+            let time = Quantity.duration(Double(phase.microseconds) * 1e3)
             let space = String(repeating: " ", count: max(0, 9 - time.unicodeScalars.count))
             let part = Double(phase.microseconds) / Double(longest)
             page.line("    \(name)  \(space)\(time)  \(page.style.bar(part, width: 20, empty: false))")

@@ -12,7 +12,7 @@ func sessionTable(_ sessions: [SessionStatus], now: Timestamp, _ style: Style) -
         ("MEMORY", .right), ("LIMIT", .right), ("PIDS", .right), ("CPU", .right), ("COMMAND", .left),
         leavingOut: [7, 8, 6, 2, 1, 4])
     for session in sessions {
-        let age = max(0, (now.seconds - session.started.seconds)) * 1_000_000_000
+        let age = Double(now.seconds - session.started.seconds) * 1e9
         table.add(
             [
                 session.id, session.tenant, session.profile, session.state, Quantity.duration(age),

@@ -62,6 +62,17 @@ import Testing
         #expect(error?.list.first { $0.field == "tenant" }?.description.contains("expected a string, found") == true)
     }
 
+    /// A session's memory can shrink, but by no more than there is.
+    @Test(arguments: [(-(1 << 60), true), (1 << 60, true), (.min, false), (.max, false)] as [(Int64, Bool)])
+    func growthIsWhatMemoryCanDo(growth: Int64, isTaken: Bool) {
+        var report = sampleReport()
+        report.curve = Report.Curve(file: "curves/s.jsonl", intervalNanoseconds: 1_000_000_000)
+        report.curve?.growthBytesPerHour = growth
+        let text = report.node.json()
+        let read = Result { try Report(Node.parse(Array(text.utf8), file: "r"), file: "r") }
+        #expect(((try? read.get()) != nil) == isTaken, "\(read)")
+    }
+
     @Test func refusesAnotherVersion() {
         let text = sampleReport().node.json().replacingOccurrences(of: "carrel.report/1", with: "carrel.report/2")
         let error = #expect(throws: Problems.self) {
