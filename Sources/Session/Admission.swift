@@ -71,6 +71,10 @@ extension Carrel {
     ) throws(SessionError) -> BerthRefusal? {
         var supervisors: Set<Int32>?
         let now = Timestamp.now.seconds
+        // It begins now, however long it has waited: by that others know that its marker is still to come.
+        var berth = berth
+        if berth.expectedEnd > 0 { berth.expectedEnd += now - berth.since }
+        berth.since = now
         return try telling(
             "berths", fix: "see whether \(berths.path) can be written; while no session runs it can be removed"
         ) {

@@ -82,6 +82,32 @@ extension Integration {
             }
         }
 
+        /// Between its berth and its marker a start is not taken for a dead one, however long it has waited.
+        @Test(.enabled(if: Host.isX86, "the call is named link(2) there"))
+        func whoHasWaitedLongKeepsItsBerth() throws {
+            try withDesk { desk in
+                try host(desk, berths: 1)
+                _ = try desk.detached(["--memory", "16MiB"], "sleep 600", session: "berth-first")
+                let outcome = desk.around(
+                    """
+                    waits="run --memory 16MiB --wait 60s --session"
+                    strace -o /dev/null -e trace=link -e inject=link:delay_enter=3000000 \
+                        "$CARREL" $waits berth-w-1 -- true &
+                    for look in $(seq 200); do
+                        "$CARREL" metrics | grep -q "carrel_starts_waiting 1" && break
+                        sleep 0.05
+                    done
+                    "$CARREL" $waits berth-w-2 -- true &
+                    sleep 11
+                    "$CARREL" kill berth-first
+                    wait
+                    """)
+                #expect(outcome.errors.isEmpty, "\(outcome)")
+                let starts = try desk.auditEvents().filter { $0["event"]?.string == "start" }
+                #expect(starts.compactMap { $0["session"]?.string }.suffix(2) == ["berth-w-1", "berth-w-2"])
+            }
+        }
+
         @Test func aTenantsBoundHoldsUpNobodyElse() throws {
             try withDesk { desk in
                 try host(desk, berths: 10)
