@@ -72,6 +72,8 @@ extension Carrel {
             try refuseHeld(id: id, tenant: request.tenant, profile)
             try admit(request, profile)
             clock.mark("berth")
+            // What it has waited for that is no part of its time.
+            clock.started = .now
             supervisor = try prepare(request, id, profile, log, recorder, &clock)
         } catch {
             try? berths.release(holder: getpid())
@@ -360,7 +362,8 @@ extension Carrel {
 
 /// Times the steps before the launch proper.
 struct PhaseClock {
-    let started = Timestamp.now
+    /// When the session's own time began.
+    var started = Timestamp.now
     private(set) var phases: [Report.Phase] = []
     private var last = monotonicNanoseconds()
 

@@ -103,8 +103,13 @@ extension Integration {
                     wait
                     """)
                 #expect(outcome.errors.isEmpty, "\(outcome)")
-                let starts = try desk.auditEvents().filter { $0["event"]?.string == "start" }
+                let events = try desk.auditEvents()
+                let starts = events.filter { $0["event"]?.string == "start" }
                 #expect(starts.compactMap { $0["session"]?.string }.suffix(2) == ["berth-w-1", "berth-w-2"])
+                // Nor is the waiting a part of the session's time.
+                let kill = try #require(events.first { $0["event"]?.string == "kill" }?["time"]?.string)
+                let report = try desk.parse(desk.carrel(["report", "--json", "berth-w-1"]).output)
+                #expect(try #require(report["started"]?.string) > kill)
             }
         }
 
