@@ -96,11 +96,9 @@ extension RuntimeRoot {
         }
         if !keepsRecord {
             // By its directory, for the name may be another container's by now.
-            let isThere = try telling("run") { () throws(SystemError) in
-                try lock(container.directory.descriptor, LOCK_EX, named: container.id)
-                return try Syscalls.status(container.directory.descriptor).st_nlink > 0
+            guard try telling("run", { () throws(SystemError) in try container.directory.lockIfThere() }) else {
+                return status
             }
-            guard isThere else { return status }
             let record = try ContainerRecord.read(container.directory)
             var left = RuntimeContainer(directory: container.directory, record: record)
             left.opened = container.opened

@@ -27,9 +27,8 @@ public struct RuntimeRoot: Sendable {
             try makeDirectory(id, mode: 0o700, orExisting: false, at: top)
             let directory = ContainerDirectory(
                 id: id, root: self, descriptor: try Syscalls.open(id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, at: top))
-            try lock(directory.descriptor, LOCK_EX, named: id)
             // Until it was locked another could remove it, and a third make a container of that name: not to be taken for ours.
-            let isThere = try status(directory.descriptor).st_nlink > 0
+            let isThere = try directory.lockIfThere()
             if isThere && !exists(ContainerDirectory.record, at: directory.descriptor) { return directory }
             directory.close()
             throw SystemError("flock", id, errno: isThere ? .fileExists : .noSuchFileOrDirectory)
@@ -50,13 +49,9 @@ public struct RuntimeRoot: Sendable {
         do throws(SystemError) {
             let directory = ContainerDirectory(
                 id: id, root: self, descriptor: try Syscalls.open(id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, at: top))
-            if locking {
-                try lock(directory.descriptor, LOCK_EX, named: id)
-                // Removed while we waited; the name may be another container's by now.
-                if try status(directory.descriptor).st_nlink == 0 {
-                    directory.close()
-                    return nil
-                }
+            if locking, try !directory.lockIfThere() {
+                directory.close()
+                return nil
             }
             return directory
         } catch {
@@ -116,6 +111,13 @@ public struct ContainerDirectory: Sendable {
     static let gate = "start"
 
     func close() { Syscalls.close(descriptor) }
+
+    /// Waits until no other command changes it, and keeps it so until it is closed. Whether it is still there: it may have been
+    /// removed meanwhile, and its name be another container's.
+    func lockIfThere() throws(SystemError) -> Bool {
+        try lock(descriptor, LOCK_EX, named: id)
+        return try status(descriptor).st_nlink > 0
+    }
 
     /// Removes it, while it is locked. The record goes last but for the directory: what an interrupted call leaves can be
     /// deleted again.

@@ -1,5 +1,6 @@
 import Glibc
 import Syscalls
+import SystemPackage
 
 /// What this host gives to sessions, for `carrel doctor`: the kernel, its security modules, its namespaces and keys.
 /// (Control groups are the Cgroups room's to tell.)
@@ -105,9 +106,14 @@ public enum HostFacts {
         return Fact(
             name, failure?.description ?? "work", failure == nil ? .ok : .missing,
             use: "workdirs and config directories appear with the session's ids, and new files with the host's",
-            fix: failure?.errno == .notPermitted
-                ? "run with CAP_SYS_ADMIN (of a container: privileged)"
-                : "put them on ext4, xfs, btrfs or another filesystem that maps ids (tmpfs does from Linux 6.3 on)")
+            fix: failure.map { idMapAdvice($0.errno) })
+    }
+
+    /// What to do where a mount cannot be id-mapped, for this reason (mount_setattr(2)).
+    public static func idMapAdvice(_ errno: Errno) -> String {
+        errno == .notPermitted
+            ? "run with CAP_SYS_ADMIN (of a container: privileged)"
+            : "put it on ext4, xfs, btrfs or another filesystem that maps ids (tmpfs does from Linux 6.3 on)"
     }
 
     static func overlay() -> Fact {

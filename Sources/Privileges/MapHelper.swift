@@ -11,33 +11,12 @@ struct MapHelper {
     /// Starts the helper at `path` on the user namespace of `target`, with an empty environment.
     init(_ path: String, pid target: pid_t, _ extents: IDExtents) throws(ControlError) {
         self.path = path
-        var words = [path, "\(target)"]
+        var words = ["\(target)"]
         for extent in extents.list { words += ["\(extent.inside)", "\(extent.outside)", "\(extent.count)"] }
-        let arguments = CStringVector(words)
-        let environment = CStringVector([])
-        defer {
-            arguments.free()
-            environment.free()
-        }
-        let output: (reading: FileDescriptor, writing: FileDescriptor)
         do throws(SystemError) {
-            output = try makePipe()
+            (pid, messages) = try spawn(path, words, environment: [], withErrors: true)
         } catch {
             throw ControlError("user namespace", "\(error)")
-        }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, output.writing.rawValue, 1)
-        posix_spawn_file_actions_adddup2(&actions, output.writing.rawValue, 2)
-        var pid: pid_t = 0
-        let error = posix_spawn(&pid, path, &actions, nil, arguments.pointer, environment.pointer)
-        messages = output.reading
-        self.pid = pid
-        close(output.writing)
-        if error != 0 {
-            close(messages)
-            throw ControlError("user namespace", "\(SystemError("posix_spawn", path, errno: Errno(rawValue: error)))")
         }
     }
 

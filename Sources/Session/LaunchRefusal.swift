@@ -1,5 +1,6 @@
 import Container
 import OCISpec
+import Privileges
 import Syscalls
 import SystemPackage
 
@@ -47,13 +48,17 @@ func told(_ error: LaunchError, _ what: String, _ spec: Spec) -> SessionError {
             fix = "name it under exec.from (workdir, config, home, tmp), or give the mount `executable: true`"
         }
     }
-    // As a filesystem answers that has no id-mapped mounts (mount_setattr(2)).
-    if error.step == .binds, error.cause?.call == "mount_setattr", error.cause?.errno == .invalidArgument {
-        fix =
-            "put it on ext4, xfs, btrfs or another filesystem that maps ids (tmpfs does from Linux 6.3 on), or let hosts lack it: "
-            + "controls: {optional: [idmap]} in a profile"
-    } else if error.step == .binds, error.cause?.call == "open_tree", error.cause?.errno == .notPermitted {
-        fix = "run with CAP_SYS_ADMIN (of a container: privileged), or as an ordinary user; see carrel doctor"
+    if error.step == .binds, let cause = error.cause {
+        switch (cause.call, cause.errno) {
+        // As a filesystem answers that has no id-mapped mounts (mount_setattr(2)).
+        case ("mount_setattr", .invalidArgument):
+            fix =
+                HostFacts.idMapAdvice(cause.errno)
+                + ", or let hosts lack it: controls: {optional: [idmap]} in a profile"
+        case ("open_tree", .notPermitted):
+            fix = HostFacts.idMapAdvice(cause.errno) + ", or as an ordinary user; see carrel doctor"
+        default: break
+        }
     }
     return SessionError(message, fix: fix, exitStatus: error.exitStatus)
 }

@@ -259,25 +259,36 @@ public func wait(for pid: pid_t) throws(SystemError) -> WaitStatus {
     return WaitStatus(word: word)
 }
 
-/// Runs a program of `PATH` to its end, and gives what it writes to its standard output (posix_spawnp(3)).
-public func programOutput(_ program: String, _ words: [String]) throws(SystemError) -> String {
+/// Starts a program, one of `PATH` where its name has no slash, and gives the reading end of what it writes to its standard
+/// output (posix_spawnp(3)).
+///
+/// - Parameters:
+///   - environment: `nil` for the caller's.
+///   - withErrors: whether its standard error goes there too.
+public func spawn(
+    _ program: String, _ words: [String], environment: [String]? = nil, withErrors: Bool = false
+) throws(SystemError) -> (pid: pid_t, output: FileDescriptor) {
     let arguments = CStringVector([program] + words)
-    let (reading, writing) = try makePipe()
+    let given = environment.map { CStringVector($0) }
     defer {
         arguments.free()
-        close(reading)
+        given?.free()
     }
+    let (reading, writing) = try makePipe()
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_adddup2(&actions, writing.rawValue, 1)
+    for target in withErrors ? 1...2 : 1...1 {
+        posix_spawn_file_actions_adddup2(&actions, writing.rawValue, Int32(target))
+    }
     var pid: pid_t = 0
-    let failure = posix_spawnp(&pid, program, &actions, nil, arguments.pointer, environ)
+    let failure = posix_spawnp(&pid, program, &actions, nil, arguments.pointer, given?.pointer ?? environ)
     close(writing)
-    if failure != 0 { throw SystemError("posix_spawnp", program, errno: Errno(rawValue: failure)) }
-    let text = try readAll(reading, named: program)
-    _ = try wait(for: pid)
-    return String(decoding: text, as: UTF8.self)
+    if failure != 0 {
+        close(reading)
+        throw SystemError("posix_spawn", program, errno: Errno(rawValue: failure))
+    }
+    return (pid, reading)
 }
 
 /// How many processors the calling thread, and what it starts, can run on (sched_getaffinity(2)).

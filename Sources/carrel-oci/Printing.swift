@@ -47,7 +47,10 @@ func printProcesses(_ call: Call) throws(RuntimeError) {
     let options = call.words.program.isEmpty ? ["-ef"] : call.words.program
     let lines: [Substring]
     do throws(SystemError) {
-        lines = try programOutput("ps", options).split(separator: "\n")
+        let ps = try spawn("ps", options)
+        defer { close(ps.output) }
+        lines = String(decoding: try readAll(ps.output, named: "ps"), as: UTF8.self).split(separator: "\n")
+        _ = try wait(for: ps.pid)
     } catch { throw RuntimeError("\(error)") }
     guard let names = lines.first, let column = names.split(separator: " ").firstIndex(of: "PID") else {
         throw RuntimeError("ps \(options.joined(separator: " ")): expected options that show the column PID")
