@@ -25,23 +25,26 @@ extension Carrel {
             berth.expectedEnd = now + measured.medianSeconds
         }
         let bounds = try berthBounds(capacity, tenant: request.tenant)
-        try refuseUnderPressure(rules, berth.bytes)
-        guard var refusal = try take(berth, bounds, ticket: nil) else { return }
+        let attempt = { (ticket: UInt64?) throws(SessionError) -> SessionError? in
+            if let short = shortage(rules, berth.bytes) { return short }
+            return try take(berth, bounds, ticket: ticket)?.error(now: Timestamp.now.seconds)
+        }
+        guard try attempt(nil) != nil else { return }
         // The sweep tells the dead apart from processes that have their numbers by chance.
         sweepAll()
-        guard let still = try take(berth, bounds, ticket: nil) else { return }
-        refusal = still
+        guard var refusal = try attempt(nil) else { return }
         if let wait = request.wait {
-            guard let last = try queue(berth, bounds, until: monotonicNanoseconds() + UInt64(wait)) else { return }
+            let end = monotonicNanoseconds() + UInt64(wait)
+            guard let last = try queue(berth, until: end, attempt) else { return }
             refusal = last
         }
-        throw refusal.error(now: Timestamp.now.seconds)
+        throw refusal
     }
 
     /// Waits in line until there is a berth, or the time is up.
     private func queue(
-        _ berth: Berth, _ bounds: BerthBounds, until end: UInt64
-    ) throws(SessionError) -> BerthRefusal? {
+        _ berth: Berth, until end: UInt64, _ attempt: (UInt64?) throws(SessionError) -> SessionError?
+    ) throws(SessionError) -> SessionError? {
         var waiting = berth
         // Whoever finds this place after that time knows that nobody is behind it any more.
         waiting.expectedEnd = waiting.since + Int64((end - min(end, monotonicNanoseconds())) / 1_000_000_000) + 1
@@ -51,7 +54,7 @@ extension Carrel {
         defer { if let watch { close(watch) } }
         if let watch { _ = try? inotifyAdd(watch, berths.path, UInt32(IN_MODIFY)) }
         while true {
-            guard let refusal = try take(berth, bounds, ticket: ticket) else { return nil }
+            guard let refusal = try attempt(ticket) else { return nil }
             let now = monotonicNanoseconds()
             if now >= end {
                 try? berths.release(holder: berth.holder)
@@ -92,15 +95,15 @@ extension Carrel {
 
     /// PSI alone says little: a session that thrashes at its own limit drives it up. Together with too little memory for
     /// one more it says that the host was promised more than it has.
-    private func refuseUnderPressure(_ rules: AdmissionRules, _ bytes: UInt64) throws(SessionError) {
+    private func shortage(_ rules: AdmissionRules, _ bytes: UInt64) -> SessionError? {
         guard let pressure = HostMemory.pressure, pressure >= rules.pressure, let available = HostMemory.available,
             available < bytes
-        else { return }
-        throw SessionError(
+        else { return nil }
+        return SessionError(
             "the host is short of memory: tasks waited for it in \(Int(pressure)) % of the last ten seconds, "
                 + "\(mebibytes(available)) are available, and this session may need "
                 + ByteSize.text(Int(bytes)),
-            fix: "try again later; carrel top shows who has it", exitStatus: 75)
+            fix: "carrel run --wait 60s waits for it; carrel top shows who has it", exitStatus: 75)
     }
 
     func ceilingPath(_ profile: String) -> String { state["ceilings/\(profile)"] }
