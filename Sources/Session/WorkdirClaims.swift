@@ -102,12 +102,11 @@ struct WorkdirClaims {
         try? locked(state) { () throws(SessionError) in
             let here = workdir.flatMap { try? open($0, O_PATH | O_DIRECTORY) }
             defer { here.map { close($0) } }
-            var keys = here.flatMap { try? key(of: $0) }.map { [$0] } ?? []
-            if !keys.contains(where: { Self(key: $0, state)?.sessions.contains(session) ?? false }) {
-                keys = (try? list(state["workdirs"])) ?? []
+            var found = here.flatMap { try? key(of: $0) }.flatMap { Self(key: $0, state) }.map { [$0] } ?? []
+            if !found.contains(where: { $0.sessions.contains(session) }) {
+                found = ((try? list(state["workdirs"])) ?? []).compactMap { Self(key: $0, state) }
             }
-            for key in keys {
-                guard var claims = Self(key: key, state), claims.sessions.contains(session) else { continue }
+            for var claims in found where claims.sessions.contains(session) {
                 claims.sessions.removeAll { $0 == session }
                 if claims.sessions.isEmpty { claims.removeGhosts(from: 0) }
                 try? claims.write()
