@@ -48,6 +48,8 @@ final class EgressSession: @unchecked Sendable {
     // What is under way.
     var connections = 0
     var requests = 0
+    /// Streams of HTTP/2 that are open, those whose answer nobody takes among them.
+    var streams = 0
     var handshakes = 0
     var tunnels = 0
     var bufferedBytes = 0
