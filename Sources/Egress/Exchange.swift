@@ -347,8 +347,9 @@ final class Exchange: UpstreamReader, SessionMember {
         }
         var entry = entry
         entry.phase = .response
+        let secrets = admission?.credential?.spellings ?? SecretText([])
         over()
-        Tunnel.start(session, channel, upstream, early: early, late: rest, entry: entry, began: began)
+        Tunnel.start(session, channel, upstream, early: early, late: rest, entry: entry, began: began, hiding: secrets)
     }
 
     func upstreamFailed(_ error: any Error) {
