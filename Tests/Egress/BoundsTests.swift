@@ -314,6 +314,27 @@ struct BoundsTests {
         }
     }
 
+    @Test("who holds the metrics' connections takes no descriptors from sessions")
+    func metricsHeld() throws {
+        try atDesk { desk throws in
+            try MetricsServer.start(desk.gateway, port: nil)
+            let path = desk.gateway.places.directory + "/metrics.sock"
+            let held = try (0..<100).map { _ in Client(SocketStream(try connectLocal(to: path).rawValue)) }
+            #expect(held.dropFirst(MetricsServer.most).allSatisfy { $0.isClosed() })
+            held[0].send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            #expect(held[0].answer()?.status == 200)
+            for client in held { client.close() }
+            // There is room again.
+            #expect(
+                eventually {
+                    guard let made = try? connectLocal(to: path) else { return false }
+                    let client = Client(SocketStream(made.rawValue))
+                    client.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                    return client.answer()?.status == 200
+                })
+        }
+    }
+
     @Test("metrics and health on the host's Unix socket")
     func metrics() throws {
         try atDesk { desk throws in

@@ -1,5 +1,6 @@
 import Documents
 import EgressPolicy
+import Foundation
 import Glibc
 import Syscalls
 import SystemPackage
@@ -225,6 +226,22 @@ struct ControlTests {
             }
             #expect(last?.denied == 1)
         }
+    }
+
+    @Test("what gateway.yaml names and is not there is told by its member", arguments: ["credential c: ", "trust: "])
+    func missing(_ member: String) throws {
+        let directory = NSTemporaryDirectory() + "carrel-missing-" + UUID().uuidString
+        try makeDirectories(directory, mode: 0o700)
+        defer { try? removeTree(directory) }
+        var config = GatewayConfig()
+        config.prices = Desk.prices
+        if member == "trust: " { config.trust = directory + "/nothing.pem" }
+        if member != "trust: " {
+            config.credentials = [CredentialDefinition(name: "c", source: .file(directory + "/nothing"))]
+        }
+        let error = #expect(throws: GatewayError.self) { try Gateway(state: directory, config: config, threads: 1) }
+        #expect(error?.message.hasPrefix(member) == true && error?.fix != nil)
+        #expect(error?.message.contains(directory + "/nothing") == true)
     }
 
     @Test("gateway.yaml is checked whole: every error with its line")
