@@ -164,6 +164,18 @@ struct BoundsTests {
         }
     }
 
+    @Test("an upstream that does not answer in time is told as that: 504")
+    func silence() throws {
+        try atDesk(change: { $0.responseTimeout = .seconds(1) }) { desk throws in
+            desk.plain.answers { _ in Script(parts: [Array("HTTP/1.1 200 OK\r\nx-b".utf8)]) }
+            let client = try desk.proxy()
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            let answer = client.answer()
+            #expect(answer?.status == 504)
+            #expect(answer?.body.contains("no answer of example.com for 1 s") == true)
+        }
+    }
+
     @Test("a body above the limit is refused, by its length or by its bytes")
     func bodies() throws {
         try atDesk(change: { $0.requestBytes = 1000 }) { desk throws in
