@@ -247,11 +247,11 @@ final class EgressSession: @unchecked Sendable {
         notify(.decision(decision))
     }
 
-    /// The budget was raised.
+    /// The budget was raised. Whether a gateway before this one has had the session paused is the supervisor's to know.
     func resume() {
-        guard let decision = stopped, decision.reason == .budget else { return }
+        if let decision = stopped, decision.reason != .budget { return }
         stopped = nil
-        if decision.action == .pause { notify(.resume) }
+        notify(.resume)
     }
 
     func closeMembers() {

@@ -228,6 +228,20 @@ struct ControlTests {
         }
     }
 
+    @Test("a raise has a session go on that a gateway before this one had paused")
+    func raised() throws {
+        try atDesk { desk throws in
+            var asking = try GatewayConnection(to: desk.gateway.places.control)
+            defer { asking.close() }
+            try asking.send(.raise(session: "s-1", microdollars: 1, tokens: 0))
+            guard case .answer? = try asking.next(timeout: 15_000) else {
+                Issue.record("not raised")
+                return
+            }
+            #expect(desk.event { $0 == .resume } != nil)
+        }
+    }
+
     @Test("what gateway.yaml names and is not there is told by its member", arguments: ["credential c: ", "trust: "])
     func missing(_ member: String) throws {
         let directory = NSTemporaryDirectory() + "carrel-missing-" + UUID().uuidString
