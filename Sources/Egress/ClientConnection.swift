@@ -93,7 +93,8 @@ final class ClientConnection: ChannelInboundHandler, RemovableChannelHandler, Se
     }
 
     func resumeRequest() {
-        if buffer.readableBytes > 0 { process() }
+        // A body that ends with its last byte has no more of them by which its end would be told.
+        if buffer.readableBytes > 0 || body?.isDone == true { process() }
         readIfWanted()
     }
 

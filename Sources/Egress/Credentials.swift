@@ -80,7 +80,8 @@ struct Credential: Sendable, CustomStringConvertible {
                 percentDecoded(Array($0.prefix { $0 != "=" }.utf8)) != Array(name.utf8)
             }
             let value = String(decoding: percentEncoded(Array(secret.utf8)), as: UTF8.self)
-            query = (others + ["\(name)=\(value)"[...]]).joined(separator: "&")
+            let key = String(decoding: percentEncoded(Array(name.utf8)), as: UTF8.self)
+            query = (others + ["\(key)=\(value)"[...]]).joined(separator: "&")
         }
     }
 }
@@ -133,6 +134,15 @@ final class CredentialStore: Sendable {
     }
 
     private static func secret(_ definition: CredentialDefinition) throws -> String {
+        do {
+            return try read(definition)
+        } catch let error as SystemError {
+            throw GatewayError(
+                "credential \(definition.name): \(error)", fix: "have gateway.yaml say where it is, or take it out")
+        }
+    }
+
+    private static func read(_ definition: CredentialDefinition) throws -> String {
         let name = definition.name
         let text: String
         switch definition.source {

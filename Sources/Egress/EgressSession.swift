@@ -48,6 +48,8 @@ final class EgressSession: @unchecked Sendable {
     // What is under way.
     var connections = 0
     var requests = 0
+    /// Streams of HTTP/2 that are open, those whose answer nobody takes among them.
+    var streams = 0
     var handshakes = 0
     var tunnels = 0
     var bufferedBytes = 0
@@ -245,11 +247,11 @@ final class EgressSession: @unchecked Sendable {
         notify(.decision(decision))
     }
 
-    /// The budget was raised.
+    /// The budget was raised. Whether a gateway before this one has had the session paused is the supervisor's to know.
     func resume() {
-        guard let decision = stopped, decision.reason == .budget else { return }
+        if let decision = stopped, decision.reason != .budget { return }
         stopped = nil
-        if decision.action == .pause { notify(.resume) }
+        notify(.resume)
     }
 
     func closeMembers() {

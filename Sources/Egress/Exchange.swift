@@ -347,8 +347,9 @@ final class Exchange: UpstreamReader, SessionMember {
         }
         var entry = entry
         entry.phase = .response
+        let secrets = admission?.credential?.spellings ?? SecretText([])
         over()
-        Tunnel.start(session, channel, upstream, early: early, late: rest, entry: entry, began: began)
+        Tunnel.start(session, channel, upstream, early: early, late: rest, entry: entry, began: began, hiding: secrets)
     }
 
     func upstreamFailed(_ error: any Error) {
@@ -367,6 +368,7 @@ final class Exchange: UpstreamReader, SessionMember {
     private func refusal(for error: any Error) -> Refusal {
         switch error {
         case let error as ResolveError: error.refusal
+        case let error as HTTPRefusal where error.status == 504: Refusal(error)
         case let error as HTTPRefusal: Refusal(502, "the upstream's answer is not one: \(error.reason)")
         default: Refusal(502, "\(destination.host) cannot be asked: \(error)")
         }
@@ -428,9 +430,13 @@ final class Exchange: UpstreamReader, SessionMember {
         case .collecting:
             if lastMoved + limits.bodyTimeout < now { refuse(Refusal(408, "the body did not come")) }
         case .sending, .dispatching:
-            if lastMoved + limits.responseTimeout < now { upstreamFailed(HTTPRefusal(504, "no answer in time")) }
+            if lastMoved + limits.responseTimeout < now { upstreamFailed(tooLate) }
         case .over: break
         }
+    }
+
+    private var tooLate: HTTPRefusal {
+        HTTPRefusal(504, "no answer of \(destination.host) for \(limits.responseTimeout.nanoseconds / 1_000_000_000) s")
     }
 
     func closeNow() {

@@ -64,7 +64,13 @@ final class Gateway: Sendable {
         tls.minimumTLSVersion = .tlsv12
         tls.applicationProtocols = ["http/1.1"]
         if let trust = config.trust { tls.additionalTrustRoots = [.file(trust)] }
-        upstreamTLS = try NIOSSLContext(configuration: tls)
+        do {
+            upstreamTLS = try NIOSSLContext(configuration: tls)
+        } catch {
+            guard let trust = config.trust else { throw error }
+            throw GatewayError(
+                "trust: \(trust) cannot be read as certificates: \(error)", fix: "name a PEM file of authorities")
+        }
         group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
     }
 

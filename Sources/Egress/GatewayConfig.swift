@@ -186,7 +186,7 @@ extension CredentialDefinition {
                     reader.made($0, $1) { text throws(EgressPolicyError) in try HostPattern(text) }
                 }
             case "tenants": made.tenants = reader.list(value, field) { reader.text($0, $1) }
-            case "methods": made.methods = reader.list(value, field) { reader.text($0, $1) }
+            case "methods": made.methods = reader.list(value, field) { EgressRule.method($0, $1, reader) }
             case "paths":
                 made.paths = reader.list(value, field) {
                     reader.made($0, $1) { text throws(EgressPolicyError) in try RequestPathPattern(text) }
@@ -204,8 +204,20 @@ extension CredentialDefinition {
         if made.hosts.isEmpty { reader.note(entry.keyMark, field, "expected hosts: a credential is bound to some") }
         switch scheme {
         case "bearer": made.scheme = .bearer
-        case "header": made.scheme = .header((words["header"] ?? "").lowercased())
-        case "basic": made.scheme = .basic(user: words["user"] ?? "")
+        case "header":
+            let name = (words["header"] ?? "").lowercased()
+            if !name.utf8.allSatisfy(isToken) || RequestHead.isOfTheMessage(name) {
+                reader.note(
+                    entry.keyMark, field,
+                    "expected a header such as x-api-key, found \(name): no name, or one that frames requests")
+            }
+            made.scheme = .header(name)
+        case "basic":
+            let user = words["user"] ?? ""
+            if !user.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F && $0 != UInt8(ascii: ":") }) {
+                reader.note(entry.keyMark, field, "expected a user without colons and control characters")
+            }
+            made.scheme = .basic(user: user)
         case "query": made.scheme = .query(words["parameter"] ?? "")
         default: reader.note(entry.keyMark, field, "expected a scheme: bearer, header, basic or query")
         }

@@ -65,7 +65,10 @@ final class HTTP2Connection: ChannelInboundHandler, SessionMember {
 }
 
 /// One stream: one request, whose `:authority` is held against the connection's own name.
-final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
+///
+/// A client that opens no window leaves the answer here, whose exchange is over: so open streams are counted, not only the
+/// requests under way, and one whose answer is not taken is closed in time.
+final class HTTP2Stream: ChannelInboundHandler, ExchangeClient, SessionMember {
     typealias InboundIn = HTTP2Frame.FramePayload
     typealias OutboundOut = HTTP2Frame.FramePayload
 
@@ -78,6 +81,7 @@ final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
     private var exchange: Exchange?
     private var hasBegun = false
     private var isOver = false
+    private var answered = NIODeadline.now()
     private var pending: [ByteBuffer] = []
     private var pendingEnd = false
     private var heldHead: HPACKHeaders?
@@ -96,12 +100,15 @@ final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        session.streams += 1
         connection.streams += 1
         _ = context.channel.setOption(.autoRead, value: false)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+        session.leave(self)
+        session.streams -= 1
         connection.streams -= 1
         connection.lastUsed = .now()
     }
@@ -164,6 +171,8 @@ final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
     // MARK: The request
 
     private func begin(_ headers: HPACKHeaders, isWhole: Bool) throws(HTTPRefusal) {
+        let most = session.gateway.limits.requests
+        guard session.streams <= most else { return reset("more than \(most) streams at once", .refusedStream) }
         var pseudo: [String: String] = [:]
         var fields = HeaderFields()
         for (name, value, _) in headers {
@@ -184,7 +193,9 @@ final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
         if let misdirected { throw HTTPRefusal(421, misdirected) }
         guard let name = pseudo[":authority"] ?? fields["host"] else { throw .bad("no :authority") }
         let authority = try Authority(name)
-        if let other = fields["host"], try Authority(other) != authority { throw .bad("two hosts in one request") }
+        if let other = fields["host"], try Authority(other) != authority || fields.count(of: "host") > 1 {
+            throw .bad("two hosts in one request")
+        }
         guard authority.host == host, authority.port ?? 443 == port else {
             throw HTTPRefusal(421, "an :authority for another host than this connection is for")
         }
@@ -213,9 +224,9 @@ final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
         }
     }
 
-    private func reset(_ reason: String) {
+    private func reset(_ reason: String, _ code: HTTP2ErrorCode = .protocolError) {
         session.logRefusal(reason, status: nil, method: "", host: host.text, port: port)
-        abortResponse(.protocolError)
+        abortResponse(code)
     }
 
     // MARK: The answer
@@ -243,15 +254,18 @@ final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
         exchange = nil
         guard let context, !isOver else { return }
         isOver = true
-        if let heldHead {
-            context.writeAndFlush(wrapOutboundOut(.headers(.init(headers: heldHead, endStream: true))), promise: nil)
-        } else {
-            context.writeAndFlush(
-                wrapOutboundOut(.data(.init(data: .byteBuffer(ByteBuffer()), endStream: true))), promise: nil)
-        }
-        // The request's rest is not read: the client is told so.
-        if close, !pendingEnd {
-            context.writeAndFlush(wrapOutboundOut(.rstStream(.noError)), promise: nil)
+        answered = .now()
+        session.join(self)
+        let end: HTTP2Frame.FramePayload =
+            if let heldHead {
+                .headers(.init(headers: heldHead, endStream: true))
+            } else {
+                .data(.init(data: .byteBuffer(ByteBuffer()), endStream: true))
+            }
+        context.writeAndFlush(wrapOutboundOut(end)).assumeIsolated().whenComplete { result in
+            // The request's rest is not read: the client is told so, behind the answer, which a reset would take away.
+            guard close, !self.pendingEnd, case .success = result, let context = self.context else { return }
+            context.writeAndFlush(self.wrapOutboundOut(.rstStream(.noError)), promise: nil)
         }
     }
 
@@ -272,4 +286,13 @@ final class HTTP2Stream: ChannelInboundHandler, ExchangeClient {
 
     /// There is no WebSocket over HTTP/2 here (RFC 8441 is not offered).
     func releaseChannel(after head: ResponseHead) -> (channel: any Channel, rest: ByteBuffer)? { nil }
+
+    // MARK: Time
+
+    /// As long as an HTTP/1.1 client has to take its answer and ask again.
+    func sweep(_ now: NIODeadline) {
+        if answered + session.gateway.limits.keepAlive < now { closeNow() }
+    }
+
+    func closeNow() { context?.close(promise: nil) }
 }

@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import Syscalls
@@ -7,18 +8,41 @@ import Syscalls
 /// A session reaches neither: the socket is in the gateway's directory, the port in the host's network namespace.
 struct MetricsServer {
     static func start(_ gateway: Gateway, port: UInt16?) throws {
-        let gateway = gateway
-        let bootstrap = ServerBootstrap(group: gateway.group)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(MetricsConnection(gateway))
-                }
-            }
         let path = gateway.places.directory + "/metrics.sock"
         try? remove(path)
-        _ = try bootstrap.bind(unixDomainSocketPath: path).wait()
-        if let port { _ = try bootstrap.bind(host: "127.0.0.1", port: Int(port)).wait() }
+        _ = try bootstrap(gateway).bind(unixDomainSocketPath: path).wait()
+        guard let port else { return }
+        do {
+            _ = try bootstrap(gateway).bind(host: "127.0.0.1", port: Int(port)).wait()
+        } catch {
+            throw GatewayError(
+                "metrics: the port \(port) of 127.0.0.1 cannot be had: \(error)", fix: "name another in gateway.yaml")
+        }
+    }
+
+    /// Connections at once, of the socket and of the port: whoever is on the host reaches the port, and could take the
+    /// descriptors that sessions need.
+    static let most = 32
+    /// For the whole of a connection.
+    private static let patience = TimeAmount.seconds(15)
+
+    private static func bootstrap(_ gateway: Gateway) -> ServerBootstrap {
+        let open = NIOLockedValueBox(0)
+        return ServerBootstrap(group: gateway.group)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                let isTooMany = open.withLockedValue { open in
+                    open += 1
+                    return open > most
+                }
+                channel.closeFuture.whenComplete { _ in open.withLockedValue { $0 -= 1 } }
+                return channel.eventLoop.makeCompletedFuture {
+                    if isTooMany { throw ChannelError.ioOnClosedChannel }
+                    try channel.pipeline.syncOperations.addHandler(MetricsConnection(gateway))
+                    let timeout = channel.eventLoop.scheduleTask(in: patience) { channel.close(promise: nil) }
+                    channel.closeFuture.whenComplete { _ in timeout.cancel() }
+                }
+            }
     }
 }
 

@@ -32,7 +32,7 @@ struct RequestAdmission {
         if let credential {
             credential.write(into: &fields, query: &query)
             // What is compressed cannot be searched for the credential.
-            fields.remove { $0 == "accept-encoding" }
+            fields.remove { $0 == "accept-encoding" || $0 == "sec-websocket-extensions" }
             fields.append("accept-encoding", "identity")
         }
         message.writeString(head.method)

@@ -63,6 +63,13 @@ struct RequestHead {
     }
 }
 
+extension RequestHead {
+    /// Whether a field says where a message goes or where it ends: the gateway writes it, and no credential is one.
+    static func isOfTheMessage(_ name: String) -> Bool {
+        hopByHop.contains(name) || ["host", "content-length", "expect"].contains(name)
+    }
+}
+
 private func isLocal(_ host: String) -> Bool {
     guard let colon = host.utf8.lastIndex(of: 0x3A), !host.hasSuffix("]") else {
         return ["127.0.0.1", "localhost", "[::1]"].contains(host.lowercased())

@@ -52,13 +52,27 @@ public func serveGateway(state: String, config path: String?, idleExit: UInt64?)
 private func takePlace(_ places: GatewayPlaces) throws -> FileDescriptor {
     let path = places.directory + "/serving"
     let file = try open(path, O_RDWR | O_CREAT | O_NOFOLLOW)
-    // One that was told to end lets its requests come to their end first.
-    for _ in 0..<400 {
-        if (try? lock(file, LOCK_EX | LOCK_NB, named: path)) != nil { return file }
+    var isMine = false
+    defer { if !isMine { close(file) } }
+    // One that was told to end lets its requests come to their end first, and takes nobody in meanwhile.
+    for attempt in 0..<400 {
+        isMine = (try? lock(file, LOCK_EX | LOCK_NB, named: path)) != nil
+        if isMine { return file }
+        if attempt >= 20, let other = serving(places) {
+            throw GatewayError(
+                "another gateway, process \(other), serves \(places.directory)",
+                fix: "end it (kill \(other); of a service: systemctl stop), or name another --state")
+        }
         _ = try poll([], timeout: 100)
     }
-    close(file)
-    throw GatewayError("another gateway serves \(places.directory)", fix: "end it, or name another --state")
+    throw GatewayError("a gateway that is ending holds \(places.directory)", fix: "try again when it has ended")
+}
+
+/// The process that answers at the control socket.
+private func serving(_ places: GatewayPlaces) -> pid_t? {
+    guard let connection = try? GatewayConnection(to: places.control) else { return nil }
+    defer { connection.close() }
+    return try? peerCredentials(of: connection.descriptor).pid
 }
 
 /// As many descriptors as the host allows: each connection has two.

@@ -16,8 +16,13 @@ final class Tunnel: SessionMember, @unchecked Sendable {
     private var down = 0
     private var ends: [TunnelEnd] = []
     private var isOver = false
+    /// What the client must not see of what comes: the credential of the request by which the tunnel was made.
+    private let secrets: SecretText
 
-    private init(_ session: EgressSession, _ entry: RequestEntry, began: NIODeadline) {
+    private init(
+        _ session: EgressSession, _ entry: RequestEntry, began: NIODeadline, hiding secrets: SecretText = SecretText([])
+    ) {
+        self.secrets = secrets
         self.session = session
         self.entry = entry
         self.began = began
@@ -55,9 +60,9 @@ final class Tunnel: SessionMember, @unchecked Sendable {
     /// Joins two channels that stand already.
     static func start(
         _ session: EgressSession, _ client: any Channel, _ upstream: any Channel, early: ByteBuffer, late: ByteBuffer,
-        entry: RequestEntry, began: NIODeadline
+        entry: RequestEntry, began: NIODeadline, hiding secrets: SecretText
     ) {
-        Tunnel(session, entry, began: began).join(client, upstream, early: early, late: late)
+        Tunnel(session, entry, began: began, hiding: secrets).join(client, upstream, early: early, late: late)
     }
 
     private func join(_ client: any Channel, _ upstream: any Channel, early: ByteBuffer, late: ByteBuffer) {
@@ -79,6 +84,15 @@ final class Tunnel: SessionMember, @unchecked Sendable {
             client.close(promise: nil)
             upstream.close(promise: nil)
         }
+    }
+
+    /// Stars in the place of the credential, where it came whole: nothing is held back, for nobody knows where a message of a
+    /// WebSocket ends.
+    fileprivate func covered(_ part: ByteBuffer) -> ByteBuffer {
+        guard !secrets.isEmpty, part.withUnsafeReadableBytes({ secrets.isFound(in: $0) }) else { return part }
+        var part = part
+        part.withUnsafeMutableReadableBytes { _ = secrets.cover($0) }
+        return part
     }
 
     fileprivate func moved(_ count: Int, up isUp: Bool) {
@@ -143,7 +157,7 @@ final class TunnelEnd: ChannelInboundHandler {
     func take(_ part: ByteBuffer) {
         tunnel.moved(part.readableBytes, up: isClient)
         guard let there = other?.context else { return }
-        there.write(wrapOutboundOut(part), promise: nil)
+        there.write(wrapOutboundOut(isClient ? part : tunnel.covered(part)), promise: nil)
     }
 
     func flush() { context?.flush() }

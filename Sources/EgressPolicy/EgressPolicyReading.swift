@@ -203,7 +203,8 @@ extension EgressRule {
         }
     }
 
-    private static func method(_ node: Node, _ field: String, _ reader: PolicyReader) -> String? {
+    /// The name of a method that a rule or a credential can be for.
+    package static func method(_ node: Node, _ field: String, _ reader: PolicyReader) -> String? {
         let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
         if let method = node.string, known.contains(method) { return method }
         reader.refuse(node, field, known.joined(separator: " or "))

@@ -86,6 +86,13 @@ public struct RequestPath: Sendable {
         }
     }
 
+    /// As the most lenient server could read it: every escape decoded, in lower case, `\` for `/`, no empty steps.
+    var leniently: String {
+        let bytes = steps.flatMap { [UInt8(ascii: "/")] + Self.decoded($0[...]).plain }
+        let words = bytes.split { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") }
+        return words.reduce(into: "") { $0 += "/" + String(decoding: $1, as: UTF8.self).lowercased() }
+    }
+
     /// The canonical text: what is decided on, and what goes out.
     public var text: String { steps.reduce(into: "") { $0 += "/" + String(decoding: $1, as: UTF8.self) } }
 }

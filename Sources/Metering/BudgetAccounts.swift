@@ -116,6 +116,11 @@ struct BudgetAccounts: Sendable {
     mutating func apply(_ entry: BudgetEntry) {
         switch entry {
         case .open(let name, let tenant, let limits, let soft, let atLimit):
+            // A session whose supervisor was killed never said that it was over: its name is another's now.
+            if let old = sessions[name], old.tenant != tenant {
+                sessions[name] = nil
+                accounts[Key(scope: .session, name: name)] = nil
+            }
             var session = sessions[name] ?? Session(tenant: tenant, limits: limits, soft: soft, atLimit: atLimit)
             session.limits = limits
             session.soft = soft

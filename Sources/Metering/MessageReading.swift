@@ -8,8 +8,8 @@ struct MessageReading: JSONSink, EventSink, Sendable {
     private(set) var stopReason: String?
     private(set) var errorType: String?
     private(set) var tools = ToolCallReading()
-    /// Whether usage was told at all.
-    private(set) var hasUsage = false
+    /// Whether the counts were told without which there is no sum.
+    var hasUsage: Bool { report.isWhole }
     /// Whether the answer began: from then on it is charged.
     private(set) var hasBegun = false
     /// Whether the last of it was seen.
@@ -128,7 +128,6 @@ struct MessageReading: JSONSink, EventSink, Sendable {
             return
         }
         report.merge(usage)
-        hasUsage = true
         reports += 1
     }
 
@@ -136,6 +135,7 @@ struct MessageReading: JSONSink, EventSink, Sendable {
 
     mutating func open(_ container: JSONContainer, at offset: Int) {
         let isArray = container == .array
+        checkCount()
         let place = child(isArray: isArray)
         switch place {
         case .usage: event.usage = UsageReport()
@@ -219,11 +219,27 @@ struct MessageReading: JSONSink, EventSink, Sendable {
         let last = keys.count - 1
         switch token {
         case .key: keys[last] = String(decoding: text, as: UTF8.self)
-        case .string: string(keys[last], String(decoding: text, as: UTF8.self), in: place)
+        case .string:
+            checkCount()
+            string(keys[last], String(decoding: text, as: UTF8.self), in: place)
         case .number: number(keys[last], in: place)
-        case .word: break
+        case .word: if !text.elementsEqual("null".utf8) { checkCount() }
         }
     }
+
+    /// Called where something stands that is no number: in the place of a count it is not made up for.
+    private mutating func checkCount() {
+        guard let (place, isArray) = places.last, !isArray, let key = keys.last else { return }
+        switch place {
+        case .usage, .cacheCreation, .serverTools, .iteration, .iterationCache:
+            if Self.counts.contains(key) { isDamaged = true }
+        default: break
+        }
+    }
+    private static let counts: Set<String> = [
+        "input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens",
+        "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens", "web_search_requests",
+    ]
 
     private mutating func string(_ key: String, _ value: String, in place: Place) {
         switch (place, key) {

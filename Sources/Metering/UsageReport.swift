@@ -52,6 +52,13 @@ struct UsageReport: Sendable, Equatable {
     }
     private static let most: UInt64 = 1 << 32
 
+    /// Whether prompt and answer were told: what leaves one of them out tells no sum.
+    var isWhole: Bool {
+        func isWhole(_ counts: Counts) -> Bool { counts.input != nil && counts.output != nil }
+        let iterations = iterations ?? []
+        return isWhole(counts) || !iterations.isEmpty && iterations.allSatisfy { isWhole($0.counts) }
+    }
+
     /// Takes a later report in: what it tells overrides, since all counts are cumulative. Zeros do not override counts
     /// of the prompt: some servers fill the later report up with them.
     mutating func merge(_ later: UsageReport) {

@@ -79,7 +79,7 @@ func exit(
     case .gateway(let decision):
         let why =
             switch decision.reason {
-            case .budget: "the session's budget is spent"
+            case .budget: "a budget is spent"
             case .tripwire: "the session's dummy credential was seen where it does not belong"
             case .log: "the request log cannot be written"
             }

@@ -170,6 +170,8 @@ struct Gateway {
         let arguments = CStringVector(words)
         defer { arguments.free() }
         return try telling("start of the gateway") { () throws(SystemError) in
+            // What the one before it said last may be why it is gone.
+            try? rename(places.log, to: places.log + ".1", replacing: true)
             let log = try open(places.log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_APPEND)
             defer { close(log) }
             let channel = try socketPair()

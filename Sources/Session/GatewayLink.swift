@@ -16,6 +16,8 @@ final class GatewayLink {
     /// When to look for a gateway again, monotonic nanoseconds; `nil` while one serves.
     private(set) var retry: UInt64?
     private var failures = 0
+    /// Whether a gateway has had the session paused, and none has had it go on since: the next gateway does not know.
+    var isPaused = false
     /// What the gateways before this one counted.
     private var past: EgressUsage
     private var current = EgressUsage()
@@ -109,6 +111,7 @@ final class GatewayLink {
     var text: String {
         let numbers: [Int64] = [
             Int64(connection?.descriptor.rawValue ?? -1), Int64(clamping: retry ?? 0), Int64(failures),
+            isPaused ? 1 : 0,
         ]
         let all = numbers + past.figures + current.figures + listeners.map { Int64($0.rawValue) }
         return all.map(String.init).joined(separator: ",")
@@ -121,7 +124,7 @@ final class GatewayLink {
     ///   - text: what ``text`` said.
     init?(_ session: Node, _ text: Substring, in state: StateDirectory) {
         let numbers = text.split(separator: ",").compactMap { Int64($0) }
-        guard numbers.count >= 17, case .open(let open) = try? ControlRequest(line: session.json().utf8) else {
+        guard numbers.count >= 18, case .open(let open) = try? ControlRequest(line: session.json().utf8) else {
             return nil
         }
         self.state = state
@@ -131,9 +134,10 @@ final class GatewayLink {
             ? nil : GatewayConnection(descriptor: FileDescriptor(rawValue: Int32(truncatingIfNeeded: numbers[0])))
         retry = numbers[1] == 0 ? nil : UInt64(clamping: numbers[1])
         failures = Int(clamping: numbers[2])
-        past = EgressUsage(figures: numbers[3..<10])
-        current = EgressUsage(figures: numbers[10..<17])
-        listeners = numbers[17...].map { FileDescriptor(rawValue: Int32(truncatingIfNeeded: $0)) }
+        isPaused = numbers[3] == 1
+        past = EgressUsage(figures: numbers[4..<11])
+        current = EgressUsage(figures: numbers[11..<18])
+        listeners = numbers[18...].map { FileDescriptor(rawValue: Int32(truncatingIfNeeded: $0)) }
     }
 }
 

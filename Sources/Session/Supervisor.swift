@@ -218,14 +218,18 @@ final class Supervisor {
             // Who shows a credential elsewhere is not asked to come to an end.
             if decision.reason == .tripwire { killAll() }
         case .pause:
+            link?.isPaused = true
             audit(.pause, ["why": Node(.string(decision.reason.rawValue)), "detail": Node(.string(decision.detail))])
             // A session that cannot be frozen has no egress any more, and goes on without.
             try? cgroup?.freeze()
         }
     }
 
+    /// Whom an operator has paused, no raise of a budget has go on.
     private func thaw() {
-        guard ending == nil, (try? cgroup?.isFrozen()) == true else { return }
+        guard ending == nil, let link, link.isPaused else { return }
+        link.isPaused = false
+        guard (try? cgroup?.isFrozen()) == true else { return }
         audit(.resume, ["why": "budget"])
         try? cgroup?.thaw()
         if let limit = limits.idle { idle.restart(monotonicNanoseconds(), limit: UInt64(limit)) }

@@ -163,11 +163,16 @@ extension Verb {
 /// One record of the request log, for people.
 func requestLine(_ record: Node, _ style: Style) -> String {
     func text(_ name: String) -> String? { record[name]?.string.map(printable) }
-    let refusal = text("decision") == "refuse" ? text("why") ?? "" : nil
     let time = text("time").map { String($0.prefix(19)) + "Z" } ?? ""
+    guard let event = text("event"), ["request", "response"].contains(event) else {
+        // Of the log itself: it was put aside, or mended.
+        let what = ["archive", "found"].compactMap { record[$0] }.map { printable($0.string ?? $0.json()) }
+        return style.dim(([time, text("event") ?? "no record"] + what).joined(separator: "  ")) + "\n"
+    }
+    let refusal = text("decision") == "refuse" ? text("why") ?? "" : nil
     let port = record["port"]?.int.map { $0 == 443 ? "" : ":\($0)" } ?? ""
     var line = style.dim(time) + "  \(text("session") ?? "-")  "
-    line += refusal != nil ? style.red("refused") : text("event") == "response" ? "done   " : style.green("allowed")
+    line += refusal != nil ? style.red("refused") : event == "response" ? "done   " : style.green("allowed")
     line += "  \(text("method") ?? "-") \(text("host") ?? "-")\(port)\(text("path") ?? "")"
     if let status = record["status"]?.int { line += "  \(status)" }
     if let rule = text("rule") { line += "  " + style.dim(rule) }

@@ -26,6 +26,18 @@ import Testing
         #expect(Quantity.duration(nanoseconds) == text)
     }
 
+    @Test(
+        "a record of the request log that is no request is told as what it is, and not as one that was allowed",
+        arguments: [
+            (#"{"time":"2026-11-29T12:00:00.1Z","event":"rotate","archive":"r.jsonl.9"}"#, "rotate  r.jsonl.9"),
+            (#"{"time":"2026-11-29T12:00:00.1Z","event":"repair","found":["a torn end"]}"#, #"repair  ["a torn end"]"#),
+            ("no record", "no record"),
+        ]) func recordsOfTheLogItself(text: String, told: String) throws
+    {
+        let line = requestLine(try Node.parse(Array(text.utf8), file: "log"), plain)
+        #expect(line.hasSuffix("  " + told + "\n") && !line.contains("allowed"))
+    }
+
     @Test func commandsReadAsAShellReadsThem() {
         #expect(commandLine(["claude", "-p", "fix the test", "it's", ""]) == "claude -p 'fix the test' 'it'\\''s' ''")
     }

@@ -187,6 +187,20 @@ struct AttackHTTPTests {
         }
     }
 
+    @Test("a connection serves on behind a body of any length, and so does the one to the upstream")
+    func longBodies() throws {
+        try atDesk { desk throws in
+            let client = try desk.proxy()
+            for length in [65_535, 65_536, 70_000, 131_072, 300_000, 1] {
+                client.send("POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\n")
+                client.send("Content-Length: \(length)\r\n\r\n")
+                client.send([UInt8](repeating: 0x61, count: length))
+                #expect(client.answer()?.status == 200, "\(length)")
+            }
+            #expect(desk.plain.requests.count == 6 && desk.plain.connections == 1)
+        }
+    }
+
     @Test("CONNECT of HTTP/1.0 needs no Host field: Python's clients send none")
     func oldConnect() throws {
         try atDesk { desk throws in

@@ -164,6 +164,18 @@ struct BoundsTests {
         }
     }
 
+    @Test("an upstream that does not answer in time is told as that: 504")
+    func silence() throws {
+        try atDesk(change: { $0.responseTimeout = .seconds(1) }) { desk throws in
+            desk.plain.answers { _ in Script(parts: [Array("HTTP/1.1 200 OK\r\nx-b".utf8)]) }
+            let client = try desk.proxy()
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            let answer = client.answer()
+            #expect(answer?.status == 504)
+            #expect(answer?.body.contains("no answer of example.com for 1 s") == true)
+        }
+    }
+
     @Test("a body above the limit is refused, by its length or by its bytes")
     func bodies() throws {
         try atDesk(change: { $0.requestBytes = 1000 }) { desk throws in
@@ -311,6 +323,27 @@ struct BoundsTests {
             }
             #expect(decision.reason == .log)
             try remove(desk.gateway.places.requests, directory: true)
+        }
+    }
+
+    @Test("who holds the metrics' connections takes no descriptors from sessions")
+    func metricsHeld() throws {
+        try atDesk { desk throws in
+            try MetricsServer.start(desk.gateway, port: nil)
+            let path = desk.gateway.places.directory + "/metrics.sock"
+            let held = try (0..<100).map { _ in Client(SocketStream(try connectLocal(to: path).rawValue)) }
+            #expect(held.dropFirst(MetricsServer.most).allSatisfy { $0.isClosed() })
+            held[0].send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            #expect(held[0].answer()?.status == 200)
+            for client in held { client.close() }
+            // There is room again.
+            #expect(
+                eventually {
+                    guard let made = try? connectLocal(to: path) else { return false }
+                    let client = Client(SocketStream(made.rawValue))
+                    client.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                    return client.answer()?.status == 200
+                })
         }
     }
 

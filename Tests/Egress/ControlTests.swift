@@ -1,5 +1,6 @@
 import Documents
 import EgressPolicy
+import Foundation
 import Glibc
 import Syscalls
 import SystemPackage
@@ -225,6 +226,36 @@ struct ControlTests {
             }
             #expect(last?.denied == 1)
         }
+    }
+
+    @Test("a raise has a session go on that a gateway before this one had paused")
+    func raised() throws {
+        try atDesk { desk throws in
+            var asking = try GatewayConnection(to: desk.gateway.places.control)
+            defer { asking.close() }
+            try asking.send(.raise(session: "s-1", microdollars: 1, tokens: 0))
+            guard case .answer? = try asking.next(timeout: 15_000) else {
+                Issue.record("not raised")
+                return
+            }
+            #expect(desk.event { $0 == .resume } != nil)
+        }
+    }
+
+    @Test("what gateway.yaml names and is not there is told by its member", arguments: ["credential c: ", "trust: "])
+    func missing(_ member: String) throws {
+        let directory = NSTemporaryDirectory() + "carrel-missing-" + UUID().uuidString
+        try makeDirectories(directory, mode: 0o700)
+        defer { try? removeTree(directory) }
+        var config = GatewayConfig()
+        config.prices = Desk.prices
+        if member == "trust: " { config.trust = directory + "/nothing.pem" }
+        if member != "trust: " {
+            config.credentials = [CredentialDefinition(name: "c", source: .file(directory + "/nothing"))]
+        }
+        let error = #expect(throws: GatewayError.self) { try Gateway(state: directory, config: config, threads: 1) }
+        #expect(error?.message.hasPrefix(member) == true && error?.fix != nil)
+        #expect(error?.message.contains(directory + "/nothing") == true)
     }
 
     @Test("gateway.yaml is checked whole: every error with its line")

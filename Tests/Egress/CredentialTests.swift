@@ -282,6 +282,46 @@ struct CredentialTests {
         #expect(written(.query("key"), query: "k%65y=theirs&a=b&%6b%65%79").1 == "a=b&key=secret%2F0123")
     }
 
+    @Test(
+        "a credential that cannot be written into a request is refused when it is read",
+        arguments: [
+            ("scheme: header, header: content-length", "header"), ("scheme: header, header: Host", "header"),
+            ("scheme: header, header: \"x-key: y\"", "header"), ("scheme: header, header: transfer-encoding", "header"),
+            ("scheme: basic, user: \"a:b\"", "user"), ("methods: [get]", "GET or HEAD"),
+        ])
+    func unwritable(_ text: String, _ expected: String) throws {
+        let yaml = "credentials: {c: {file: /k, hosts: [example.com], \(text)}}"
+        let problems = #expect(throws: Problems.self) {
+            try GatewayConfig(Node.parse(Array(yaml.utf8), file: "gateway.yaml"), file: "gateway.yaml")
+        }
+        #expect(problems?.list.count == 1 && problems?.description.contains(expected) == true)
+    }
+
+    @Test("a WebSocket that echoes the key: covered, before and after it is agreed on")
+    func socketEcho() throws {
+        let policy = Desk.policy.replacing("\"id\": \"models\"", with: "\"id\": \"models\", \"websocket\": true")
+        try atDesk(policy: policy) { desk throws in
+            desk.secure.answers { request in
+                let switching =
+                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+                    + "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+                return Script(
+                    parts: [Array((switching + request).utf8), Array("later \(request)".utf8)], pause: 100,
+                    close: true)
+            }
+            let client = try desk.tunnel("api.anthropic.com")
+            client.send(
+                "GET /v1/models HTTP/1.1\r\nHost: api.anthropic.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                    + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+            #expect(client.answer()?.status == 101)
+            let text = String(decoding: client.take(1 << 20), as: UTF8.self)
+            #expect(text.contains("later ") && text.contains("x-api-key: ****") && !text.contains(Desk.secret))
+            // What is compressed could not be covered.
+            #expect(!text.contains("permessage-deflate"))
+        }
+    }
+
     @Test("a session of another tenant does not get a credential that is bound")
     func tenants() throws {
         let definition = CredentialDefinition(

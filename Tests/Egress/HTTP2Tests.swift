@@ -164,6 +164,54 @@ struct HTTP2Tests {
         }
     }
 
+    @Test("two Host fields and no :authority: 400")
+    func hosts() throws {
+        try atDesk { desk throws in
+            let client = try connect(desk)
+            let fields = [(":method", "GET"), (":scheme", "https"), (":path", "/")]
+            let hosts = [("host", "www.example.org"), ("host", "secure.example.org")]
+            client.send(type: 1, flags: 5, stream: 1, client.block(fields + hosts))
+            #expect(client.answer(1)?.status == 400)
+            #expect(desk.nothingLeft)
+        }
+    }
+
+    @Test("a refusal is told whole to a client that has not sent its body yet")
+    func refusalBeforeTheBody() throws {
+        try atDesk { desk throws in
+            let client = try connect(desk, "api.anthropic.com")
+            let fields = [
+                (":method", "POST"), (":scheme", "https"), (":authority", "api.anthropic.com"), (":path", "/v1/files"),
+            ]
+            client.send(type: 1, flags: 4, stream: 1, client.block(fields))
+            let answer = client.answer(1)
+            #expect(answer?.status == 403)
+            #expect(answer?.body.contains("no path /v1/files") == true)
+            // And then: the body is not wanted.
+            #expect(client.answer(1)?.status == -1)
+        }
+    }
+
+    @Test("answers that nobody takes are no more than a session may have requests, and are thrown away in time")
+    func stalled() throws {
+        try atDesk(change: {
+            $0.requests = 8
+            $0.keepAlive = .seconds(1)
+        }) { desk throws in
+            let client = try connect(desk)
+            // SETTINGS_INITIAL_WINDOW_SIZE 0: no byte of a body is wanted.
+            client.send(type: 4, flags: 0, stream: 0, [0, 4, 0, 0, 0, 0])
+            let fields = [(":method", "GET"), (":scheme", "https"), (":authority", "www.example.org"), (":path", "/")]
+            let streams = stride(from: UInt32(1), through: 39, by: 2)
+            client.client.send(streams.flatMap { client.frame(1, 5, $0, client.block(fields)) })
+            #expect(client.answer(39)?.status == -1)
+            #expect(eventually { desk.secure.requests.count == 8 })
+            #expect(client.answer(15)?.status == -1)
+            #expect(client.isClosed())
+            #expect(eventually { desk.gateway.session("s-1")?.connections == 0 })
+        }
+    }
+
     @Test("floods end the connection", arguments: ["reset", "continuation", "settings", "ping"])
     func floods(_ kind: String) throws {
         try atDesk { desk throws in

@@ -154,10 +154,15 @@ import Testing
         #expect(allowed.isMessagesAPI == (method == "POST") && (allowed.bodyRules != nil) == allowed.isMessagesAPI)
     }
 
-    @Test("the Messages API is metered whichever rule lets it through")
-    func metered() throws {
+    @Test(
+        "the Messages API is metered whichever rule lets it through, and however its path is spelled",
+        arguments: [
+            "/v1/messages", "//v1/messages", "/v1//messages", "/V1/Messages", "/v1%2fmessages", "/v1%252Fmessages",
+            "/v1/mess%61ges", "/v1\\messages", "/v1/messages/", "/v1/messages;x",
+        ])
+    func metered(_ path: String) throws {
         let own = try policy("allow: [{host: api.anthropic.com, methods: [POST], paths: [/**]}]")
-        guard case .allow(let allowed) = try own.decision("POST", "https://api.anthropic.com/v1/messages") else {
+        guard case .allow(let allowed) = try own.decision("POST", "https://api.anthropic.com" + path) else {
             return #expect(Bool(false))
         }
         #expect(allowed.isMessagesAPI && allowed.bodyRules == MessagesBodyRules())

@@ -42,6 +42,12 @@ extension Integration {
                 #expect(Set(sizes).count == 2 && sizes == sizes.sorted(), "\(sizes)")
                 let shown = try desk.parse(desk.carrel(["budget", "show", "thrifty", "--json"]).output)
                 #expect(shown["softMark"]?.bool == true && shown["tokens"]?["limit"]?.int == 20_000, "\(shown.json())")
+                // A gateway that takes over knows nothing of the pause; the raise ends it all the same.
+                for gateway in upstreams.gateways { kill(gateway, SIGKILL) }
+                #expect(eventually(within: 120) { desk.carrel(["budget", "show", "thrifty"]).status == 0 })
+                #expect(try state() == "paused")
+                // What the dead one has said is there still.
+                #expect(desk.read("state/gateway/gateway.log.1").contains("serving"))
                 #expect(desk.carrel(["budget", "raise", "thrifty", "--tokens", "20000"]).status == 0)
                 let ended = running.finish(within: 120)
                 #expect(ended.status == 0 && ended.lines.contains("402 false"), "\(ended)")

@@ -169,6 +169,20 @@ private func refusal(_ body: () throws -> Void) -> BudgetRefusal? {
         }
     }
 
+    @Test("a name that another tenant's session has now brings nothing of the old one with it")
+    func anothersName() throws {
+        let book = try BudgetBook(directory: directory)
+        try book.open(session: "s", tenant: "t", budget: budget(10))
+        try book.settle(book.reserve(session: "s", charge(1)), outcome(1))
+        try book.raise(session: "s", nanodollars: 1)
+        // Its supervisor was killed: nobody has said that it is over.
+        try book.open(session: "s", tenant: "u", budget: budget(10))
+        #expect(book.state(session: "s")?.nanodollars == .init(spent: 0, reserved: 0, limit: 10_000_000_000))
+        try book.settle(book.reserve(session: "s", charge(2)), outcome(2))
+        #expect(book.state(.tenant, "t").nanodollars.spent == 1_000_000_000)
+        #expect(book.state(.tenant, "u").nanodollars.spent == 2_000_000_000)
+    }
+
     @Test("a soft mark that was passed as the gateway died is told of when the session comes again, once")
     func softMarkOfTheDead() throws {
         do {
