@@ -70,7 +70,9 @@ public struct BerthBook: Sendable {
     /// Everything in the book, the dead included.
     public func berths() throws(SystemError) -> [Berth] {
         guard exists(path) else { return [] }
-        return try withOpen(path, O_RDONLY | O_NOFOLLOW) { file throws(SystemError) in try Pages(file, path).berths }
+        return try withOpen(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) { file throws(SystemError) in
+            try Pages(file, path).berths
+        }
     }
 
     private func withPages<Result>(

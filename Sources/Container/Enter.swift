@@ -122,13 +122,21 @@ private func join(
         if plan.runtime != nil { try plan.setProcessAttributes() }
         try during(.clone) { () throws(SystemError) in
             let session: Namespaces = [.user, .mount, .pid, .network, .ipc, .uts, .cgroup]
-            try enterNamespaces(plan.runtime == nil ? session : plan.namespaces, of: container)
+            if plan.runtime == nil {
+                try enterSession(session, container)
+            } else {
+                try enterNamespaces(plan.namespaces, of: container)
+            }
             guard let root else { return }
             try checking("fchdir", "the container's root") { fchdir(root.rawValue) }
             try checking("chroot", "the container's root") { chroot(".") }
             close(root)
         }
         close(container)
+        // A caller that is killed takes the program with it, through this process.
+        if plan.runtime == nil {
+            try during(.exec) { () throws(SystemError) in try setParentDeathSignal(SIGKILL) }
+        }
         // The runtime's callers wait for the program themselves, or have it as their own when the runtime is gone.
         let program = try during(.exec) { () throws(SystemError) in
             try cloneProcess(asSibling: plan.runtime != nil)
@@ -153,6 +161,18 @@ private func join(
     } catch {
         fail(parent, error)
     }
+}
+
+/// Enters the namespaces of a session. An ordinary user may do so when PID 1 has executed carrel-init, some 50 ms after the
+/// start: until then PID 1 has memory of the caller's user namespace, which it has closed to that user (ptrace(2)).
+private func enterSession(_ namespaces: Namespaces, _ container: FileDescriptor) throws(SystemError) {
+    for _ in 0..<400 {
+        do throws(SystemError) { return try enterNamespaces(namespaces, of: container) } catch {
+            if error.errno != .notPermitted { throw error }
+        }
+        usleep(5_000)
+    }
+    try enterNamespaces(namespaces, of: container)
 }
 
 extension LaunchPlan {
@@ -189,8 +209,11 @@ private func beEntered(
             try during(.exec) { () throws(SystemError) in try checking("setsid") { setsid() } }
             beContained(request, plan, timeline, parent: parent, terminal: terminal?.payload, state: [])
         }
-        // Given up while its cgroup stood still: nobody is at the other end any more.
-        let isWanted = try during(.exec) { () throws(SystemError) in try isSilent(parent, for: 0) }
+        // Given up while its cgroup stood still, or the caller was killed: nobody is at the other end any more.
+        let isWanted = try during(.exec) { () throws(SystemError) in
+            try setParentDeathSignal(SIGKILL)
+            return try isSilent(parent, for: 0)
+        }
         if !isWanted { _exit(1) }
         bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)
     } catch {

@@ -83,7 +83,7 @@ extension Carrel {
         ) {
             () throws(SystemError) in
             try berths.take(berth, bounds, ticket: ticket) { other in
-                if startTime(of: other.holder) == nil { return true }
+                if hasEnded(other.holder) { return true }
                 if other.kind != .taken { return other.expectedEnd + 5 < now }
                 // A start has its berth before its marker, for some milliseconds.
                 if now - other.since < 10 { return false }

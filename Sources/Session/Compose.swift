@@ -60,7 +60,7 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     composed.spec.root = Root(path: skeleton.path, readonly: true)
     composed.spec.mounts = skeleton.mounts + mounts
     composed.spec.hostname = String(parts.id.prefix(63))
-    composed.spec.process = process(parts, user)
+    composed.spec.process = try process(parts, user)
     composed.spec.linux = try linux(parts)
     composed.extensions.executables = profile.exec.allow
     composed.extensions.scopes = profile.scopes.map(\.rawValue)
@@ -268,11 +268,11 @@ private func settleLandlock(_ composed: inout ComposedSession, _ profile: Profil
 
 // MARK: Process
 
-private func process(_ parts: SessionParts, _ user: SessionUser) -> OCISpec.Process {
+private func process(_ parts: SessionParts, _ user: SessionUser) throws(SessionError) -> OCISpec.Process {
     let profile = parts.profile
     var process = OCISpec.Process(cwd: parts.workdir == nil ? user.home : profile.workdir.target)
     process.args = parts.command
-    process.env = environment(parts)
+    process.env = try environment(parts)
     process.user = User(uid: user.uid, gid: user.gid, umask: profile.umask)
     process.noNewPrivileges = true
     process.capabilities = LinuxCapabilities()
@@ -291,7 +291,7 @@ private func process(_ parts: SessionParts, _ user: SessionUser) -> OCISpec.Proc
 }
 
 /// The session's whole environment: who it is, then what the profile names; nothing else of the caller's.
-private func environment(_ parts: SessionParts) -> [String] {
+private func environment(_ parts: SessionParts) throws(SessionError) -> [String] {
     let profile = parts.profile
     var variables = [
         "HOME": profile.user.home, "USER": profile.user.name, "LOGNAME": profile.user.name,
@@ -300,7 +300,11 @@ private func environment(_ parts: SessionParts) -> [String] {
     if parts.terminal != nil { variables["TERM"] = environmentVariable("TERM") ?? "xterm" }
     for variable in profile.environment.set { variables[variable.name] = variable.value }
     for name in profile.environment.pass {
-        if let value = environmentVariable(name) { variables[name] = value }
+        guard let bytes = getenv(name) else { continue }
+        guard let value = String(validatingCString: bytes) else {
+            throw SessionError("environment.pass: the value of \(name) is not UTF-8, and cannot be passed on as it is")
+        }
+        variables[name] = value
     }
     if let config = profile.config, let variable = config.variable { variables[variable] = config.target }
     for (name, value) in parts.door?.environment ?? [:] { variables[name] = value }

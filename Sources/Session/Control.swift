@@ -26,14 +26,15 @@ public struct KillOutcome: Sendable, Equatable {
 extension Carrel {
     /// Ends the sessions of a selection and returns when nothing of them is left.
     ///
-    /// Who did it is written to the audit log first, and afterwards what it took. A tenant, and all, die by one write to the
-    /// cgroup above them, with what they are forking at that moment.
+    /// Who did it is written to the audit log first, and afterwards what it took; where that cannot be written it is told, and
+    /// the sessions end all the same. A tenant, and all, die by one write to the cgroup above them, with what they are
+    /// forking at that moment.
     ///
     /// - Parameters:
     ///   - signal: what the programs get first; `nil` kills at once.
     ///   - grace: how long they then have, in nanoseconds.
     ///   - hold: refuses new starts at this level until ``release(_:)``.
-    /// - Throws: ``SessionError`` where it cannot be written down, and where something is left after ten seconds.
+    /// - Throws: ``SessionError`` where a hold cannot be written down, and where something is left after ten seconds.
     public func kill(
         _ selection: Selection, signal: Int32?, grace: Int64, hold: Bool
     ) throws(SessionError) -> KillOutcome {
@@ -55,9 +56,10 @@ extension Carrel {
         }
         outcome.sessions = (asked ?? []) + outcome.sessions.filter { asked?.contains($0) != true }
         // Its supervisors write the reports now.
-        waitForEnd(of: outcome.sessions, until: monotonicNanoseconds() + 30_000_000_000)
+        let leaving = outcome.sessions + ending(selection, beside: outcome.sessions, before: mark.at)
+        waitForEnd(of: leaving, until: monotonicNanoseconds() + 30_000_000_000)
         try? remove(EndingMark.path(selection, in: state))
-        try Recorder(state).decided(
+        note(
             .killed,
             [
                 "level": Node(.string(selection.name)), "sessions": Node(.integer(Int64(outcome.sessions.count))),
@@ -67,12 +69,34 @@ extension Carrel {
         return outcome
     }
 
+    /// Sessions of a selection that were over already, and whose supervisors have not done with them.
+    private func ending(_ selection: Selection, beside sessions: [String], before: UInt64) -> [String] {
+        let known = Set(sessions)
+        return live.claims().filter { !known.contains($0.id) }.compactMap { live.find($0.id) }
+            .filter { selection.holds($0) && $0.startedMonotonic < before }.map(\.id)
+    }
+
+    /// Writes down what is done, as far as that can be: a full disk is no reason to let a session live.
+    private func note(_ event: AuditLog.Event, _ fields: Node) {
+        do throws(SessionError) { try Recorder(state).decided(event, fields) } catch { notWritten(error) }
+    }
+
+    private func note(_ mark: EndingMark, _ selection: Selection) {
+        do throws(SystemError) {
+            try mark.write(level: selection, in: state)
+        } catch { notWritten(SessionError(error.description)) }
+    }
+
+    private func notWritten(_ error: SessionError) {
+        Recorder(state).warn("what kill does cannot be written down: \(error.message)")
+    }
+
     /// Everything below one cgroup, in one write.
     private func killAtOnce(
         _ selection: Selection, _ cgroup: Cgroup, _ sessions: [String], _ mark: EndingMark, _ hold: Bool
     ) throws(SessionError) -> KillOutcome {
-        try telling("kill") { () throws(SystemError) in try mark.write(level: selection, in: state) }
-        try decided(selection, sessions, mark, hold, signal: nil)
+        note(mark, selection)
+        decided(selection, sessions, mark, hold, signal: nil)
         var outcome = KillOutcome(sessions: sessions, processes: 0, nanoseconds: 0)
         do throws(CgroupError) {
             // One figure of the kernel's where it keeps one: to read every cgroup's list takes longer than to kill.
@@ -95,8 +119,8 @@ extension Carrel {
         _ selection: Selection, _ records: [SessionRecord], _ mark: EndingMark, _ hold: Bool
     ) throws(SessionError) -> KillOutcome {
         var outcome = KillOutcome(sessions: records.map(\.id), processes: 0, nanoseconds: 0)
-        try decided(selection, outcome.sessions, mark, hold, signal: nil)
-        try telling("kill") { () throws(SystemError) in try mark.write(level: selection, in: state) }
+        decided(selection, outcome.sessions, mark, hold, signal: nil)
+        note(mark, selection)
         var cgroups: [Cgroup] = []
         for record in records {
             if let cgroup = cgroup(of: record) {
@@ -137,8 +161,8 @@ extension Carrel {
 
     private func decided(
         _ selection: Selection, _ sessions: [String], _ mark: EndingMark, _ hold: Bool, signal: Int32?
-    ) throws(SessionError) {
-        try Recorder(state).decided(
+    ) {
+        note(
             .kill,
             [
                 "level": Node(.string(selection.name)), "hold": Node(.bool(hold)),
@@ -154,8 +178,8 @@ extension Carrel {
         _ selection: Selection, _ signal: Int32, _ mark: EndingMark, until end: UInt64, _ hold: Bool
     ) throws(SessionError) -> [String] {
         let records = try select(selection)
-        try decided(selection, records.map(\.id), mark, hold, signal: signal)
-        try telling("kill") { () throws(SystemError) in try mark.write(level: selection, in: state) }
+        decided(selection, records.map(\.id), mark, hold, signal: signal)
+        note(mark, selection)
         for record in records {
             guard let process = try? pidfdOpen(record.pid) else { continue }
             defer { close(process) }

@@ -68,6 +68,9 @@ extension Carrel {
     private func superviseDetached(_ request: SessionRequest, _ channel: FileDescriptor) -> Never {
         do throws(SessionError) {
             let pipe = try telling("detach") { () throws(SystemError) in
+                // A start that nobody waits for any more, as when its caller was interrupted, is none.
+                try setParentDeathSignal(SIGKILL)
+                if try poll([(channel, .readable)], timeout: 0) != [[]] { _exit(125) }
                 // Of the caller nothing stays: no terminal, no group of processes, no descriptor; at last no directory.
                 try checking("setsid") { setsid() }
                 let null = try open("/dev/null", O_RDWR)
@@ -78,7 +81,9 @@ extension Carrel {
             let status = try runHere(request, log: pipe, recorder: nil) { id in
                 // Not before: the request's paths may be relative to it.
                 _ = chdir("/")
-                try? send([0] + Array(id.utf8), over: channel)
+                try? setParentDeathSignal(0)
+                // A session whose name nobody was told is ended in order.
+                if (try? send([0] + Array(id.utf8), over: channel)) == nil { Glibc.kill(getpid(), SIGTERM) }
                 close(channel)
             }
             _exit(status)

@@ -90,7 +90,13 @@ func exit(
         return end(
             .recycled, 124,
             "the session was beyond its memory ceiling for too long: it can be started anew on the same workdir")
-    case .killed(let by): return end(.killed, own, "ended by \(by.comm) (pid \(by.pid), uid \(by.uid))", by: by)
+    case .killed(let by):
+        // A process of another PID namespace has no number here.
+        let who =
+            by.pid != 0
+            ? "\(by.comm) (pid \(by.pid), uid \(by.uid))"
+            : by.comm == "terminal" ? "its terminal" : "a process that is not seen from here (uid \(by.uid))"
+        return end(.killed, own, "ended by \(who)", by: by)
     case nil: break
     }
     switch status {

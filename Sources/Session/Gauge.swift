@@ -89,7 +89,7 @@ extension Carrel {
     public func berthUse() throws(SessionError) -> BerthUse {
         // The next start that finds the host full takes those of the dead.
         let all = try telling("berths") { () throws(SystemError) in try berths.berths() }
-            .filter { startTime(of: $0.holder) != nil }
+            .filter { !hasEnded($0.holder) }
         let taken = all.filter { $0.kind == .taken }
         return BerthUse(
             sessions: taken.count, taken: taken.reduce(0) { $0 + $1.bytes }, capacity: try admissionRules().capacity,

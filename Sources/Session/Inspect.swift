@@ -143,14 +143,23 @@ extension Carrel {
 
     /// Waits until a session is over and gives its report.
     public func wait(_ id: String) throws(SessionError) -> Report {
+        var ended: Int32?
         while true {
             // First: the number of a supervisor that is gone may be another process's by now.
             sweepAll()
             guard let record = live.find(id) else { break }
-            if let supervisor = try? pidfdOpen(record.supervisor) {
-                defer { close(supervisor) }
-                _ = try? poll([(supervisor, .readable)])
+            // Its supervisor, or who sweeps in its place.
+            let holder = live.claims().first { $0.id == id }?.holder ?? record.supervisor
+            if holder == ended {
+                throw SessionError(
+                    "session \(id) is over, and what it left cannot be removed",
+                    fix: "see whether \(state.path) can be written")
             }
+            if let process = try? pidfdOpen(holder) {
+                defer { close(process) }
+                _ = try? poll([(process, .readable)])
+            }
+            ended = holder
         }
         return try report(id)
     }

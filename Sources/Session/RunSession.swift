@@ -105,8 +105,13 @@ extension Carrel {
         _ request: SessionRequest, _ id: String, _ profile: Profile, _ log: SessionLog.Pipe?,
         _ recorder: SessionRecorder?, _ clock: inout PhaseClock
     ) throws(SessionError) -> Supervisor {
-        let live = LiveSessions(state: state)
-        try live.claim(id)
+        do throws(SessionError) {
+            try live.claim(id)
+        } catch {
+            // A supervisor that is dead and was not waited for has the name no longer.
+            sweepAll()
+            try live.claim(id)
+        }
         var made: Cgroup?
         var link: GatewayLink?
         do throws(SessionError) {
@@ -214,7 +219,10 @@ extension Carrel {
         var sessionLog: SessionLog?
         if let log {
             close(log.writing)
-            sessionLog = SessionLog(pipe: log.reading, path: state["logs/\(record.id)"], limit: record.logLimit)
+            let path = state["logs/\(record.id)"]
+            // What another session of this name has written is not its own.
+            for old in [path, path + ".1"] { try? remove(old) }
+            sessionLog = SessionLog(pipe: log.reading, path: path, limit: record.logLimit)
             try descriptors.watch(.log, log.reading)
         }
         var relay: TerminalRelay?

@@ -25,11 +25,11 @@ extension Carrel {
         let claimed = Set(ours.lazy.filter { $0.hasSuffix(".json") }.map { String($0.dropLast(5)) })
         var sessions: [String] = []
         for tenant in path.names.count == 2 ? [path] : below(path, host) {
-            for name in (try? Cgroup.names(host, in: tenant)) ?? [] {
-                // Another state directory may have sessions of a tenant with this name, and tests have cgroups here.
-                guard claimed.contains(name) else { return nil }
-                sessions.append(name)
-            }
+            let names = (try? Cgroup.names(host, in: tenant)) ?? []
+            // Another state directory may have sessions of a tenant with this name, and others have cgroups here too.
+            guard names.allSatisfy(claimed.contains) else { return nil }
+            if names.isEmpty, (try? Cgroup.open(host, tenant, for: []).isEmpty()) == false { return nil }
+            sessions += names
         }
         return (cgroup, sessions.sorted())
     }

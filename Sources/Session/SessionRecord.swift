@@ -243,6 +243,13 @@ struct LiveSessions {
         return (try? rename(marker(claim), to: marker(taken), replacing: false)) == nil ? nil : taken
     }
 
+    /// Makes the marker of a session anew, which was lost: without it no sweep finds what is left.
+    func mark(_ record: SessionRecord) -> Claim {
+        let claim = Claim(record.id, supervisor: record.supervisor)
+        link(recordPath(record.id), marker(claim))
+        return claim
+    }
+
     /// Forgets a session.
     func remove(_ claim: Claim) {
         let id = claim.id
@@ -252,12 +259,17 @@ struct LiveSessions {
         try? Syscalls.remove(state["sessions/\(id).seen"])
         try? Syscalls.remove(egressPath(id))
         let record = recordPath(id)
-        // Blank before it is anyone else's: it held the session's environment.
-        guard let file = try? open(record, O_WRONLY | O_NOFOLLOW) else { return }
-        defer { close(file) }
-        let size = (try? status(file).st_size).map { Int($0) } ?? 0
-        try? writeAll([UInt8](repeating: 0x20, count: size), to: file, named: record)
-        try? rename(record, to: spent, replacing: true)
+        do throws(SystemError) {
+            try withOpen(record, O_WRONLY | O_NOFOLLOW) { file throws(SystemError) in
+                // Blank before it is anyone else's: it held the session's environment.
+                let size = Int(try status(file).st_size)
+                try writeAll([UInt8](repeating: 0x20, count: size), to: file, named: record)
+            }
+            try rename(record, to: spent, replacing: true)
+        } catch {
+            // To be used again is not worth a name that stays taken.
+            try? Syscalls.remove(record)
+        }
     }
 
     private func egressPath(_ id: String) -> String { state["sessions/\(id).egress"] }
@@ -297,6 +309,13 @@ struct LiveSessions {
 
 /// Who makes this call, for reports and the audit log.
 func caller() -> Report.Actor { actor(getppid(), uid: getuid()) }
+
+/// Who has sent a signal, for reports and the audit log: pid 0 and `terminal` where the kernel did, as for ^C and a hangup.
+func sender(of signal: SignalInfo) -> Report.Actor {
+    if signal.pid != 0 { return actor(signal.pid, uid: signal.uid) }
+    let siKernel: Int32 = 0x80
+    return Report.Actor(uid: Int64(signal.uid), pid: 0, comm: signal.code == siKernel ? "terminal" : "")
+}
 
 /// A process, for reports and the audit log.
 func actor(_ pid: Int32, uid: uid_t) -> Report.Actor {

@@ -174,12 +174,13 @@ final class Supervisor {
         while let signal = try readSignal(descriptors.signals) {
             switch signal.signal {
             case SIGWINCH: relay?.resize()
+            case SIGHUP where isIgnored(SIGHUP): break
             case SIGINT, SIGTERM, SIGHUP, SIGQUIT:
                 // Once asks, twice insists.
                 if ending != nil {
                     killAll()
                 } else {
-                    end(.killed(by: actor(signal.pid, uid: signal.uid)), signal: signal.signal)
+                    end(.killed(by: sender(of: signal)), signal: signal.signal)
                 }
             default: try? pidfdSendSignal(container.process, signal.signal)
             }

@@ -20,7 +20,8 @@ extension Carrel {
     /// - Returns: when a limit has to be looked at again, monotonic nanoseconds; `nil` for never.
     @discardableResult
     func sweepAll() -> UInt64? {
-        sweepOrphans()
+        // One that nobody has waited for has its number still.
+        for claim in live.claims() where hasEnded(claim.holder) { sweep(claim) }
         Images(state).sweep()
         var next: UInt64?
         let records = (try? live.all()) ?? []
@@ -28,25 +29,24 @@ extension Carrel {
         // One that has claimed its name and is not written down yet has limits too.
         if claims.count > records.count { next = monotonicNanoseconds() + 100_000_000 }
         for record in records {
-            if isAlive(record) {
+            // One that a stopped supervisor has not waited for is dead all the same.
+            if !hasEnded(record.pid, started: record.pidStarted) {
                 next = [next, enforceLimits(record)].compactMap { $0 }.min()
                 continue
             }
             guard let claim = claims.first(where: { $0.id == record.id && $0.supervisor == record.supervisor }) else {
+                if hasEnded(record.supervisor) { sweep(live.mark(record)) }
                 continue
             }
             // PID 1 is gone: its supervisor is about to write the report, is stopped, or is no supervisor at all.
-            let comm = (try? readText("/proc/\(claim.holder)/comm")) ?? ""
-            let isOurs = comm.hasPrefix("carrel") && startTime(of: claim.holder) != nil
+            guard let comm = try? readText("/proc/\(claim.holder)/comm") else { continue }
+            let isOurs = comm.hasPrefix("carrel")
             if isOurs, claim.holder != record.supervisor || !isStopped(claim.holder) { continue }
             if isOurs { endSupervisor(record) }
             sweep(claim)
         }
         return next
     }
-
-    /// Whether PID 1 of a session lives. One that a stopped supervisor has not waited for is dead all the same.
-    private func isAlive(_ record: SessionRecord) -> Bool { startTime(of: record.pid) == record.pidStarted }
 
     /// Cleans up after a session. Every step can be done again: whoever takes over from a sweeper that died begins anew.
     func sweep(_ claim: LiveSessions.Claim) {

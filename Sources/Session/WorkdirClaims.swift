@@ -13,8 +13,8 @@ import SystemPackage
 struct WorkdirClaims {
     private let key: String
     private let state: StateDirectory
-    /// Where the workdir was when the first of the sessions started.
-    private let workdir: String
+    /// Where the workdir was when the last of the sessions started.
+    private var workdir: String
     /// What was made, in the order in which it was.
     var ghosts: [WorkdirGuard.Ghost] = []
     /// The sessions that have not ended: all that work there, whatever their profiles protect.
@@ -27,6 +27,9 @@ struct WorkdirClaims {
     init(_ root: FileDescriptor, _ workdir: String, _ state: StateDirectory) throws(SystemError) {
         let key = try Self.key(of: root)
         self = Self(key: key, state) ?? Self(key: key, workdir, state)
+        // It may have been moved, or be another directory with the number of one that is gone.
+        self.workdir = workdir
+        forgetDead()
     }
 
     private init(key: String, _ workdir: String, _ state: StateDirectory) {
@@ -62,8 +65,14 @@ struct WorkdirClaims {
 
     /// Adds a session of `tenant`.
     mutating func join(_ session: String, of tenant: String) {
-        self.tenant = sessions.isEmpty ? tenant : nil
+        self.tenant = sessions.isEmpty && ghosts.isEmpty ? tenant : nil
         sessions.append(session)
+    }
+
+    /// Forgets sessions that are not there any more, whose end could not be written down here: a session's record is there
+    /// before its claim, and longer.
+    private mutating func forgetDead() {
+        sessions.removeAll { !exists(LiveSessions(state: state).recordPath($0)) }
     }
 
     static func locked(_ state: StateDirectory, _ body: () throws(SessionError) -> Void) throws(SessionError) {
@@ -76,11 +85,15 @@ struct WorkdirClaims {
         let spare = state["spares/claims"]
         if sessions.isEmpty {
             guard exists(path) else { return }
-            // Claims of nobody on nothing, whoever reads it before it is written anew.
-            try withOpen(path, O_WRONLY | O_NOFOLLOW) { file throws(SystemError) in
-                try writeAt(file, offset: 0, [0, 0], named: path)
+            do throws(SystemError) {
+                // Claims of nobody on nothing, whoever reads it before it is written anew.
+                try withOpen(path, O_WRONLY | O_NOFOLLOW) { file throws(SystemError) in
+                    try writeAt(file, offset: 0, [0, 0], named: path)
+                }
+                return try rename(path, to: spare, replacing: true)
+            } catch {
+                return try remove(path)
             }
-            return try rename(path, to: spare, replacing: true)
         }
         if !exists(path) { try? rename(spare, to: path, replacing: true) }
         var text = workdir + "\0"
@@ -108,6 +121,7 @@ struct WorkdirClaims {
             }
             for var claims in found where claims.sessions.contains(session) {
                 claims.sessions.removeAll { $0 == session }
+                claims.forgetDead()
                 if claims.sessions.isEmpty { claims.removeGhosts(from: 0) }
                 try? claims.write()
             }

@@ -120,7 +120,8 @@ private func spawnParts(
 }
 
 /// Makes a child that does nothing but sleep, in a new user namespace: something for a namespace to belong to until it is
-/// open (clone(2) with `CLONE_VM`: no page table is copied). The caller kills it, and waits for it.
+/// open (clone(2) with `CLONE_VM`: no page table is copied). The caller kills it, and waits for it; it does not outlive the
+/// caller either, whose descriptors it holds.
 public func cloneSleeperInUserNamespace() throws(SystemError) -> pid_t {
     let size = 16 << 10
     guard
@@ -129,9 +130,12 @@ public func cloneSleeperInUserNamespace() throws(SystemError) -> pid_t {
     else { throw SystemError.last("mmap", "stack") }
     return try checking("clone", "user namespace") {
         carrel_clone(
-            { _ in
-                while true { pause() }
-            }, stack + size, CLONE_VM | SIGCHLD | Int32(Namespaces.user.rawValue), nil)
+            { caller in
+                _ = carrel_syscall(Int(SYS_prctl), Int(PR_SET_PDEATHSIG), Int(SIGKILL), 0, 0, 0, 0)
+                while getppid() == pid_t(Int(bitPattern: caller)) { pause() }
+                return 0
+            }, stack + size, CLONE_VM | SIGCHLD | Int32(Namespaces.user.rawValue),
+            UnsafeMutableRawPointer(bitPattern: Int(getpid())))
     }
 }
 
@@ -319,14 +323,40 @@ private func processStatus(_ pid: pid_t) -> ArraySlice<UInt8>? {
     return bytes[end...].dropFirst(2)
 }
 
-/// Gives every signal its default disposition, also those that who started this process had ignored.
-public func resetSignals() {
+/// Whether a process has ended: its number is free, a zombie's, or has been given anew since `started`
+/// (``startTime(of:)``). What cannot be looked at, as where no descriptor is left, has not.
+public func hasEnded(_ pid: pid_t, started: UInt64? = nil) -> Bool {
+    if kill(pid, 0) == -1 && errno == ESRCH { return true }
+    guard let state = processState(of: pid) else { return false }
+    if state == UInt8(ascii: "Z") || state == UInt8(ascii: "X") { return true }
+    guard let started, let found = startTime(of: pid) else { return false }
+    return found != started
+}
+
+/// Gives every signal but `kept` its default disposition, also those that who started this process had ignored.
+public func resetSignals(but kept: Int32 = 0) {
     // struct kernel_sigaction, all zero; by the bare call, since the C library keeps 32 and 33 to itself.
     let action: [UInt64] = [0, 0, 0, 0]
     action.withUnsafeBytes {
-        for number in 1...64 where number != SIGKILL && number != SIGSTOP {
+        for number in 1...64 where number != SIGKILL && number != SIGSTOP && number != kept {
             _ = carrel_syscall(Int(SYS_rt_sigaction), number, Int(bitPattern: $0.baseAddress), 0, 8, 0, 0)
         }
+    }
+}
+
+/// Whether this process ignores a signal (sigaction(2)).
+public func isIgnored(_ signal: Int32) -> Bool {
+    var action = sigaction()
+    guard sigaction(signal, nil, &action) == 0 else { return false }
+    return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1  // SIG_IGN
+}
+
+/// Takes the place of standard descriptors that are closed, so that nothing that is opened later becomes one by chance. On
+/// what is there instead, reading, or writing, fails as it did.
+public func occupyStandardDescriptors() {
+    for number: Int32 in 0...2 where fcntl(number, F_GETFD) == -1 {
+        // The lowest number that is free: this one.
+        _ = Glibc.open("/dev/null", number == 0 ? O_WRONLY : O_RDONLY)
     }
 }
 

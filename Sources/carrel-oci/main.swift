@@ -5,6 +5,7 @@ import Syscalls
 
 // Reads the command line, calls one function of Container, prints.
 do throws(RuntimeError) {
+    occupyStandardDescriptors()
     // What the caller ignores, as nohup(1) does, a container shall not: execve(2) would hand it on (signal(7)).
     resetSignals()
     exit(try perform(CommandLine.unsafeArgv, CommandLine.argc))

@@ -83,14 +83,21 @@ extension Command {
             """
             Standard output and error of a session that was started with `--detach`, as they were written, as far as \
             the profile's `limits.log` keeps them. They are the session's own bytes: control characters come as they are.
+            """,
             """
+            They stay when the session is over, until another of its name starts or somebody removes them: \
+            Docs/Reports.md tells how.
+            """,
         ])
 
     static let exec = Command(
         "exec", in: steering, operands: [aSession], takesProgram: true, options: [.tty, .setEnv],
         "Run another program in a live session",
         details: [
-            "The program has the ids, the filter, the limits and the environment of the session's own, and ends with it."
+            """
+            The program has the ids, the filter, the limits and the environment of the session's own. It ends with the \
+            session, and with this command, should that be killed.
+            """
         ],
         examples: [Example("Look around", "carrel exec --tty s-42 -- sh")])
 

@@ -8,6 +8,10 @@ typealias Arguments = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
 
 /// Finds the command, reads its words, does it, and gives the exit status.
 func perform(_ arguments: Arguments, _ count: Int32) throws(SessionError) -> Int32 {
+    // A program would be given, and a report tell, other words than these.
+    for index in 0..<Int(count) where arguments[index].flatMap({ String(validatingCString: $0) }) == nil {
+        throw SessionError("argument \(index) is not UTF-8: \(arguments[index].map { String(cString: $0) } ?? "")")
+    }
     guard count > 1, let first = arguments[1], first[0] != CChar(UInt8(ascii: "-")) else {
         return try performRoot(arguments, count)
     }

@@ -202,6 +202,13 @@ extension Verb {
                     + (selections.isEmpty ? "none" : "\(selections.count)"),
                 fix: "write it: carrel \(definition.usage)")
         }
+        switch selections[0] {
+        case .session(let name): try checkName(name, of: "session")
+        case .tenant(let name): try checkName(name, of: "tenant")
+        case .profile(let name) where name.isEmpty || name.utf8.contains(UInt8(ascii: "/")):
+            throw SessionError("--profile \(name): expected a profile's name as carrel ps shows it, not a path")
+        default: break
+        }
         return selections[0]
     }
 

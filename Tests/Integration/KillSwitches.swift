@@ -45,6 +45,16 @@ extension Integration {
             }
         }
 
+        @Test(arguments: [["a/../b"], ["--tenant", "../b"], ["--profile", "./b.yaml"], ["--profile", ""]])
+        func aLevelIsAName(level: [String]) throws {
+            try withDesk { desk in
+                for command in [["kill", "--hold"], ["pause"], ["resume"], ["release"]] {
+                    let refused = desk.carrel(command + level)
+                    #expect(refused.status == 125 && refused.errors.contains("expected"), "\(command): \(refused)")
+                }
+            }
+        }
+
         /// The kernel keeps a second change of `cgroup.events` within 10 ms for later, and forgets it when the cgroup is removed:
         /// who waits for it alone waits for ever. After a pause that is nearly always so.
         @Test func whoIsKilledRightAfterAChangeIsNotWaitedForInVain() throws {
@@ -56,6 +66,48 @@ extension Integration {
                     let killed = try desk.parse(desk.carrel(["kill", "--json"] + level).output)
                     #expect(killed["nanoseconds"]?.int ?? .max < 8_000_000_000, "\(killed.json())")
                 }
+            }
+        }
+
+        /// When it returns nothing is left, of those either that had come to their end by themselves.
+        @Test func aKillWaitsForThoseThatAreEnding() throws {
+            try withDesk { desk in
+                let tenant = Self.tenant(desk)
+                let work = try desk.directory("work")
+                _ = try desk.detached(["--tenant", tenant, "--workdir", work], session: "ends")
+                // Its supervisor waits here when the cgroup is gone.
+                let claims = open(desk.state + "/workdirs.lock", O_RDWR | O_CLOEXEC)
+                defer { close(claims) }
+                try #require(claims >= 0 && flock(claims, LOCK_EX) == 0)
+                for pid in try desk.parse(desk.carrel(["ps", "--json"]).output).elements ?? [] {
+                    kill(Int32(pid["pid"]?.int ?? 0), SIGKILL)
+                }
+                try #require(eventually { Host.cgroups(of: tenant).isEmpty })
+                let killing = desk.start(carrel: ["kill", "--tenant", tenant])
+                usleep(500_000)
+                #expect(killing.isRunning, "it has returned: \(killing.output)")
+                flock(claims, LOCK_UN)
+                #expect(killing.finish(within: 20).status == 0)
+                #expect(Desk.list(desk.state + "/live").isEmpty)
+            }
+        }
+
+        /// Who made a cgroup of its own beside those of tenants is not one of the sessions.
+        @Test(.enabled(if: Host.isRoot, "makes a cgroup")) func othersInTheTreeAreNotKilled() throws {
+            try withDesk { desk in
+                desk.run([], ["true"])
+                let mount = Host.outside("awk '$3 == \"cgroup2\" {print $2; exit}' /proc/mounts").output
+                let place = "\(mount)/carrel/\(Self.tenant(desk))"
+                try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+                defer { rmdir(place) }
+                let other = Command(["/bin/sh", "-c", "echo $$ >'\(place)/cgroup.procs'; echo in; exec sleep 600"])
+                try #require(eventually { other.output == "in" }, "\(other.errors)")
+                for level in [["--tenant", Self.tenant(desk)], ["--all"]] {
+                    #expect(desk.carrel(["kill"] + level).status == 0)
+                    #expect(other.isRunning, "\(level)")
+                }
+                other.signal(SIGKILL)
+                _ = other.finish()
             }
         }
 

@@ -174,6 +174,18 @@ extension Integration {
             }
         }
 
+        /// Also at once after the start, when PID 1 has not executed its own program yet.
+        @Test(.enabled(if: Host.isRoot, "starts it as another user")) func anOrdinaryUserEntersItsSession() throws {
+            try withDesk(ordinary: true) { desk in
+                for number in 1...3 {
+                    let session = try desk.detached(session: "entered-\(number)")
+                    let entered = desk.carrel(["exec", session, "--", "id", "-u"])
+                    #expect(entered.status == 0 && entered.output == "1000", "\(entered)")
+                    #expect(desk.carrel(["kill", session]).status == 0)
+                }
+            }
+        }
+
         @Test(.enabled(if: Host.isRoot, "starts it as another user")) func anOrdinaryUserWorksInItsTree() throws {
             try withDesk(ordinary: true) { desk in
                 let work = try desk.directory("work")

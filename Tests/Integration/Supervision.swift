@@ -168,6 +168,19 @@ extension Integration {
             }
         }
 
+        /// The process that holds a user namespace while the workdir's mount is made holds the caller's pipes too.
+        @Test func whatHelpsAtAStartDoesNotOutliveIt() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let started = desk.around(
+                    "strace -qq -o /dev/null -e trace=kill -e inject=kill:signal=KILL:when=1 "
+                        + "\"$CARREL\" run --workdir '\(work)' -- true")
+                #expect(started.status == (Host.isRoot ? 137 : 0), "\(started)")
+                #expect(eventually(within: 5) { Host.processes(with: work).isEmpty }, "a helper is left")
+                #expect(desk.carrel(["ps"]).status == 0)
+            }
+        }
+
         /// A supervisor becomes small to save memory: where it cannot, it goes on as it is.
         @Test func aSupervisorThatCannotParkStays() throws {
             try withDesk { desk in

@@ -30,9 +30,13 @@ import Testing
         func prepare(
             _ session: String, _ workdir: String, _ protect: [String] = [], deny: [String] = [], of tenant: String = "t"
         ) throws -> WorkdirGuard {
-            try WorkdirGuard.prepare(
+            try live(session)
+            return try WorkdirGuard.prepare(
                 workdir, protect: protect, deny: deny, session: session, tenant: tenant, in: state)
         }
+
+        /// A session is written down before it works anywhere.
+        func live(_ session: String) throws { try replaceFile(state["sessions/\(session).json"], with: [UInt8]()) }
 
         func release(_ session: String, _ workdir: String) {
             WorkdirClaims.release(session, workdir: workdir, in: state)
@@ -55,6 +59,7 @@ import Testing
         let work = try place.workdir("work", ".git")
         let protect = [".envrc", ".vscode/", ".git/hooks/", "**/.git/hooks", ".env*"]
         try place.prepare("first", work, protect)
+        try place.live("second")
         let second = Box<Result<WorkdirGuard, any Error>>()
         let isDone = DispatchSemaphore(value: 0)
         try WorkdirClaims.locked(place.state) { () throws(SessionError) in
@@ -94,6 +99,19 @@ import Testing
         }
         place.release("second", work)
         #expect(try list(work) == [".git"] && list(work + "/.git") == [] && place.claims == [])
+    }
+
+    /// A session whose end could not be written down, as on a full disk, keeps nothing in the tree.
+    @Test(arguments: ["before", "meanwhile"]) func theDeadWorkNowhere(ended: String) throws {
+        let place = try Place()
+        let work = try place.workdir("work")
+        try place.prepare("dead", work, [".envrc"])
+        let end = { try remove(place.state["sessions/dead.json"]) }
+        if ended == "before" { try end() }
+        try place.prepare("next", work, [".envrc"])
+        if ended == "meanwhile" { try end() }
+        place.release("next", work)
+        #expect(try list(work) == [] && place.claims == [])
     }
 
     /// What is no longer there is not named: at the start it would be missing.
