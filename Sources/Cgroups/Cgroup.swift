@@ -22,11 +22,14 @@ public final class Cgroup {
     let tree: any ControllerTree
     /// The directory of every controller that is in force.
     let directories: [String: String]
+    /// Whether it was made by this process, so that nobody can have killed what was in it.
+    private let isNew: Bool
 
     private init(
         _ host: CgroupHost, _ place: CgroupHost.Place, _ path: CgroupPath, _ tree: any ControllerTree,
-        _ directories: [String: String]
+        _ directories: [String: String], isNew: Bool = false
     ) {
+        self.isNew = isNew
         self.host = host
         self.place = place
         self.path = path
@@ -66,10 +69,10 @@ public final class Cgroup {
         }
         // The v2 directory first and removed last: what an interrupted call leaves is found by it.
         _ = try place.make(path)
-        var made = Cgroup(host, place, path, tree, [:])
+        var made = Cgroup(host, place, path, tree, [:], isNew: true)
         do throws(CgroupError) {
             made = Cgroup(
-                host, place, path, tree, try tree.provide(controllers, for: path, orExisting: false))
+                host, place, path, tree, try tree.provide(controllers, for: path, orExisting: false), isNew: true)
             for (level, settings) in above where !settings.isEmpty {
                 let directories = try tree.find(level, among: settings.map(\.controller))
                 for setting in settings { try tree.apply(setting, in: directories) }
@@ -224,17 +227,20 @@ public final class Cgroup {
     ///
     /// - Parameter below: a cgroup in this one that it shall be in instead, in every hierarchy that has it.
     public func entry(below: CgroupPath? = nil) throws(CgroupError) -> CgroupEntry {
-        guard let below else { return try entry(directory, directories) }
+        guard let below else { return try entry(directory, directories, isNew: isNew) }
         let names = "/\(below)"
         _ = try kernel { () throws(SystemError) in try status(directory + names, followingLinks: false) }
-        return try entry(directory + names, directories.mapValues { exists($0 + names) ? $0 + names : $0 })
+        return try entry(
+            directory + names, directories.mapValues { exists($0 + names) ? $0 + names : $0 }, isNew: false)
     }
 
-    private func entry(_ directory: String, _ directories: [String: String]) throws(CgroupError) -> CgroupEntry {
+    private func entry(
+        _ directory: String, _ directories: [String: String], isNew: Bool
+    ) throws(CgroupError) -> CgroupEntry {
         let into = try Cgroups.open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
         do throws(CgroupError) {
             var files = try tree.entries(in: directories)
-            guard try host.killsAtBirth(into) else { return CgroupEntry(cloneInto: into, files: files) }
+            guard try host.killsAtBirth(into, isNew: isNew) else { return CgroupEntry(cloneInto: into, files: files) }
             files.append(try Cgroups.open("\(directory)/cgroup.procs", O_WRONLY))
             close(into)
             return CgroupEntry(cloneInto: nil, files: files)
@@ -376,14 +382,14 @@ extension CgroupHost {
         mode == .unified ? UnifiedTree(place: place) : HybridTree(host: self)
     }
 
-    /// Whether a child that is cloned straight into `cgroup`, a cgroup that was never killed, is killed at birth.
+    /// Whether a child that is cloned straight into `cgroup` is killed at birth.
     ///
     /// Kernels before 7.2 compare how often the *caller's* cgroup was killed with how often the target was, and take a
     /// difference for a kill during the fork. The count cannot be read. It is 0 for the root cgroup, which has no
-    /// `cgroup.kill`, and for every new one, so only a caller in another cgroup has to try, with a child that does
-    /// nothing: 0.2 ms.
-    func killsAtBirth(_ cgroup: FileDescriptor) throws(CgroupError) -> Bool {
-        if own.path() == "/" && !exists("\(tree)/cgroup.kill") || RunningSystem().version >= (7, 2) { return false }
+    /// `cgroup.kill`, and for every new one; otherwise a child that does nothing has to try: 0.2 ms.
+    func killsAtBirth(_ cgroup: FileDescriptor, isNew: Bool) throws(CgroupError) -> Bool {
+        if RunningSystem().version >= (7, 2) { return false }
+        if isNew && own.path() == "/" && !exists("\(tree)/cgroup.kill") { return false }
         return try kernel { () throws(SystemError) in
             switch try cloneProcess(into: cgroup) {
             case .child: _exit(0)

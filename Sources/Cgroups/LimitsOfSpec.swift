@@ -9,8 +9,7 @@ extension CgroupLimits {
         self.init()
         oomGroup = false
         try setMemory(resources.memory)
-        // Zero or less is no limit there.
-        pidsMax = resources.pids.map { $0.limit <= 0 ? Self.unlimited : UInt64($0.limit) }
+        pidsMax = Self.limit(resources.pids?.limit)
         setCPU(resources.cpu)
         if let blockIO = resources.blockIO { io = IOLimits(blockIO) }
         for pages in resources.hugepageLimits { hugePages[pages.pageSize] = pages.limit }
@@ -20,13 +19,15 @@ extension CgroupLimits {
         unified = resources.unified
     }
 
+    /// What is below zero is no limit.
+    private static func limit(_ value: Int64?) -> UInt64? { given(value).map { $0 < 0 ? unlimited : UInt64($0) } }
+
     private mutating func setMemory(_ memory: LinuxMemory?) throws(CgroupError) {
         // `nil` by itself, for the default of this type is none.
         swapMax = nil
         guard let memory else { return }
-        func limit(_ value: Int64?) -> UInt64? { given(value).map { $0 < 0 ? Self.unlimited : UInt64($0) } }
-        memoryMax = limit(memory.limit)
-        memoryLow = limit(memory.reservation)
+        memoryMax = Self.limit(memory.limit)
+        memoryLow = Self.limit(memory.reservation)
         if let both = given(memory.swap) {
             if both < 0 {
                 swapMax = Self.unlimited
@@ -42,8 +43,8 @@ extension CgroupLimits {
                 swapMax = UInt64(both) - limit
             }
         }
-        kernelMemory = limit(memory.kernel)
-        kernelMemoryTCP = limit(memory.kernelTCP)
+        kernelMemory = Self.limit(memory.kernel)
+        kernelMemoryTCP = Self.limit(memory.kernelTCP)
         swappiness = memory.swappiness
         disablesOOMKiller = memory.disableOOMKiller == true ? true : nil
         checksUse = memory.checkBeforeUpdate == true
@@ -57,12 +58,12 @@ extension CgroupLimits {
 
     private mutating func setCPU(_ cpu: LinuxCPU?) {
         guard let cpu else { return }
-        cpuQuota = cpu.quota.map { $0 <= 0 ? Self.unlimited : UInt64($0) }
+        cpuQuota = Self.limit(cpu.quota)
         cpuPeriod = given(cpu.period)
         cpuBurst = cpu.burst
         cpuShares = given(cpu.shares)
         cpuIdle = cpu.idle.map { $0 != 0 }
-        realtimeRuntime = cpu.realtimeRuntime
+        realtimeRuntime = given(cpu.realtimeRuntime)
         realtimePeriod = given(cpu.realtimePeriod)
         cpus = cpu.cpus
         mems = cpu.mems

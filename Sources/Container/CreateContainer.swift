@@ -128,8 +128,13 @@ extension RuntimeRoot {
         if !wantsTerminal && request.consoleSocket != nil {
             throw RuntimeError("cannot use console socket if carrel-oci will not detach or allocate tty")
         }
-        for number in 0..<request.preservedDescriptors where fcntl(3 + number, F_GETFD) < 0 {
-            throw RuntimeError("--preserve-fds \(request.preservedDescriptors): descriptor \(3 + number) is not open")
+        try requireOpen(request.preservedDescriptors)
+    }
+
+    /// Throws where one of the `count` descriptors after the standard three is not there to be handed on.
+    static func requireOpen(_ count: Int32) throws(RuntimeError) {
+        for number in 0..<count where fcntl(3 + number, F_GETFD) < 0 {
+            throw RuntimeError("--preserve-fds \(count): descriptor \(3 + number) is not open")
         }
     }
 }
@@ -209,7 +214,10 @@ extension RuntimeContainer {
         } catch let error as RuntimeError {
             throw error
         } catch let error as LaunchError {
-            throw RuntimeError("container \(id): \(error)")
+            // Where the cgroup was there before, so may the kills have been.
+            let isShort = !record.keepsCgroup && cgroup?.oomKills() ?? 0 > 0
+            let advice = isShort ? ": the memory limit is too low for its start" : ""
+            throw RuntimeError("container \(id): \(error)\(advice)")
         } catch {
             throw RuntimeError("container \(id): \(error)")
         }

@@ -59,6 +59,7 @@ extension RuntimeContainer {
             throw RuntimeError("cannot exec in a stopped container")
         }
         if isPaused && !request.ignoresPause { throw RuntimeError("cannot exec in a paused container") }
+        try RuntimeRoot.requireOpen(request.preservedDescriptors)
         var spec = try spec()
         let filter = try spec.linux?.seccomp.map { seccomp throws(RuntimeError) in
             try filterProgram(of: seccomp, nil)
@@ -66,7 +67,7 @@ extension RuntimeContainer {
         spec.process = try process(request, spec.process ?? Process())
         // What is checked is the process; hooks are for the container's own.
         spec.hooks = nil
-        try telling("exec") { () throws(Problems) in
+        try telling("") { () throws(Problems) in
             try spec.validate(file: request.processFile ?? "exec", lenient: true)
         }
         let wantsTerminal = spec.process?.terminal ?? false

@@ -415,8 +415,7 @@ struct LaunchPlan {
         var found: [PayloadProgram] = []
         for candidate in candidates {
             do throws(SystemError) {
-                // Not by a magic link: until its execve(2) this process is the launcher, /proc/self/exe (CVE-2019-5736).
-                close(try open(candidate, O_PATH, in: .workingDirectory, .noMagicLinks))
+                try requireProgram(candidate)
                 found.append(PayloadProgram(path: candidate, isUnlisted: isUnlisted(candidate)))
             } catch {
                 if !note(candidate, error, &failure) { break }
@@ -424,6 +423,16 @@ struct LaunchPlan {
         }
         if found.isEmpty { throw LaunchError(.exec, failure) }
         return found
+    }
+
+    /// Throws `EACCES` for what execve(2) will refuse: a directory, a file without the right to execute it.
+    private func requireProgram(_ path: String) throws(SystemError) {
+        // Not by a magic link: until its execve(2) this process is the launcher, /proc/self/exe (CVE-2019-5736).
+        let file = try open(path, O_PATH, in: .workingDirectory, .noMagicLinks)
+        defer { close(file) }
+        guard try Syscalls.status(file).st_mode & S_IFMT == S_IFREG,
+            faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 || errno != EACCES
+        else { throw SystemError("execve", path, errno: .permissionDenied) }
     }
 
     /// Executes the first of `programs` that can be executed.

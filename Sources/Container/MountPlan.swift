@@ -145,9 +145,11 @@ struct MountPlan {
                     "mount \(mount.destination): option \(own.key)=...: expected \(own.key), with uidMappings and gidMappings"
                 )
             }
-            // Options of a superblock mean nothing to a bind mount, and mount(2) takes them without a word. The last two are what
-            // podman hands on of `--volume`, and has done itself.
-            let general = ["sync", "dirsync", "lazytime", "mand", "silent", "iversion", "copy", "nocopy"]
+            // Options of a superblock mean nothing to a bind mount, and mount(2) takes them without a word. The last are what
+            // podman and buildah hand on of `--volume`, and have done themselves.
+            let general = [
+                "sync", "dirsync", "lazytime", "mand", "silent", "iversion", "copy", "nocopy", "z", "Z", "U",
+            ]
             if let unknown = data.first(where: { recursing || $0.value == nil && !general.contains($0.key) }) {
                 throw LaunchError(
                     .prepare, nil, "mount \(mount.destination): a bind mount has no option \(unknown.key)")
@@ -251,7 +253,8 @@ struct MountPlan {
         switch source {
         case .remount: throw SystemError("mount", destination, errno: .invalidArgument)
         case .filesystem(let type, let options):
-            let mount = try makeFilesystem(type, options: options + labelOptions(type), attributes: initialAttributes)
+            let options = (type == "overlay" ? Self.splittingLayers(options) : options) + labelOptions(type)
+            let mount = try makeFilesystem(type, options: options, attributes: initialAttributes)
             guard type == "mqueue", let label else { return mount }
             do throws(SystemError) {
                 let top = try open(".", O_RDONLY | O_DIRECTORY, at: mount)
@@ -272,6 +275,39 @@ struct MountPlan {
             }
             return mount
         }
+    }
+
+    /// The options of an overlay, with its layers one by one (Linux 6.7) where they are longer together than the 255 bytes that
+    /// fsconfig(2) takes: so long are the paths by which engines mount an image, or a volume to be written to for a while.
+    private static func splittingLayers(_ options: [(key: String, value: String?)]) -> [(key: String, value: String?)] {
+        var split: [(key: String, value: String?)] = []
+        for option in options {
+            let layers = option.key == "lowerdir" ? layers(of: option.value ?? "") : []
+            // An empty one says that data alone follows, which has another option.
+            if option.value?.utf8.count ?? 0 > 255 && !layers.isEmpty && !layers.contains("") {
+                split += layers.map { ("lowerdir+", $0) }
+            } else {
+                split.append(option)
+            }
+        }
+        return split
+    }
+
+    /// The paths in `lowerdir=`: a colon is between two, and a character after a backslash is one of the path.
+    private static func layers(of value: String) -> [String] {
+        var layers: [[UInt8]] = [[]]
+        var isEscaped = false
+        for byte in value.utf8 {
+            let isLiteral = isEscaped
+            isEscaped = byte == UInt8(ascii: "\\") && !isLiteral
+            if isEscaped { continue }
+            if byte == UInt8(ascii: ":") && !isLiteral {
+                layers.append([])
+            } else {
+                layers[layers.count - 1].append(byte)
+            }
+        }
+        return layers.map { String(decoding: $0, as: UTF8.self) }
     }
 
     /// What gives a filesystem its label as it is made (mount(8), "context"). mqueue has no such option; those that are one for

@@ -128,7 +128,7 @@ private func userName(_ id: uid_t) -> String {
 
 /// The number of a signal by its name, with or without `SIG`, or by its number; `nil` for none.
 public func signalNumber(_ text: String) -> Int32? {
-    if let number = Int32(text) { return (1...64).contains(number) ? number : nil }
+    if let number = Int32(text) { return (0...64).contains(number) ? number : nil }
     let name = text.uppercased()
     let bare = name.hasPrefix("SIG") ? String(name.dropFirst(3)) : name
     let names = [

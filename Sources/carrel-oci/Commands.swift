@@ -47,7 +47,6 @@ extension Option {
     static let ignorePaused = Option("ignore-paused", "Also where the container is paused; it then waits")
     static let stats = Option("stats", "Print once what is used, and exit")
     static let interval = Option("interval", takes: "SECONDS", "How often to print; 5 seconds by default")
-    static let regular = Option("regular", isHidden: true, "Accepted")
 
     static let imagePath = Option(
         "image-path", takes: "DIRECTORY", completing: .directory, "Where criu's files are; `checkpoint` by default")
@@ -85,11 +84,10 @@ extension Command {
         "Make a container, start it, and take it away at its end")
     static let kill = Command(
         "kill", in: "Life cycle", operands: [.container, Operand("SIGNAL", isOptional: true)],
-        options: [.all, .regular],
+        options: [.all],
         "Send a signal, `SIGTERM` by default")
     static let delete = Command(
-        "delete", in: "Life cycle", operands: [.container], options: [.force, .regular], "Take a stopped container away"
-    )
+        "delete", in: "Life cycle", operands: [.container], options: [.force], "Take a stopped container away")
     static let exec = Command(
         "exec", in: "Life cycle", operands: [.container], takesProgram: true, programIsOptional: true,
         options: [

@@ -17,11 +17,11 @@ func perform(_ arguments: Arguments, _ count: Int32) throws(RuntimeError) -> Int
         print("carrel-oci version \(Release.version)\nspec: \(Spec.version)")
         return 0
     }
+    if words.has(.help) {
+        print(Program.carrelOCI.help())
+        return 0
+    }
     guard split < count, let name = arguments[Int(split)].map({ String(cString: $0) }) else {
-        if words.has(.help) {
-            print(Program.carrelOCI.help())
-            return 0
-        }
         throw RuntimeError("expected a command; carrel-oci --help lists them")
     }
     guard let verb = Verb(rawValue: name) else {

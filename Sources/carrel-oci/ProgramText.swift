@@ -12,6 +12,7 @@ extension Program {
             exitStatuses: [
                 ("0", "It was done"), ("1", "It was not, as the message tells"),
                 ("N", "Of `run` and `exec`: the status of the program"),
+                ("127, 126, 255", "Of `exec`: not found, not executable, not started for another reason"),
             ], environment: [("XDG_RUNTIME_DIR", "Where an ordinary user's containers are kept")],
             files: [("/run/carrel-oci", "What is known of containers"), ("/run/carrel/seccomp", "Compiled filters")])
     }

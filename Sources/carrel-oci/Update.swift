@@ -16,6 +16,10 @@ extension Option {
     static let cpuBurst = Option("cpu-burst", takes: "MICROSECONDS", "What can be saved up of unused quota")
     static let cpuIdle = Option(
         "cpu-idle", takes: "WHETHER", completing: .choices("0 1"), "1: only where nobody else runs")
+    static let cpuRealtimeRuntime = Option(
+        "cpu-rt-runtime", takes: "MICROSECONDS", "The real-time processor time in each period; cgroup v1 alone")
+    static let cpuRealtimePeriod = Option(
+        "cpu-rt-period", takes: "MICROSECONDS", "The length of a period of that; cgroup v1 alone")
     static let cpusetCpus = Option("cpuset-cpus", takes: "LIST", "The processors that may be used")
     static let cpusetMems = Option("cpuset-mems", takes: "LIST", "The memory nodes that may be used")
     static let pidsLimit = Option("pids-limit", takes: "COUNT", "The most tasks")
@@ -27,8 +31,7 @@ extension Command {
         "update", in: "Life cycle", operands: [.container],
         options: [
             .resources, .memory, .memoryReservation, .memorySwap, .cpuShares, .cpuQuota, .cpuPeriod, .cpuBurst,
-            .cpuIdle,
-            .cpusetCpus, .cpusetMems, .pidsLimit, .blkioWeight,
+            .cpuIdle, .cpuRealtimeRuntime, .cpuRealtimePeriod, .cpusetCpus, .cpusetMems, .pidsLimit, .blkioWeight,
         ], "Change a container's limits")
     static let spec = Command(
         "spec", in: "Inspect", options: [.bundle, .rootlessSpec], "Write a `config.json` to begin with")
@@ -75,6 +78,8 @@ func resources(_ words: Words) throws(RuntimeError) -> LinuxResources {
     cpu.period = try number(.cpuPeriod)
     cpu.burst = try number(.cpuBurst)
     cpu.idle = try number(.cpuIdle)
+    cpu.realtimeRuntime = try number(.cpuRealtimeRuntime)
+    cpu.realtimePeriod = try number(.cpuRealtimePeriod)
     cpu.cpus = words[.cpusetCpus]
     cpu.mems = words[.cpusetMems]
     var resources = LinuxResources()

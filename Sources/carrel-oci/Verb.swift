@@ -44,7 +44,11 @@ enum Verb: String, CaseIterable {
             guard let signal = signalNumber(name) else { throw RuntimeError("unknown signal \(name.debugDescription)") }
             try call.container().kill(signal, all: call.words.has(.all))
         case .delete: try call.root.delete(call.id, force: call.words.has(.force))
-        case .exec: return try call.container().execute(try execRequest(call))
+        case .exec:
+            do throws(RuntimeError) { return try call.container().execute(try execRequest(call)) } catch {
+                // As runc: 1 is what a program may end with.
+                throw RuntimeError(error.description, exitStatus: error.exitStatus == 1 ? 255 : error.exitStatus)
+            }
         case .pause: try call.container(locking: true).pause()
         case .resume: try call.container(locking: true).resume()
         case .state: print(try call.container().report.json(pretty: true))

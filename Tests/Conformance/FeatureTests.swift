@@ -74,7 +74,7 @@ extension Conformance {
                 ["destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "size=1m"]],
                 [
                     "destination": "/data", "type": "bind", "source": "\(bundle.path)/data",
-                    "options": ["rbind", "rro", "rnorelatime", "nocopy"],
+                    "options": ["rbind", "rro", "rnorelatime", "nocopy", "z", "Z", "U"],
                 ],
                 [
                     "destination": "/data/sub", "type": "tmpfs", "source": "own",
@@ -102,6 +102,23 @@ extension Conformance {
             #expect(outcome.status == 1 && outcome.errors.contains("mount /data: option idmap"), "\(outcome)")
             #expect(outcome.errors.contains("uidMappings"))
             #expect(bundle.leftovers(["c"]).isEmpty)
+        }
+
+        @Test("an overlay has its layers, however long their paths are")
+        func longLayers() throws {
+            let bundle = try Bundle()
+            let layers = ["a", "b:c", "d"].map { "\(bundle.path)/\(String(repeating: $0, count: 60))" }
+            for (index, layer) in layers.enumerated() {
+                try FileManager.default.createDirectory(atPath: layer, withIntermediateDirectories: false)
+                try "\(index)".write(toFile: "\(layer)/\(index)", atomically: true, encoding: .utf8)
+            }
+            let value = layers.map { $0.replacingOccurrences(of: ":", with: "\\:") }.joined(separator: ":")
+            bundle.mount([
+                ["destination": "/data", "type": "overlay", "source": "overlay", "options": ["lowerdir=\(value)"]]
+            ])
+            bundle.script("cat /data/0 /data/1 /data/2")
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.output == "012", "\(outcome.errors)")
         }
 
         @Test("what fails is told, however long a path is")
@@ -132,6 +149,24 @@ extension Conformance {
             #expect(
                 try bundle.runToEnd().output
                     == "uid=12 gid=34 groups=56,78\n0077\n/tmp\n500\n100\n5 3\n")
+        }
+
+        /// How many tasks a container may have, and how much of a processor.
+        private func limits(_ id: String) throws -> [String] {
+            let places = ["pids/carrel/oci/\(id)", "cpu/carrel/oci/\(id)", "carrel/oci/\(id)"]
+            let files = places.flatMap { place in
+                ["pids.max", "cpu.cfs_quota_us", "cpu.max"].map { "/sys/fs/cgroup/\(place)/\($0)" }
+            }
+            return try files.filter { access($0, F_OK) == 0 }.map { try String(contentsOfFile: $0, encoding: .utf8) }
+        }
+
+        @Test("a memory limit that is too low for the start of a container is told as such")
+        func tooLittleMemory() throws {
+            let bundle = try Bundle()
+            bundle.change("linux") { $0["resources"] = ["memory": ["limit": 4096]] }
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.status == 1 && outcome.errors.contains("the memory limit is too low"), "\(outcome.errors)")
+            #expect(bundle.leftovers(["c"]).isEmpty)
         }
 
         @Test("limits are in force in the container's cgroup, and change by update")
@@ -168,12 +203,17 @@ extension Conformance {
             #expect(swap.status == 0, "\(swap.errors)")
             // Engines that write every member write 0 for what they leave as it is.
             let zeros = """
-                {"memory": {"limit": 0, "reservation": 0, "swap": 0}, "pids": {"limit": 20}, "blockIO": {"weight": 0},
-                 "cpu": {"shares": 0, "quota": 0, "period": 0, "realtimePeriod": 0, "cpus": "", "mems": ""}}
+                {"memory": {"limit": 0, "reservation": 0, "swap": 0}, "pids": {"limit": 0}, "blockIO": {"weight": 0},
+                 "cpu": {"shares": 0, "quota": 0, "period": 0, "realtimeRuntime": 0, "realtimePeriod": 0, "cpus": "",
+                         "mems": ""}}
                 """
+            #expect(try bundle.oci("update", "--cpu-quota", "50000", "c").status == 0)
+            let before = try limits("c")
+            #expect(before.contains("20\n") && before.contains { $0.hasPrefix("50000") }, "\(before)")
             let unchanged = try bundle.oci("update", "-r", "-", "c", input: zeros)
             #expect(unchanged.status == 0, "\(unchanged.errors)")
             #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(64 << 20)\n")
+            #expect(try limits("c") == before)
             let rule = #"{"devices": [{"allow": true, "type": "c", "major": 4294967297, "minor": 3}]}"#
             let device = try bundle.oci("update", "-r", "-", "c", input: rule)
             #expect(device.errors.contains("devices[0].major: expected at most 4095"), "\(device.errors)")
@@ -216,6 +256,12 @@ extension Conformance {
                     == "b /tmp\n")
             #expect(try bundle.oci("exec", "--user", "5:6", "c", "id").output == "uid=5 gid=6\n")
             #expect(try bundle.oci("exec", "c", "nosuch").status == 127)
+            #expect(try bundle.oci("exec", "c", "/etc").status == 126)
+            // What is not a program's end is not told as one: `test` ends with 1, too.
+            #expect(try bundle.oci("exec", "nosuch", "true").status == 255)
+            #expect(try bundle.oci("exec", "--cwd", "tmp", "c", "true").status == 255)
+            let closed = try bundle.oci("exec", "--preserve-fds", "900", "c", "true")
+            #expect(closed.status == 255 && closed.errors.contains("is not open"), "\(closed)")
             let file = "\(bundle.path)/process.json"
             try #"{"args":["sh","-c","echo $X"],"cwd":"/","user":{"uid":0,"gid":0},"env":["PATH=/bin","X=file"]}"#
                 .write(

@@ -17,6 +17,8 @@ extension Conformance {
             #expect(try String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8) != "sleep\n")
             #expect(try bundle.oci("start", "a").status == 0)
             #expect(try bundle.status("a") == "running")
+            // The signal that only asks whether there is a process.
+            #expect(try bundle.oci("kill", "a", "0").status == 0)
             // Nothing of ours beside it: the payload is what create's child became.
             #expect(try String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8) == "sleep\n")
             #expect(try bundle.oci("delete", "a").errors.contains("that is not stopped: running"))
@@ -45,6 +47,17 @@ extension Conformance {
             try bundle.write()
             let outcome = try bundle.oci("create", "--bundle", bundle.path, "c")
             #expect(outcome.status == 1 && outcome.errors.contains("No such file or directory"))
+            #expect(bundle.leftovers(["c"]).isEmpty)
+        }
+
+        @Test("what cannot be executed is told by create", arguments: ["/etc", "/etc/file"])
+        func noProgram(path: String) throws {
+            let bundle = try Bundle()
+            try "text".write(toFile: "\(bundle.path)/rootfs/etc/file", atomically: true, encoding: .utf8)
+            bundle.payload(path)
+            try bundle.write()
+            let outcome = try bundle.oci("create", "--bundle", bundle.path, "c")
+            #expect(outcome.status == 1 && outcome.errors.contains("execve \(path): Permission denied"), "\(outcome)")
             #expect(bundle.leftovers(["c"]).isEmpty)
         }
 

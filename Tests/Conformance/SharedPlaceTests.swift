@@ -135,6 +135,26 @@ extension Conformance {
             #expect(try first.status() == "running")
         }
 
+        @Test("a cgroup that was there before takes one container after the other, and what they execute")
+        func keptCgroup() throws {
+            let bundle = try Bundle()
+            let unified = "/sys/fs/cgroup/unified"
+            let path = "/carrel/kept-\(getpid())"
+            let directory = (access(unified, F_OK) == 0 ? unified : "/sys/fs/cgroup") + path
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            defer { rmdir(directory) }
+            bundle.change("linux") { linux in
+                linux["cgroupsPath"] = path
+                linux["resources"] = nil
+            }
+            for _ in 0..<2 {
+                try bundle.start()
+                #expect(try bundle.oci("exec", "c", "true").status == 0)
+                #expect(try bundle.oci("delete", "--force", "c").status == 0)
+            }
+            #expect(access(directory, F_OK) == 0)
+        }
+
         @Test("a host directory that is bound to /dev, however that is written, is left as it is")
         func boundDevices() throws {
             let bundle = try Bundle()
