@@ -24,10 +24,22 @@ struct RequestAdmission {
         "host", "content-length", "expect", "authorization", "x-api-key", "cookie", "proxy-authorization",
     ]
 
+    /// Fields by which a server behind a proxy is told whom a request was for, and whose it is: some take a request for one of
+    /// another host, which the rules have not decided, or of a caller whom they trust.
+    private static func isOfAProxy(_ name: String) -> Bool {
+        let name = name.utf8.contains(UInt8(ascii: "_")) ? String(name.map { $0 == "_" ? "-" : $0 }) : name
+        return name.hasPrefix("x-forwarded-") || proxied.contains(name)
+    }
+    private static let proxied: Set<String> = [
+        "forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "x-host", "x-original-host",
+        "x-http-host-override",
+    ]
+
     /// The request's first line and its fields as they go upstream, but for the framing of its body: written anew from
     /// what was read, without what a client says of itself, and with the credential.
     func write(_ head: RequestHead, to destination: Upstream, into message: inout ByteBuffer) {
         var fields = head.fields.forwarded(dropping: Self.dropped)
+        fields.remove(Self.isOfAProxy)
         var query = query
         if let credential {
             credential.write(into: &fields, query: &query)

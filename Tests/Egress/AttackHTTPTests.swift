@@ -187,6 +187,22 @@ struct AttackHTTPTests {
         }
     }
 
+    @Test("what a client says of another host or caller goes no further")
+    func forwarded() throws {
+        try atDesk { desk throws in
+            let fields = [
+                "Forwarded: host=b.example.org", "X-Forwarded-Host: b.example.org", "X-Forwarded-For: 127.0.0.1",
+                "X-Real-IP: 127.0.0.1", "X_Original_Host: b.example.org", "x-forwarded-anything: 1", "X-Host: b",
+                "Via: 1.1 b",
+            ]
+            let client = try desk.proxy()
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nX-Kept: 1\r\n")
+            client.send(fields.map { $0 + "\r\n" }.joined() + "\r\n")
+            #expect(client.answer()?.status == 200)
+            #expect(desk.plain.requests == ["GET / HTTP/1.1\r\nhost: example.com\r\nx-kept: 1\r\n\r\n"])
+        }
+    }
+
     @Test("a connection serves on behind a body of any length, and so does the one to the upstream")
     func longBodies() throws {
         try atDesk { desk throws in
