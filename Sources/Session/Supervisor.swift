@@ -223,6 +223,10 @@ final class Supervisor {
             audit(.pause, ["why": Node(.string(decision.reason.rawValue)), "detail": Node(.string(decision.detail))])
             // A session that cannot be frozen has no egress any more, and goes on without.
             try? cgroup?.freeze()
+            if !record.isDetached {
+                Recorder(state).warn(
+                    "session \(record.id) is paused: \(decision.detail)\n  fix: carrel budget raise \(record.id) lets it go on")
+            }
         }
     }
 

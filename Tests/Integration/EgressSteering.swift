@@ -52,6 +52,7 @@ extension Integration {
                 let ended = running.finish(within: 120)
                 #expect(ended.status == 0 && ended.lines.contains("402 false"), "\(ended)")
                 #expect(ended.lines.last == "200 None")
+                #expect(ended.errors.contains("session thrifty is paused: the session's budget of 20000 tokens"))
                 let usage = try #require(try desk.lastReport()["egress"])
                 #expect(usage["softMarks"]?.int ?? 0 >= 1 && usage["tokens"]?.int ?? .max <= 40_000, "\(usage.json())")
             }
