@@ -195,6 +195,10 @@ private func beEntered(
     _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, parent: FileDescriptor
 ) -> Never {
     do throws(LaunchError) {
+        // A terminal belongs to who opens it, and the host's ids, which this process has, are nobody's in another user namespace.
+        if plan.runtime == nil || plan.namespaces.contains(.user) {
+            setFilesystemIDs(user: plan.identity.uid, group: plan.identity.gid)
+        }
         let terminal = try plan.openTerminal()
         if let terminal {
             try during(.terminal) { () throws(SystemError) in

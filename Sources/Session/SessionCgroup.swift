@@ -143,6 +143,11 @@ extension Carrel {
                 }
                 for control in asked { composed.absent.append((control.rawValue, reason)) }
                 return (nil, nil)
+            } catch .exists(let path) {
+                throw SessionError(
+                    "cgroup \(path) exists already",
+                    fix: "choose another --session: one of this tenant and name is another state directory's, or is "
+                        + "left of one that is gone")
             } catch {
                 throw SessionError("cgroup: \(error)")
             }

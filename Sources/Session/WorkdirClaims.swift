@@ -22,6 +22,8 @@ struct WorkdirClaims {
     /// The tenant whose sessions can use again what was made; `nil` where more than one session was there. To one that came
     /// before it was made it was not read-only: what that one holds open, or has handed on, must not become another's.
     private var tenant: String?
+    /// Whether one of the sessions was dead: with whom it shared what was made is not known.
+    private var hadDead = false
 
     /// The claims on the directory that `root` is open on.
     init(_ root: FileDescriptor, _ workdir: String, _ state: StateDirectory) throws(SystemError) {
@@ -65,14 +67,16 @@ struct WorkdirClaims {
 
     /// Adds a session of `tenant`.
     mutating func join(_ session: String, of tenant: String) {
-        self.tenant = sessions.isEmpty && ghosts.isEmpty ? tenant : nil
+        self.tenant = sessions.isEmpty && !hadDead ? tenant : nil
         sessions.append(session)
     }
 
     /// Forgets sessions that are not there any more, whose end could not be written down here: a session's record is there
     /// before its claim, and longer.
     private mutating func forgetDead() {
+        let count = sessions.count
         sessions.removeAll { !exists(LiveSessions(state: state).recordPath($0)) }
+        hadDead = sessions.count < count
     }
 
     static func locked(_ state: StateDirectory, _ body: () throws(SessionError) -> Void) throws(SessionError) {
@@ -95,15 +99,21 @@ struct WorkdirClaims {
                 return try remove(path)
             }
         }
-        if !exists(path) { try? rename(spare, to: path, replacing: true) }
+        let isFirst = !exists(path)
+        if isFirst { try? rename(spare, to: path, replacing: true) }
         var text = workdir + "\0"
         for ghost in ghosts { text += "\(ghost.isDirectory ? "d" : "f") \(ghost.inode) \(ghost.path)\0" }
         if let tenant { text += "t \(tenant)\0" }
         for session in sessions { text += "s \(session)\0" }
         text += "\0"
-        // In one call: there is no instant at which half of it stands there.
-        try withOpen(path, O_WRONLY | O_CREAT | O_NOFOLLOW) { file throws(SystemError) in
-            try writeAt(file, offset: 0, Array(text.utf8), named: path)
+        do throws(SystemError) {
+            // In one call: there is no instant at which half of it stands there.
+            try withOpen(path, O_WRONLY | O_CREAT | O_NOFOLLOW) { file throws(SystemError) in
+                try writeAt(file, offset: 0, Array(text.utf8), named: path)
+            }
+        } catch {
+            if isFirst { try? remove(path) }
+            throw error
         }
     }
 

@@ -52,6 +52,12 @@ public func setGroupIDs(_ id: gid_t) throws(SystemError) {
     try checking("setresgid", "\(id)") { carrel_syscall(Int(SYS_setresgid), Int(id), Int(id), Int(id), 0, 0, 0) }
 }
 
+/// Sets the ids by which this process opens and makes files, and no others (setfsuid(2), setfsgid(2)): they tell of no failure.
+public func setFilesystemIDs(user: uid_t, group: gid_t) {
+    _ = carrel_syscall(Int(SYS_setfsgid), Int(group), 0, 0, 0, 0, 0)
+    _ = carrel_syscall(Int(SYS_setfsuid), Int(user), 0, 0, 0, 0, 0)
+}
+
 /// Sets the real, the effective and the saved user id (setresuid(2)), and with them the filesystem's.
 public func setUserIDs(_ id: uid_t) throws(SystemError) {
     try checking("setresuid", "\(id)") { carrel_syscall(Int(SYS_setresuid), Int(id), Int(id), Int(id), 0, 0, 0) }

@@ -51,6 +51,9 @@ extension Conformance {
                 try bundle.oci("exec", "first", "cat", "/proc/self/uid_map").output.split(separator: " ").contains(
                     "100000")
             )
+            // A terminal belongs to an id that the container has.
+            let terminal = try bundle.oci("exec", "--tty", "first", "busybox", "tty")
+            #expect(terminal.status == 0 && terminal.output.hasPrefix("/dev/pts/"), "\(terminal)")
             let pid = try #require(try bundle.pid("first"))
             bundle.change("linux") { linux in
                 linux["uidMappings"] = nil

@@ -88,7 +88,9 @@ extension Integration {
             try withDesk { desk in
                 _ = try desk.detached(session: "entered")
                 let entering = desk.start(carrel: ["exec"] + options + ["entered", "--", "sleep", "86400.75"])
-                try #require(eventually { !Host.processes(with: "sleep\086400.75").isEmpty }, "\(entering.errors)")
+                // The command, its helper, and the program.
+                try #require(
+                    eventually { Host.processes(with: "sleep\086400.75").count == 3 }, "\(entering.errors)")
                 entering.signal(SIGKILL)
                 _ = entering.finish()
                 #expect(eventually(within: 5) { Host.processes(with: "86400.75").isEmpty }, "it lives on")

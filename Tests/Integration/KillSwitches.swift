@@ -75,14 +75,13 @@ extension Integration {
                 let tenant = Self.tenant(desk)
                 let work = try desk.directory("work")
                 _ = try desk.detached(["--tenant", tenant, "--workdir", work], session: "ends")
+                _ = try desk.detached(["--tenant", tenant], session: "lives")
                 // Its supervisor waits here when the cgroup is gone.
                 let claims = open(desk.state + "/workdirs.lock", O_RDWR | O_CLOEXEC)
                 defer { close(claims) }
                 try #require(claims >= 0 && flock(claims, LOCK_EX) == 0)
-                for pid in try desk.parse(desk.carrel(["ps", "--json"]).output).elements ?? [] {
-                    kill(Int32(pid["pid"]?.int ?? 0), SIGKILL)
-                }
-                try #require(eventually { Host.cgroups(of: tenant).isEmpty })
+                kill(Int32(try desk.json("state/sessions/ends.json")["pid"]?.int ?? 0), SIGKILL)
+                try #require(eventually { !Host.cgroups(of: tenant).contains { $0.hasSuffix("/ends") } })
                 let killing = desk.start(carrel: ["kill", "--tenant", tenant])
                 usleep(500_000)
                 #expect(killing.isRunning, "it has returned: \(killing.output)")

@@ -122,12 +122,16 @@ extension Integration {
                 defer { Host.outside("umount -l '\(desk.state)'") }
                 #expect(desk.run(["--session", "before"], ["true"]).status == 0)
                 let ledger = desk.read("state/ledger.jsonl")
-                _ = try desk.detached(session: "lives")
+                _ = try desk.detached(session: "on-a-full-disk")
+                defer {
+                    Host.outside("rm -f '\(desk.state)/fill'")
+                    desk.carrel(["kill", "--all"])
+                }
                 Host.outside("dd if=/dev/zero of='\(desk.state)/fill' bs=4k 2>/dev/null")
                 // Often enough for refusals to fill what is left of the log's last page.
                 for _ in 0..<20 { desk.run(["--session", "full"], ["true"]) }
                 // A session can be ended all the same, and that it is not written down is told.
-                let killed = desk.carrel(["kill", "lives"])
+                let killed = desk.carrel(["kill", "on-a-full-disk"])
                 #expect(killed.status == 0 && killed.errors.contains("audit log"), "\(killed)")
                 #expect(Desk.list(desk.state + "/live").isEmpty)
                 Host.outside("rm '\(desk.state)/fill'")

@@ -49,6 +49,17 @@ extension Integration {
             }
         }
 
+        @Test(arguments: Host.isRoot ? [false, true] : [false]) func whoEntersHasATerminalToo(ordinary: Bool) throws {
+            try withDesk(ordinary: ordinary) { desk in
+                let session = try desk.detached(session: "entered")
+                let script = "tty; stat -c 'of %u' $(tty); echo written >$(tty); exit 5"
+                let inside = desk.carrel(["exec", "--tty", session, "--", "sh", "-c", script])
+                #expect(inside.status == 5 && inside.output.hasPrefix("/dev/pts/"), "\(inside)")
+                #expect(inside.output.contains("of 1000") && inside.output.contains("written"), "\(inside)")
+                #expect(desk.carrel(["kill", session]).status == 0)
+            }
+        }
+
         @Test func theWindowsSizeAndInputAreCarried() throws {
             try withDesk { desk in
                 let script = "trap 'stty size; exit 4' WINCH; echo ready; while :; do sleep 0.1; done"
