@@ -394,7 +394,10 @@ extension CgroupHost {
             switch try cloneProcess(into: cgroup) {
             case .child: _exit(0)
             case .parent(let child, let descriptor):
-                close(descriptor)
+                defer { close(descriptor) }
+                // In a cgroup that stands still it comes to no end but this.
+                _ = try poll([(descriptor, .readable)], timeout: 100)
+                try? pidfdSendSignal(descriptor, SIGKILL)
                 return try Syscalls.wait(for: child) != .exited(0)
             }
         }
