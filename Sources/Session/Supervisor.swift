@@ -225,7 +225,8 @@ final class Supervisor {
             try? cgroup?.freeze()
             if !record.isDetached {
                 Recorder(state).warn(
-                    "session \(record.id) is paused: \(decision.detail)\n  fix: carrel budget raise \(record.id) lets it go on")
+                    "session \(record.id) is paused: \(decision.detail)\n  fix: carrel budget raise \(record.id) lets it go on"
+                )
             }
         }
     }
