@@ -27,7 +27,7 @@ extension Carrel {
         for tenant in path.names.count == 2 ? [path] : below(path, host) {
             let names = (try? Cgroup.names(host, in: tenant)) ?? []
             // Another state directory may have sessions of a tenant with this name, and others have cgroups here too.
-            guard names.allSatisfy(claimed.contains) else { return nil }
+            guard exists(state["tenants/\(tenant.names[1])"]), names.allSatisfy(claimed.contains) else { return nil }
             if names.isEmpty, (try? Cgroup.open(host, tenant, for: []).isEmpty()) == false { return nil }
             sessions += names
         }
