@@ -52,7 +52,7 @@ let package = Package(
         room(
             "Egress",
             [
-                "EgressPolicy", "Metering", "Records", "Documents", "Syscalls",
+                "EgressPolicy", "Metering", "Records", "Documents", "Privileges", "Syscalls",
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOTLS", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),

@@ -29,6 +29,7 @@ final class Gateway: Sendable {
     let group: MultiThreadedEventLoopGroup
     let allocator = ByteBufferAllocator()
     private let configPath: String?
+    private let runsCommands: Bool
     private let sessions = NIOLockedValueBox<[String: EgressSession]>([:])
     private let draining = NIOLockedValueBox(false)
 
@@ -42,6 +43,7 @@ final class Gateway: Sendable {
         places = GatewayPlaces(state: state)
         try makeDirectories(places.directory, mode: 0o700)
         self.configPath = configPath
+        runsCommands = config.runsCommands
         limits = config.limits
         unknownModels = config.unknownModels
         tenantRates = config.rates
@@ -172,7 +174,12 @@ final class Gateway: Sendable {
 
     /// Reads the credentials again (SIGHUP).
     func reload() throws {
-        try credentials.reload(GatewayConfig(path: configPath).credentials)
+        let config = try GatewayConfig(path: configPath)
+        if config.runsCommands && !runsCommands {
+            throw GatewayError(
+                "a credential has a command now, and this gateway has given up to run any", fix: "start it anew")
+        }
+        try credentials.reload(config.credentials)
         for session in sessions.withLockedValue({ Array($0.values) }) {
             session.loop.execute { session.forgetTripwires() }
         }

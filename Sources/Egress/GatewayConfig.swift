@@ -45,6 +45,11 @@ struct GatewayConfig: Sendable {
     /// When the request log is put aside.
     var log = LogRotation()
 
+    /// Whether a credential is what a command says.
+    var runsCommands: Bool {
+        credentials.contains { if case .command = $0.source { true } else { false } }
+    }
+
     init() {}
 
     /// Reads the file at `path`; without one, nothing is configured.

@@ -27,6 +27,12 @@ public func serveGateway(state: String, config path: String?, idleExit: UInt64?)
     let signals = signalSet([SIGTERM, SIGINT, SIGHUP])
     try changeSignalMask(SIG_BLOCK, signals)
     let config = try GatewayConfig(path: path)
+    // A program of the operator's has needs of its own.
+    if config.runsCommands {
+        tell("not confined: gateway.yaml has it run commands")
+    } else {
+        try confine(to: places.directory, metricsPort: config.metricsPort)
+    }
     let gateway = try Gateway(state: state, config: config, configPath: path)
     try MetricsServer.start(gateway, port: config.metricsPort)
     let control = try ControlServer(gateway)

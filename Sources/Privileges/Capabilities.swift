@@ -56,6 +56,17 @@ public struct Capabilities: Sendable, Equatable {
         try Self.within("inheritable", inheritable, "bounding", bounding)
     }
 
+    /// Of `names` what the calling thread is permitted, in force, and nothing else.
+    public init(keeping names: [String]) throws(ControlError) {
+        let own = cap_get_proc()
+        defer { cap_free(UnsafeMutableRawPointer(own)) }
+        for value in Self.values(try Self.mask(names, "permitted")) {
+            var flag = CAP_CLEAR
+            if cap_get_flag(own, value, CAP_PERMITTED, &flag) == 0 && flag == CAP_SET { permitted |= 1 << value }
+        }
+        effective = permitted
+    }
+
     /// For a process that hands signals on: `CAP_KILL`, where it is permitted, since whom they are for may have become
     /// another user by then; and nothing else.
     public var forSignals: Capabilities {

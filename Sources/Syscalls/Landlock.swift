@@ -16,9 +16,13 @@ public enum Landlock {
         public static let writeFile = FileAccess(rawValue: 1 << 1)
         /// Opening a file for reading.
         public static let readFile = FileAccess(rawValue: 1 << 2)
+        /// Opening a file for writing, and making and removing files of every kind.
+        public static let change = FileAccess(rawValue: 0x1ff2)
         /// Linking or renaming into another directory. Always denied (`EXDEV`) in a file domain unless handled and
         /// allowed. ABI 2.
         public static let refer = FileAccess(rawValue: 1 << 13)
+        /// Making a file shorter or longer (truncate(2), `O_TRUNC`). ABI 3.
+        public static let truncate = FileAccess(rawValue: 1 << 14)
     }
 
     /// What a domain cannot reach outside of itself (`LANDLOCK_SCOPE_*`). ABI 6.

@@ -256,6 +256,26 @@ extension Integration {
             }
         }
 
+        /// What it cannot do any more: `Tests/Egress/ConfinementTests`.
+        @Test func everyThreadOfTheGatewayIsConfined() throws {
+            try withDesk { desk in
+                let upstreams = try Upstreams(desk)
+                #expect(desk.sh(try upstreams.profile(), "true").status == 0)
+                let gateway = try #require(upstreams.gateways.first)
+                let threads = Desk.list("/proc/\(gateway)/task")
+                #expect(threads.count > 1)
+                for thread in threads {
+                    let status = try String(
+                        contentsOfFile: "/proc/\(gateway)/task/\(thread)/status", encoding: .utf8)
+                    let lines = status.split(separator: "\n")
+                    // CAP_DAC_READ_SEARCH and CAP_KILL.
+                    for line in ["NoNewPrivs:\t1", "CapEff:\t0000000000000024", "CapPrm:\t0000000000000024"] {
+                        #expect(lines.contains(line[...]), "\(lines)")
+                    }
+                }
+            }
+        }
+
         @Test func twoSessionsHaveDoorsOfTheirOwn() throws {
             try withDesk { desk in
                 let upstreams = try Upstreams(desk)
