@@ -100,7 +100,7 @@ extension RuntimeContainer {
         do throws(LaunchError) {
             entered = try enter(launch, container)
         } catch {
-            throw RuntimeError("exec failed: \(error)", exitStatus: error.exitStatus == 125 ? 255 : error.exitStatus)
+            throw RuntimeError("exec failed: \(error)", exitStatus: error.exitStatus)
         }
         return try telling("exec") { () throws(SystemError) in
             do throws(SystemError) {

@@ -68,8 +68,7 @@ struct Credential: Sendable, CustomStringConvertible {
         switch definition.scheme {
         case .bearer: fields.append("authorization", "Bearer \(secret)")
         case .header(let name):
-            // CGI-like servers read both spellings as one variable.
-            fields.remove { $0 == name || String($0.map { $0 == "_" ? "-" : $0 }) == name }
+            fields.remove { $0 == name || hyphenated($0) == name }
             fields.append(name, secret)
         case .basic(let user):
             let text = String(decoding: base64Encoded(Array("\(user):\(secret)".utf8)), as: UTF8.self)

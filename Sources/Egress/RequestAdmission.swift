@@ -27,7 +27,7 @@ struct RequestAdmission {
     /// Fields by which a server behind a proxy is told whom a request was for, and whose it is: some take a request for one of
     /// another host, which the rules have not decided, or of a caller whom they trust.
     private static func isOfAProxy(_ name: String) -> Bool {
-        let name = name.utf8.contains(UInt8(ascii: "_")) ? String(name.map { $0 == "_" ? "-" : $0 }) : name
+        let name = hyphenated(name)
         return name.hasPrefix("x-forwarded-") || proxied.contains(name)
     }
     private static let proxied: Set<String> = [

@@ -96,6 +96,11 @@ private let hopByHop: Set<String> = [
     "proxy-authenticate", "proxy-authentication-info", "http2-settings",
 ]
 
+/// A field's name with hyphens for underscores: CGI-like servers read both spellings as one variable.
+func hyphenated(_ name: String) -> String {
+    name.utf8.contains(UInt8(ascii: "_")) ? String(name.map { $0 == "_" ? "-" : $0 }) : name
+}
+
 private func checkFields(_ fields: HeaderFields) throws(HTTPRefusal) {
     var seen: Set<String> = []
     for field in fields.list {
@@ -103,10 +108,7 @@ private func checkFields(_ fields: HeaderFields) throws(HTTPRefusal) {
             throw .bad("the field \(field.name) twice")
         }
         if overriding.contains(field.name) { throw .bad("the field \(field.name), which asks for another request") }
-        // CGI-like servers read both spellings as one variable.
-        if field.name.utf8.contains(UInt8(ascii: "_")),
-            known.contains(String(field.name.map { $0 == "_" ? "-" : $0 }))
-        {
+        if field.name.utf8.contains(UInt8(ascii: "_")), known.contains(hyphenated(field.name)) {
             throw .bad("the field \(field.name), a twin of a known one")
         }
     }

@@ -78,17 +78,15 @@ extension Carrel {
 
     /// Writes down what is done, as far as that can be: a full disk is no reason to let a session live.
     private func note(_ event: AuditLog.Event, _ fields: Node) {
-        do throws(SessionError) { try Recorder(state).decided(event, fields) } catch { notWritten(error) }
+        do throws(SessionError) { try Recorder(state).decided(event, fields) } catch { notWritten(error.message) }
     }
 
     private func note(_ mark: EndingMark, _ selection: Selection) {
-        do throws(SystemError) {
-            try mark.write(level: selection, in: state)
-        } catch { notWritten(SessionError(error.description)) }
+        do throws(SystemError) { try mark.write(level: selection, in: state) } catch { notWritten("\(error)") }
     }
 
-    private func notWritten(_ error: SessionError) {
-        Recorder(state).warn("what kill does cannot be written down: \(error.message)")
+    private func notWritten(_ why: String) {
+        Recorder(state).warn("what kill does cannot be written down: \(why)")
     }
 
     /// Everything below one cgroup, in one write.

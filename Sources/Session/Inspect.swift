@@ -168,7 +168,7 @@ extension Carrel {
     public func log(of id: String) throws(SessionError) -> [UInt8] {
         try checkName(id, of: "session")
         let path = state["logs/\(id)"]
-        guard exists(path) || exists(path + ".1") else {
+        guard exists(path) || exists(SessionLog.older(path)) else {
             if let record = live.find(id) {
                 return record.isDetached ? [] : try noLog(id)
             }
@@ -194,7 +194,7 @@ extension Carrel {
         }
         defer { close(watch) }
         try telling("log") { () throws(SystemError) in
-            try writeAll((try? readFile(path + ".1", limit: 1 << 32)) ?? [], to: output)
+            try writeAll((try? readFile(SessionLog.older(path), limit: 1 << 32)) ?? [], to: output)
         }
         var file: FileDescriptor?
         var inode: ino_t = 0

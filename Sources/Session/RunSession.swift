@@ -221,7 +221,7 @@ extension Carrel {
             close(log.writing)
             let path = state["logs/\(record.id)"]
             // What another session of this name has written is not its own.
-            for old in [path, path + ".1"] { try? remove(old) }
+            for old in [path, SessionLog.older(path)] { try? remove(old) }
             sessionLog = SessionLog(pipe: log.reading, path: path, limit: record.logLimit)
             try descriptors.watch(.log, log.reading)
         }

@@ -49,12 +49,15 @@ final class SessionLog {
             if size < limit / 2 { continue }
             close(file)
             self.file = nil
-            rename(path, path + ".1")
+            rename(path, Self.older(path))
         }
     }
 
+    /// Where the older half of what is kept lies.
+    static func older(_ path: String) -> String { path + ".1" }
+
     /// What is kept of a session's output.
     static func contents(_ path: String) -> [UInt8] {
-        ((try? readFile(path + ".1", limit: 1 << 32)) ?? []) + ((try? readFile(path, limit: 1 << 32)) ?? [])
+        ((try? readFile(older(path), limit: 1 << 32)) ?? []) + ((try? readFile(path, limit: 1 << 32)) ?? [])
     }
 }

@@ -307,9 +307,11 @@ public func usableProcessors() -> Int {
 /// When the kernel started process `pid`, in clock ticks since boot (proc_pid_stat(5), field 22); `nil` where there is none,
 /// or nothing of it but its status is left (a zombie), which some hosts' first process takes its time to fetch.
 public func startTime(of pid: pid_t) -> UInt64? {
-    guard let fields = processStatus(pid), let state = fields.first, state != UInt8(ascii: "Z"),
-        state != UInt8(ascii: "X")
-    else { return nil }
+    guard let fields = processStatus(pid), !isOfADead(fields) else { return nil }
+    return startTime(in: fields)
+}
+
+private func startTime(in fields: ArraySlice<UInt8>) -> UInt64? {
     let numbers = fields.split(separator: UInt8(ascii: " "), maxSplits: 20)
     return numbers.count > 19 ? UInt64(String(decoding: numbers[19], as: UTF8.self)) : nil
 }
@@ -323,13 +325,18 @@ private func processStatus(_ pid: pid_t) -> ArraySlice<UInt8>? {
     return bytes[end...].dropFirst(2)
 }
 
+/// Whether nothing is left of the process but its status.
+private func isOfADead(_ fields: ArraySlice<UInt8>) -> Bool {
+    fields.first == UInt8(ascii: "Z") || fields.first == UInt8(ascii: "X")
+}
+
 /// Whether a process has ended: its number is free, a zombie's, or has been given anew since `started`
 /// (``startTime(of:)``). What cannot be looked at, as where no descriptor is left, has not.
 public func hasEnded(_ pid: pid_t, started: UInt64? = nil) -> Bool {
     if kill(pid, 0) == -1 && errno == ESRCH { return true }
-    guard let state = processState(of: pid) else { return false }
-    if state == UInt8(ascii: "Z") || state == UInt8(ascii: "X") { return true }
-    guard let started, let found = startTime(of: pid) else { return false }
+    guard let fields = processStatus(pid) else { return false }
+    if isOfADead(fields) { return true }
+    guard let started, let found = startTime(in: fields) else { return false }
     return found != started
 }
 

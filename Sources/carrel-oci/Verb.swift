@@ -46,8 +46,9 @@ enum Verb: String, CaseIterable {
         case .delete: try call.root.delete(call.id, force: call.words.has(.force))
         case .exec:
             do throws(RuntimeError) { return try call.container().execute(try execRequest(call)) } catch {
-                // As runc: 1 is what a program may end with.
-                throw RuntimeError(error.description, exitStatus: error.exitStatus == 1 ? 255 : error.exitStatus)
+                // As runc: 1 is what a program may end with, and 125 is none of its own.
+                let isTold = [126, 127].contains(error.exitStatus)
+                throw RuntimeError(error.description, exitStatus: isTold ? error.exitStatus : 255)
             }
         case .pause: try call.container(locking: true).pause()
         case .resume: try call.container(locking: true).resume()
