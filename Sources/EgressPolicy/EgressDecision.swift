@@ -133,11 +133,12 @@ extension EgressPolicy {
 
     private static func allow(_ request: RequestFacts, _ path: RequestPath, by rule: EgressRule) -> AllowedRequest {
         // The Messages API is metered whichever rule lets it through, and however its path is spelled: of the spellings that
-        // only some servers take for it, metering refuses all.
+        // only some servers take for it, and of the completions that came before it, metering refuses all.
         let isMessages =
             request.method == "POST"
             && (rule.api == .messages
-                || request.host == relayHost && path.leniently.hasPrefix("/v1/messages"))
+                || request.host == relayHost
+                    && ["/v1/messages", "/v1/complete"].contains { path.leniently.hasPrefix($0) })
         return AllowedRequest(
             rule: rule.id, credential: rule.credential, credentialIsOptional: rule.credentialIsOptional,
             isMessagesAPI: isMessages, bodyRules: isMessages ? rule.messages ?? MessagesBodyRules() : nil,

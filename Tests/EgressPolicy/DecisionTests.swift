@@ -159,6 +159,7 @@ import Testing
         arguments: [
             "/v1/messages", "//v1/messages", "/v1//messages", "/V1/Messages", "/v1%2fmessages", "/v1%252Fmessages",
             "/v1/mess%61ges", "/v1\\messages", "/v1/messages/", "/v1/messages;x",
+            "/v1/complete",
         ])
     func metered(_ path: String) throws {
         let own = try policy("allow: [{host: api.anthropic.com, methods: [POST], paths: [/**]}]")
