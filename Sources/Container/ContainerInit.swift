@@ -31,11 +31,13 @@ func becomeInit(_ program: FileDescriptor, _ plan: LaunchPlan) throws(LaunchErro
         var failed: UInt8 = 0
         // Nothing to read: PID 1 is gone, and with it this process.
         guard read(ready.reading.rawValue, &failed, 1) == 1 else { _exit(1) }
-        close(ready.reading)
         if failed != 0 {
             throw LaunchError(
                 .exec, SystemError("become", "carrel-init", errno: Errno(rawValue: Int32(failed))), "dev.carrel.init")
         }
+        // Until it has closed its end too: a payload that may trace it finds no descriptor.
+        _ = read(ready.reading.rawValue, &failed, 1)
+        close(ready.reading)
         try during(.exec) { () throws(SystemError) in
             try checking("setsid") { setsid() }
             if plan.wantsTerminal { try becomeControllingTerminal(.standardInput) }
