@@ -62,7 +62,7 @@ final class Desk {
                 mkdir '\(place)/launcher'
                 for file in cpuset.cpus cpuset.mems; do
                     for level in '\(mount)/carrel' '\(place)' '\(place)/launcher'; do
-                        if [ -e "$level/$file" ]; then cat "$(dirname "$level")/$file" > "$level/$file"; fi
+                        if [ -e "$(dirname "$level")/$file" ]; then cat "$(dirname "$level")/$file" > "$level/$file"; fi
                     done
                 done
                 chown -R \(owner):\(owner) '\(place)'
