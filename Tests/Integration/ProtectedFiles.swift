@@ -347,6 +347,26 @@ extension Integration {
             }
         }
 
+        /// As where the workdir is the home of who calls: other tenants' settings and the filters of later sessions are in there.
+        @Test(arguments: [false, true])
+        func theStateDirectoryIsNotInTheWorkdir(ordinary: Bool) throws {
+            try withDesk(ordinary: ordinary && Host.isRoot) { desk in
+                symlink(desk.path, desk.path + "/home")
+                for workdir in [desk.path, desk.path + "/home"] {
+                    let inside = desk.sh(
+                        ["--workdir", workdir],
+                        "ls -A state; (echo x >state/ids; mv state gone; mkdir state/x; rmdir state) 2>/dev/null; ls -d state gone 2>/dev/null"
+                    )
+                    #expect(inside.lines == ["state"], "\(workdir): \(inside)")
+                }
+                for workdir in [desk.state, desk.state + "/tenants/default"] {
+                    let inside = desk.sh(["--workdir", workdir], "echo started")
+                    #expect(inside.status == 125 && inside.output.isEmpty, "\(inside)")
+                    #expect(inside.errors.contains("state directory"), "\(inside)")
+                }
+            }
+        }
+
         /// A denied file stays denied for the next session: the way to it cannot be renamed.
         @Test(arguments: [".docker/config.json", ".config/gcloud/key", "deep/er/.env"])
         func theWayToADeniedFileStaysWhereItIs(name: String) throws {
