@@ -115,6 +115,8 @@ private func join(
         try plan.joinKeyring()
         try during(.privileges) { () throws(SystemError) in
             try plan.setOwnOutOfMemoryScore()
+            // Nor is the caller's command line, with what it says of the host, to be read from inside.
+            renameProcess("carrel")
             try setDumpable(false)
             if plan.runtime == nil { try plan.limits.apply() } else { try plan.limits.raise() }
             try checking("setsid") { setsid() }

@@ -219,10 +219,11 @@ struct LaunchPlan {
         }
     }
 
-    /// How mounts that say nothing of it get events from the host; a session's are in a new user namespace, for which the
-    /// kernel makes them slaves (mount_namespaces(7)).
-    var inheritedPropagation: MountPropagation? {
-        guard runtime != nil else { return nil }
+    /// How mounts that say nothing of it get events from the host: a session's get none. What is cloned in the host's mount
+    /// namespace would otherwise be shared with it, as all is under systemd: pivot_root(2) refuses such a root, and what the
+    /// session mounts would be on the host, too (mount_namespaces(7)).
+    var inheritedPropagation: MountPropagation {
+        guard runtime != nil else { return .private }
         return switch spec.linux?.rootfsPropagation {
         case "private", "rprivate", "unbindable", "runbindable": .private
         default: .slave
@@ -239,7 +240,7 @@ struct LaunchPlan {
                 error.errno == .invalidArgument || error.errno == .notPermitted
             {
                 return try during(.binds, mount.destination) { () throws(SystemError) in
-                    try mount.make(userNamespace: nil)
+                    try mount.make(userNamespace: nil, inherited: inheritedPropagation)
                 }
             }
             let advice =

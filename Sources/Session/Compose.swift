@@ -69,12 +69,13 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     try settleLandlock(&composed, profile)
     if let workdir = parts.workdir {
         let target = profile.workdir.target
+        let deny = try profile.workdir.deny + stateDirectory(parts.state, in: workdir)
         let held =
             guarding
             ? try WorkdirGuard.prepare(
-                workdir, protect: profile.workdir.protect, deny: profile.workdir.deny, session: parts.id,
+                workdir, protect: profile.workdir.protect, deny: deny, session: parts.id,
                 tenant: parts.tenant.name, in: parts.state)
-            : try WorkdirGuard.existing(workdir, protect: profile.workdir.protect, deny: profile.workdir.deny)
+            : try WorkdirGuard.existing(workdir, protect: profile.workdir.protect, deny: deny)
         composed.extensions.pinnedPaths = held.pinned.map { "\(target)/\($0)" }
         composed.spec.linux?.readonlyPaths += held.readOnly.map { "\(target)/\($0)" }
         composed.spec.linux?.maskedPaths += held.masked.map { "\(target)/\($0)" }
@@ -195,11 +196,6 @@ private func refuseOpening(_ parts: SessionParts, by mount: Profile.Mount) throw
     func overlaps(_ path: String) -> Bool {
         mount.source.isAtOrBelow(path) || path.isAtOrBelow(mount.source)
     }
-    func real(_ path: String) -> String {
-        guard let found = realpath(path, nil) else { return path }
-        defer { free(found) }
-        return String(cString: found)
-    }
     if overlaps(parts.state.path) || overlaps(real(parts.state.path)) {
         throw SessionError(
             "mount \(mount.target): its source \(mount.source) is in or around the state directory "
@@ -210,6 +206,22 @@ private func refuseOpening(_ parts: SessionParts, by mount: Profile.Mount) throw
             "--mount \(mount.source): it is in or around the workdir \(workdir), and would open what the profile protects there",
             fix: "the session has the workdir at \(parts.profile.workdir.target)")
     }
+}
+
+/// The place of the state directory in a workdir that has it inside, as somebody's home has: empty to the session.
+private func stateDirectory(_ state: StateDirectory, in workdir: String) throws(SessionError) -> [String] {
+    let (above, path) = (real(workdir), real(state.path))
+    if above.isAtOrBelow(path) {
+        throw SessionError("workdir \(workdir): it is in the state directory \(state.path), which no session sees")
+    }
+    return above == "/" || path.isAtOrBelow(above) ? [String(Substring(path.utf8.dropFirst(above.utf8.count)))] : []
+}
+
+/// `path` without symbolic links, as far as it leads somewhere.
+private func real(_ path: String) -> String {
+    guard let found = realpath(path, nil) else { return path }
+    defer { free(found) }
+    return String(cString: found)
 }
 
 /// A bind mount in which what the host's owner of `source` owns is the session's own.

@@ -69,6 +69,7 @@ struct WorkdirGuard: Equatable {
             }
             try protect(patterns.literal)
             try protect(result.redirections(in: root))
+            try protect(Self.bareRepositories(beside: claims.ghosts, in: root))
             claims.join(session, of: tenant)
             // The claim is written before anything is made: a crash in between leaves a claim on nothing.
             try telling("workdirs") { () throws(SystemError) in try claims.write() }
@@ -183,6 +184,13 @@ struct WorkdirGuard: Equatable {
             }
             return ["/commondir", "/config.worktree"].map { PathPattern(directory + $0) }
         }
+    }
+
+    /// What makes a directory without a repository one itself: git takes it for a bare one where it finds `HEAD`, `objects` and
+    /// `refs`, and obeys the `config` beside them.
+    private static func bareRepositories(beside ghosts: [Ghost], in root: FileDescriptor) -> [PathPattern] {
+        ghosts.filter { $0.isDirectory && steps(of: $0.path).last == ".git" }
+            .map { PathPattern($0.path.dropLast(".git".count) + "HEAD") }.filter { !exists($0.path, at: root) }
     }
 
     /// Pins every directory above a path that is there.

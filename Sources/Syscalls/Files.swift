@@ -192,9 +192,12 @@ public func status(_ descriptor: FileDescriptor) throws(SystemError) -> stat {
 
 /// The names in a directory, without `.` and `..`, in the kernel's order.
 ///
-/// - Parameter onlyDirectories: what the filesystem itself tells to be anything else is left out; for the kernel's own.
+/// - Parameters:
+///   - onlyDirectories: what the filesystem itself tells to be anything else is left out; for the kernel's own.
+///   - notUTF8: gets the names that are not UTF-8, and their repaired text, which is then not in the list.
 public func list(
-    _ path: String, at directory: FileDescriptor = .workingDirectory, onlyDirectories: Bool = false
+    _ path: String, at directory: FileDescriptor = .workingDirectory, onlyDirectories: Bool = false,
+    notUTF8: ((UnsafePointer<CChar>, String) throws(SystemError) -> Void)? = nil
 ) throws(SystemError) -> [String] {
     let descriptor = try open(path, O_RDONLY | O_DIRECTORY, at: directory)
     guard let stream = fdopendir(descriptor.rawValue) else {
@@ -210,11 +213,16 @@ public func list(
             if errno == 0 { return names }
             throw SystemError.last("readdir", path)
         }
-        let name = withUnsafePointer(to: &entry.pointee.d_name) {
-            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        }
+        let bytes = UnsafeRawPointer(entry).advanced(by: MemoryLayout<dirent>.offset(of: \.d_name)!)
+            .assumingMemoryBound(to: CChar.self)
+        let text = String(validatingCString: bytes)
+        let name = text ?? String(cString: bytes)
         if name == "." || name == ".." || onlyDirectories && entry.pointee.d_type != DT_DIR { continue }
-        names.append(name)
+        if text == nil, let notUTF8 {
+            try notUTF8(bytes, name)
+        } else {
+            names.append(name)
+        }
     }
 }
 

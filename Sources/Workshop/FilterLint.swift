@@ -135,7 +135,8 @@ private struct Linter {
                     continue
                 }
                 let parameter = parameters[Int(condition.index)]
-                if ["p", "s", "a"].contains(parameter.kind) {
+                // A null pointer leads to nothing that could be changed.
+                if ["p", "s", "a"].contains(parameter.kind), condition.value != 0 {
                     report(
                         .warning, "\(field).args[\(index)]",
                         "compares an address (\(parameter.name) of \(name)): what it leads to can be changed after the look"

@@ -213,7 +213,7 @@ extension Integration {
                     """
                     while :; do for p in /proc/[0-9]*; do
                         case $(cat $p/comm 2>/dev/null) in carrel*) ;; *) continue;; esac
-                        seen=$(ls $p/cwd/ $p/root/ 2>/dev/null; readlink $p/exe; cat $p/environ 2>/dev/null)
+                        seen=$(grep -ao "exec.$CARREL_SESSION" $p/cmdline 2>/dev/null; ls $p/cwd/ $p/root/ 2>/dev/null; readlink $p/exe; cat $p/environ 2>/dev/null)
                         # It may have become its program meanwhile, which can be looked at.
                         case $(cat $p/comm 2>/dev/null) in carrel*) [ -z "$seen" ] || echo "$seen";; esac
                     done; done

@@ -142,6 +142,27 @@ extension Integration {
             }
         }
 
+        /// A directory without a repository becomes a bare one by what lies in it.
+        @Test(arguments: [false, true])
+        func noWorkdirBecomesABareRepository(isThere: Bool) throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                if isThere { _ = try desk.detached(Self.claude + ["--workdir", work], session: "other") }
+                let inside = desk.sh(
+                    Self.claude + ["--workdir", work],
+                    """
+                    mkdir objects refs
+                    printf '[core]\\n\\tbare = false\\n\\tworktree = .\\n\\tfsmonitor = "touch %s; false"\\n' '\(desk.path)/ran' >config
+                    (echo 'ref: refs/heads/x' >HEAD; rm -f HEAD; mv config HEAD) 2>/dev/null; wc -c <HEAD
+                    """)
+                #expect(inside.lines == ["0"], "\(inside)")
+                if isThere { desk.carrel(["kill", "other"]) }
+                #expect(Self.tree(work).filter { $0.contains("HEAD") }.isEmpty)
+                Host.outside("git -c safe.directory='*' -C '\(work)' status --short")
+                #expect(!Self.isThere("ran", desk))
+            }
+        }
+
         /// New files are the workdir's owner's, root's it may be: one with S_ISUID would run as that one whoever starts it.
         @Test(.enabled(if: Host.isX86, "numbers of x86-64")) func nobodyLeavesASetuidFile() throws {
             try withDesk { desk in
@@ -344,6 +365,26 @@ extension Integration {
                     """)
                 #expect(inside.status == 0 && inside.output == "", "\(inside)")
                 #expect(desk.read("work/" + name) == "secret of mine")
+            }
+        }
+
+        /// As where the workdir is the home of who calls: other tenants' settings and the filters of later sessions are in there.
+        @Test(arguments: [false, true])
+        func theStateDirectoryIsNotInTheWorkdir(ordinary: Bool) throws {
+            try withDesk(ordinary: ordinary && Host.isRoot) { desk in
+                symlink(desk.path, desk.path + "/home")
+                for workdir in [desk.path, desk.path + "/home"] {
+                    let inside = desk.sh(
+                        ["--workdir", workdir],
+                        "ls -A state; (echo x >state/ids; mv state gone; mkdir state/x; rmdir state) 2>/dev/null; ls -d state gone 2>/dev/null"
+                    )
+                    #expect(inside.lines == ["state"], "\(workdir): \(inside)")
+                }
+                for workdir in [desk.state, desk.state + "/tenants/default"] {
+                    let inside = desk.sh(["--workdir", workdir], "echo started")
+                    #expect(inside.status == 125 && inside.output.isEmpty, "\(inside)")
+                    #expect(inside.errors.contains("state directory"), "\(inside)")
+                }
             }
         }
 

@@ -53,6 +53,26 @@ extension Integration {
             }
         }
 
+        /// A limit of zero does not hold where core_pattern names a program, which the kernel then starts as the host's root (core(5)).
+        @Test(arguments: ["agent-default", "claude-code", "node", "python"])
+        func theLimitOfCoreDumpsStays(filter: String) throws {
+            try withDesk { desk in
+                let inside = desk.python(
+                    ["--seccomp", filter],
+                    """
+                    import resource
+                    for limit in [(0, 1), (0, 0)]:
+                        resource.setrlimit(4, limit)
+                        call(160, 4, struct.pack('QQ', *limit))
+                        call(302, os.getpid(), 1 << 32 | 4, struct.pack('QQ', *limit), 0)
+                        print(*resource.getrlimit(4), *resource.prlimit(0, 4))
+                    resource.setrlimit(7, (50, 60))
+                    print(*resource.getrlimit(7))
+                    """)
+                #expect(inside.lines == ["1 1 1 1", "1 1 1 1", "50 60"], "\(inside)")
+            }
+        }
+
         @Test func unknownCallsAnswerENOSYS() throws {
             try withDesk { desk in
                 let inside = desk.python([], "print(call(999), call(435, 0, 0), call(400), call(100000))")

@@ -15,7 +15,7 @@ import Testing
         }
         func effect(_ entry: [String: Any]) -> String {
             if entry["action"] as! String == "SCMP_ACT_ALLOW" { return "allowed" }
-            return [EPERM: "EPERM", ENOMEM: "ENOMEM"][entry["errnoRet"] as! Int32] ?? "ENOSYS"
+            return [0: "0, not called", EPERM: "EPERM", ENOMEM: "ENOMEM"][entry["errnoRet"] as! Int32] ?? "ENOSYS"
         }
         func section(_ title: String, _ wanted: String) -> String {
             let items = entries.filter { $0["args"] == nil && effect($0) == wanted }

@@ -1,4 +1,6 @@
+import Foundation
 import Glibc
+import Synchronization
 import Syscalls
 import SystemPackage
 import Testing
@@ -43,6 +45,42 @@ import Testing
         #expect(try found("**/.git/hooks", ".git/hooks/") == [".git/hooks", ".git/hooks", "sub/.git/hooks"])
         #expect(try found("*/deep/.git/config") == ["sub/deep/.git/config"])
         #expect(try found("link/passwd", "**/passwd") == [])
+    }
+
+    @Test func theWalkPassesOverNothingForItsName() throws {
+        let place = "/tmp/carrel-session-names.\(getpid())"
+        func bytes(_ before: String, _ after: String = "") -> [CChar] {
+            (Array("\(place)/\(before)".utf8) + [0xe9] + Array(after.utf8) + [0]).map { CChar(bitPattern: $0) }
+        }
+        try makeDirectories(place)
+        defer { for path in [bytes("caf", "/in"), bytes("caf"), Array(place.utf8CString)] { rmdir(path) } }
+        try #require(mkdir(bytes("caf"), 0o755) == 0 && mkdir(bytes("caf", "/in"), 0o755) == 0)
+        let root = try open(place, O_RDONLY | O_DIRECTORY)
+        defer { close(root) }
+        #expect(try find([PathPattern("**/.env")], in: root) == [], "what matches nothing is nobody's trouble")
+        for path in [bytes("caf", "/in/.env"), bytes(".env.")] {
+            try #require(Glibc.close(creat(path, 0o644)) == 0)
+            #expect(throws: SystemError.self) { try find(["**/.env", "**/.env.*"].map { PathPattern($0) }, in: root) }
+            unlink(path)
+        }
+    }
+
+    @Test func theWalkGoesOnWhereOthersRemoveWhatItLooksAt() throws {
+        let place = "/tmp/carrel-session-walk.\(getpid())"
+        defer { try? removeTree(place) }
+        try makeDirectories(place + "/.git/hooks")
+        let isOver = Atomic(false)
+        Thread.detachNewThread {
+            while !isOver.load(ordering: .relaxed) {
+                try? makeDirectories(place + "/comes/goes")
+                _ = rmdir(place + "/comes/goes")
+                _ = rmdir(place + "/comes")
+            }
+        }
+        defer { isOver.store(true, ordering: .relaxed) }
+        let root = try open(place, O_RDONLY | O_DIRECTORY)
+        defer { close(root) }
+        for _ in 0..<3000 { try #require(try find([PathPattern("**/.git/hooks")], in: root).count == 1) }
     }
 
     @Test func idlenessIsLittleProcessorTimeForLong() {
