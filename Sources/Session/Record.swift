@@ -33,6 +33,7 @@ extension Carrel {
             throw SessionError("--detach: a session is recorded by the command that started it")
         }
         let output = try OutputFile(at: request.output)
+        if let found = try? Syscalls.status(output.path) { try requireFile(found, "--output", at: output.path) }
         // A file that cannot be written is told before the run, not after it.
         try telling("recording") { () throws(SystemError) in
             close(try open(output.path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK))

@@ -34,6 +34,15 @@ struct OutputFile {
     }
 }
 
+/// Refuses to write a file in the place of something else: rename(2) would take even /dev/null away from the host.
+///
+/// - Parameter place: what says where, an option's name.
+public func requireFile(_ found: stat, _ place: String, at path: String) throws(SessionError) {
+    if found.st_mode & S_IFMT == S_IFREG { return }
+    let what = found.st_mode & S_IFMT == S_IFDIR ? "a directory" : "something else"
+    throw SessionError("\(place): expected a file, found \(what) at \(path)")
+}
+
 extension SessionRequest {
     /// Refuses a workdir that is none, and a place where the report could not be written when the session is over.
     func checkPlaces() throws(SessionError) {
@@ -49,18 +58,14 @@ extension SessionRequest {
         if let report { try Self.checkReport(report) }
     }
 
-    /// A report takes the place of a file by rename(2): it needs a directory that can be written, and must not take the place
-    /// of a device such as /dev/null.
+    /// A report takes the place of a file by rename(2): it needs a directory that can be written.
     private static func checkReport(_ name: String) throws(SessionError) {
         let path = try path(name, "--report", "a file")
         let place = directory(of: path)
         guard let parent = try found(place, "--report"), parent.st_mode & S_IFMT == S_IFDIR else {
             throw SessionError("--report: there is no directory \(place)")
         }
-        if let there = try found(path, "--report"), there.st_mode & S_IFMT != S_IFREG {
-            let what = there.st_mode & S_IFMT == S_IFDIR ? "a directory" : "something else"
-            throw SessionError("--report: expected a file, found \(what) at \(path)")
-        }
+        if let there = try found(path, "--report") { try requireFile(there, "--report", at: path) }
         if access(place, W_OK | X_OK) == -1 {
             throw SessionError("--report: cannot write in \(place): \(reason(errno))")
         }

@@ -56,6 +56,7 @@ func riskLine(_ call: String, _ risk: CallRisk, _ style: Style) -> String {
 func writeFile(_ path: String, _ text: String) throws(SessionError) { try writeFile(path, [UInt8](text.utf8)) }
 
 func writeFile(_ path: String, _ bytes: [UInt8]) throws(SessionError) {
+    if let found = try? status(path) { try requireFile(found, "--output", at: path) }
     do throws(SystemError) { try replaceFile(path, with: bytes, mode: 0o644) } catch {
         throw SessionError("\(error)")
     }

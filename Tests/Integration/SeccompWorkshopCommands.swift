@@ -61,6 +61,24 @@ extension Integration {
             }
         }
 
+        /// rename(2) would put a file in the place of /dev/null, for the whole host.
+        @Test func whatIsNoFileIsNotReplaced() throws {
+            try withDesk { desk in
+                let pipe = desk.path + "/pipe"
+                #expect(mkfifo(pipe, 0o600) == 0)
+                for words in [
+                    ["allow", "agent-default", "ptrace", "-o", pipe], ["record", "-o", pipe, "--", "true"],
+                    ["record", "-o", desk.path, "--", "true"],
+                ] {
+                    let refused = desk.carrel(["seccomp"] + words)
+                    #expect(
+                        refused.status == 125 && refused.errors.contains("--output: expected a file, found "),
+                        "\(refused)")
+                }
+                #expect(Host.outside("stat -c %F '\(pipe)'").output == "fifo")
+            }
+        }
+
         /// The documented way to a filter for debuggers, with names as they are written there.
         @Test func aFilterIsFoundWhereItsNameSays() throws {
             try withDesk { desk in
