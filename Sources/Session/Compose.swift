@@ -69,13 +69,15 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
     try settleLandlock(&composed, profile)
     if let workdir = parts.workdir {
         let target = profile.workdir.target
+        // What is mounted read-only stays so, whatever becomes of its file system.
+        let isReadOnly = mounts.contains { $0.destination == target && $0.options.contains("ro") }
+        let protect = isReadOnly ? [] : profile.workdir.protect
         let deny = try profile.workdir.deny + stateDirectory(parts.state, in: workdir)
         let held =
             guarding
             ? try WorkdirGuard.prepare(
-                workdir, protect: profile.workdir.protect, deny: deny, session: parts.id,
-                tenant: parts.tenant.name, in: parts.state)
-            : try WorkdirGuard.existing(workdir, protect: profile.workdir.protect, deny: deny)
+                workdir, protect: protect, deny: deny, session: parts.id, tenant: parts.tenant.name, in: parts.state)
+            : try WorkdirGuard.existing(workdir, protect: protect, deny: deny)
         composed.extensions.pinnedPaths = held.pinned.map { "\(target)/\($0)" }
         composed.spec.linux?.readonlyPaths += held.readOnly.map { "\(target)/\($0)" }
         composed.spec.linux?.maskedPaths += held.masked.map { "\(target)/\($0)" }
@@ -164,7 +166,7 @@ private func ownMounts(
     if let workdir = parts.workdir {
         mounts.append(
             try ownerMount(
-                workdir, at: profile.workdir.target, readOnly: profile.workdir.access == .readOnly,
+                workdir, at: profile.workdir.target, readOnly: isReadOnly(workdir, profile),
                 executable: profile.exec.from.contains(.workdir), what: "workdir", parts, &absent))
     }
     for mount in profile.mounts {
@@ -206,6 +208,13 @@ private func refuseOpening(_ parts: SessionParts, by mount: Profile.Mount) throw
             "--mount \(mount.source): it is in or around the workdir \(workdir), and would open what the profile protects there",
             fix: "the session has the workdir at \(parts.profile.workdir.target)")
     }
+}
+
+/// Whether a session can write nothing of its workdir, so that nothing in there has to be protected from it.
+private func isReadOnly(_ workdir: String, _ profile: Profile) -> Bool {
+    var found = statvfs()
+    return profile.workdir.access == .readOnly
+        || statvfs(workdir, &found) == 0 && found.f_flag & UInt(ST_RDONLY) != 0
 }
 
 /// The place of the state directory in a workdir that has it inside, as somebody's home has: empty to the session.

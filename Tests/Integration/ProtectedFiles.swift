@@ -368,6 +368,25 @@ extension Integration {
             }
         }
 
+        /// There is nothing to protect where nothing can be written, and nothing can be made to stand for what is missing.
+        @Test(.enabled(if: Host.isRoot, "only root mounts"), arguments: [false, true])
+        func aReadOnlyWorkdirIsLeftAsItIs(byProfile: Bool) throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                try desk.write("secret", to: "work/.env")
+                try desk.write("[core]", to: "work/.git/config")
+                let profile = byProfile ? try desk.profile("mine", "workdir: {access: read-only}") : "default"
+                let inside = desk.around(
+                    """
+                    exec unshare --mount bash -c '
+                        mount --bind "$WORK" "$WORK"; \(byProfile ? "" : "mount -o remount,bind,ro \"$WORK\"")
+                        "$CARREL" run --profile "$PROFILE" --workdir "$WORK" -- sh -c "
+                            (echo x >.envrc; echo x >.git/config; mkdir x) 2>/dev/null; ls -A; cat .env .git/config"'
+                    """, adding: ["WORK": work, "PROFILE": profile])
+                #expect(inside.lines == [".env", ".git", "[core]"], "\(inside)")
+            }
+        }
+
         /// As where the workdir is the home of who calls: other tenants' settings and the filters of later sessions are in there.
         @Test(arguments: [false, true])
         func theStateDirectoryIsNotInTheWorkdir(ordinary: Bool) throws {
