@@ -51,6 +51,8 @@ public func nearest(_ name: String, in names: some Collection<String>) -> String
     var best: (name: String, distance: Int)?
     for candidate in names {
         let limit = max(1, max(wanted.count, candidate.utf8.count) / 3)
+        // A difference in length is a distance already; a name can be as long as its file.
+        if abs(wanted.count - candidate.utf8.count) > limit { continue }
         let distance = distance(wanted, Array(candidate.lowercased().utf8))
         if distance <= limit && distance < best?.distance ?? .max { best = (candidate, distance) }
     }

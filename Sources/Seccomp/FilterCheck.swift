@@ -1,3 +1,5 @@
+import CSyscalls
+
 /// Holds a compiled program against what its profile means, call by call, in the interpreter.
 ///
 /// A compiler is where a sandbox is lost without a trace: libseccomp has had filters that allowed what the rules forbid
@@ -166,15 +168,8 @@ package func actionName(_ action: UInt32) -> String {
     }
 }
 
-private func errnoName(_ number: UInt32) -> String {
-    switch number {
-    case 0: "success without a call"
-    case 1: "EPERM"
-    case 2: "ENOENT"
-    case 13: "EACCES"
-    case 22: "EINVAL"
-    case 38: "ENOSYS"
-    case 97: "EAFNOSUPPORT"
-    default: "errno \(number)"
-    }
+/// An errno that a filter answers, as people write it: `EPERM`.
+public func errnoName(_ number: UInt32) -> String {
+    if number == 0 { return "success without a call" }
+    return strerrorname_np(Int32(truncatingIfNeeded: number)).map { String(cString: $0) } ?? "errno \(number)"
 }

@@ -30,6 +30,11 @@ package struct ProfileChecker {
 
     /// What the profile means: a rule for each call that it names, on each entry that it lets be used.
     mutating func rules() throws(Problems) -> FilterRules {
+        if reading == .authored, let entry = source.flatMap(Self.dockersMember) {
+            let message =
+                "expected OCI's form of a filter, found Docker's: make one within it by carrel seccomp synthesize --base"
+            throw Problems([Problem(file: file, mark: entry.keyMark, field: entry.key, message: message)])
+        }
         do throws(Problems) {
             try profile.validate(file: file, document: source)
         } catch { problems = error.list }
@@ -194,6 +199,13 @@ package struct ProfileChecker {
             let message = "expected one of \(known.joined(separator: ", ")) or comment\(near)"
             problems.append(Problem(file: file, mark: entry.keyMark, field: place + entry.key, message: message))
         }
+    }
+
+    /// A member that only Docker's form has: rules that hold for some capabilities, architectures and kernels.
+    package static func dockersMember(of source: Node) -> Node.Entry? {
+        (source.entries ?? []).first { $0.key == "archMap" }
+            ?? (source["syscalls"]?.elements ?? []).lazy.flatMap { $0.entries ?? [] }
+            .first { ["includes", "excludes"].contains($0.key) }
     }
 
     private mutating func report(_ field: String, _ message: String) {

@@ -85,40 +85,45 @@ extension Carrel {
         public let note: String
     }
 
-    /// The profile's filter with every refused call of a session allowed, as OCI JSON, and each change that makes it so.
+    /// The profile's filter with every refused call of a session allowed, as OCI JSON, each change that makes it so, and the
+    /// calls that stay refused since they have no name here.
     ///
     /// - Throws: ``SessionError`` where nothing was explained, or a change does not fit the file that is there now.
     public func amended(
         filter name: String, for session: String
-    ) throws(SessionError) -> (filter: Node, allowed: [AllowedCall]) {
+    ) throws(SessionError) -> (filter: Node, allowed: [AllowedCall], nameless: [String]) {
         let found = try denials(of: session)
         guard let calls = found["calls"]?.elements else {
             throw SessionError("session \(session): \(found["unseen"]?.string ?? "nothing was explained")")
         }
-        let (path, bytes) = try Self.filterBytes(name)
+        let file = try Self.filterFile(name)
         do throws(Problems) {
-            var document = try Node.parse(bytes, file: path)
+            var document = file.document
             var done: Set<String> = []
             var allowed: [AllowedCall] = []
+            var nameless: [String] = []
             for call in calls {
                 guard let name = call["call"]?.string else { continue }
                 var registers = (call["arguments"]?.elements ?? []).map { $0["value"]?.uint ?? 0 }
                 registers += [UInt64](repeating: 0, count: 6 - min(6, registers.count))
                 // One change after the other: each is worked out for what the last one has left.
-                let profile = try LinuxSeccomp(document, file: path)
-                guard let amendment = Amendment(allowing: name, registers, in: profile),
-                    done.insert(amendment.rule.node.json()).inserted
-                else { continue }
+                let profile = try LinuxSeccomp(document, file: file.file)
+                let text = call["text"]?.string ?? name
+                guard let amendment = Amendment(allowing: name, registers, in: profile) else {
+                    nameless.append(text)
+                    continue
+                }
+                guard done.insert(amendment.rule.node.json()).inserted else { continue }
                 guard let changed = document.patched(by: amendment.patch) else {
-                    throw Problems([Problem(file: path, mark: nil, message: "the change for \(name) does not fit")])
+                    throw Problems([
+                        Problem(file: file.file, mark: nil, message: "the change for \(name) does not fit")
+                    ])
                 }
                 document = changed
-                allowed.append(
-                    AllowedCall(
-                        text: call["text"]?.string ?? name, risk: CallRisk.of(name, registers), note: amendment.note))
+                allowed.append(AllowedCall(text: text, risk: CallRisk.of(name, registers), note: amendment.note))
             }
-            return (document, allowed)
-        } catch { throw SessionError("seccomp \(path): \(error)") }
+            return (document, allowed, nameless)
+        } catch { throw SessionError("seccomp \(file.file): \(error)") }
     }
 }
 

@@ -78,7 +78,8 @@ extension Carrel {
     /// - Throws: every error of the file, with its place.
     public static func recording(_ path: String) throws(SessionError) -> (recording: Recording, bytes: [UInt8]) {
         let bytes: [UInt8]
-        do throws(SystemError) { bytes = try readFile(path) } catch { throw SessionError("\(error)") }
+        // A log of strace of a build has some hundred MiB.
+        do throws(SystemError) { bytes = try readFile(path, limit: 1 << 30) } catch { throw SessionError("\(error)") }
         do throws(Problems) {
             if bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "{") {
                 return (identified(try Recording(reading: bytes, file: path), bytes), bytes)

@@ -10,6 +10,8 @@ public struct Amendment: Sendable, Equatable {
     public let rule: LinuxSyscall
     /// What changes beside the call; empty for most.
     public let note: String
+    /// Why there is none for a call without a name here.
+    public static let nameless = "no rule can name it: it is younger than this carrel, or no call at all"
 
     /// Works out the change.
     ///
@@ -20,8 +22,9 @@ public struct Amendment: Sendable, Equatable {
     /// - Parameters:
     ///   - profile: what the session's filter was made from.
     ///   - arguments: the registers of the refused call.
-    /// - Returns: `nil` where the profile refuses nothing by default, so that no rule of this kind would help.
+    /// - Returns: `nil` for a call without a name here (`syscall_NUMBER`).
     public init?(allowing call: String, _ arguments: [UInt64], in profile: LinuxSeccomp) {
+        guard CallTable.isName(call) else { return nil }
         let masks = Self.masks(of: call, in: profile)
         let args = masks.sorted { $0.key < $1.key }.map { index, mask in
             let width = CallTable.mask(of: call, argument: index)
@@ -44,7 +47,7 @@ public struct Amendment: Sendable, Equatable {
                 kept = LinuxSyscall(
                     names: [call], action: entry.action, errnoRet: entry.errnoRet,
                     args: [LinuxSeccompArg(index: args[0].index, value: args[0].value, op: .notEqual)])
-            } else if !args.isEmpty {
+            } else if !args.isEmpty, entry.args != args {
                 notes.append("other arguments of \(call) get the filter's default answer")
             }
         }

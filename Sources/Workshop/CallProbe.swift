@@ -156,7 +156,7 @@ struct ProbeMaps {
         // What is left of a count when the combinations of arguments are taken from it: all, for most calls.
         var rest: [CallOutcome: UInt64] = [:]
         for number in 0..<Self.numbers where counted[number] > 0 {
-            rest[CallOutcome(number: UInt32(number), errno: 0)] = counted[number]
+            rest[CallOutcome(number: UInt32(number), errno: nil)] = counted[number]
             let unlisted = counted[Self.numbers + number]
             if unlisted > 0 { recording.addUnlisted(recordedName(UInt32(number)), unlisted) }
         }
@@ -164,7 +164,8 @@ struct ProbeMaps {
             rest[CallOutcome(number: word(key, 0), errno: word(key, 4))] = words(value)[0]
         }
         for (key, value) in try arguments.entries() {
-            let outcome = CallOutcome(number: word(key, 0), errno: word(key, 4))
+            let errno = word(key, 4)
+            let outcome = CallOutcome(number: word(key, 0), errno: errno == 0 ? nil : errno)
             let values = words(Array(key[8...]))
             let count = words(value)[0]
             let scalars = EnumerableArguments.of(recordedName(outcome.number)).map {

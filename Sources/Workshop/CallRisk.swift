@@ -1,3 +1,5 @@
+import Seccomp
+
 /// What it costs to allow a call: how much of the kernel it opens, and what was found there.
 public struct CallRisk: Sendable, Equatable {
     /// How bad.
@@ -15,55 +17,99 @@ public struct CallRisk: Sendable, Equatable {
     /// Why, in a sentence.
     public let reason: String
 
-    /// The risk of a call, whatever its arguments.
-    public static func of(_ call: String) -> CallRisk {
-        for (level, reason, calls) in table where calls.contains(call) { return CallRisk(level: level, reason: reason) }
-        return CallRisk(level: .low, reason: "no known way out of a session by it")
-    }
+    /// The risk of a call, whatever its arguments: that of its most dangerous ones.
+    public static func of(_ call: String) -> CallRisk { of(call) { _ in true } }
 
     /// The risk of a call with these registers.
     public static func of(_ call: String, _ arguments: [UInt64]) -> CallRisk {
-        let first = arguments.first.map { $0 & 0xffff_ffff } ?? 0
-        switch call {
-        case "socket", "socketpair": return ofSocket(family: first)
-        case "clone" where first & 0x7e02_0000 != 0, "unshare" where first & 0x7e02_0080 != 0:
-            return CallRisk(
-                level: .high,
-                reason: first & 0x1000_0000 != 0
-                    ? "a user namespace gives all capabilities over new namespaces: the way into most kernel exploits "
-                        + "(CVE-2022-0185, CVE-2023-32233, CVE-2024-1086)"
-                    : "new namespaces open mounts and networks of the kernel to the session")
-        case "ioctl":
-            switch arguments.dropFirst().first.map({ $0 & 0xffff_ffff }) {
-            case 0x5412:
-                return CallRisk(level: .high, reason: "TIOCSTI types into the caller's terminal (CVE-2017-5226)")
-            case 0x541c:
-                return CallRisk(level: .high, reason: "TIOCLINUX pastes into a virtual console (CVE-2023-1523)")
-            case 0x5423: return CallRisk(level: .medium, reason: "TIOCSETD loads the modules of line disciplines")
-            default: break
-            }
-        case "personality" where first & 0x40_0000 != 0:
-            return CallRisk(level: .medium, reason: "READ_IMPLIES_EXEC makes all memory executable")
-        case "seccomp" where arguments.count > 1 && arguments[1] & 8 != 0:
-            return CallRisk(level: .medium, reason: "the newer listener answers in place of one that carrel set")
-        default: break
-        }
-        return of(call)
+        let registers = FilteredCall(number: 0, arguments: arguments)
+        return of(call) { tests in tests.allSatisfy { $0.holds(registers) } }
     }
 
-    private static func ofSocket(family: UInt64) -> CallRisk {
-        switch family {
-        case 1, 2, 10: CallRisk(level: .low, reason: "the network namespace decides whom it reaches")
-        case 16: CallRisk(level: .medium, reason: "netlink configures parts of the kernel (nf_tables: CVE-2024-1086)")
-        case 17: CallRisk(level: .high, reason: "AF_PACKET sees and forges frames (CVE-2016-8655, CVE-2020-14386)")
-        case 38: CallRisk(level: .high, reason: "AF_ALG opens the kernel's cryptography (CVE-2019-8912)")
-        case 40:
-            CallRisk(
-                level: .high, reason: "AF_VSOCK reaches the hypervisor and other machines on this host (CVE-2021-26708)"
-            )
-        default: CallRisk(level: .high, reason: "the family's kernel module may be loaded, and few look at it")
+    /// The risk of a call with some of the arguments for which `region` (a node on arguments alone) is not 0.
+    static func of(
+        _ call: String, where region: DecisionDiagram.Reference, _ diagram: inout DecisionDiagram
+    ) -> CallRisk {
+        of(call) { tests in
+            let (meant, none) = (diagram.meaning(of: tests), diagram.end(0))
+            let both = diagram.choose(meant, region, none)
+            return both != none
         }
     }
+
+    private static func of(_ call: String, _ isMet: ([ArgumentTest]) -> Bool) -> CallRisk {
+        for danger in dangers where danger.calls.contains(call) && isMet(danger.tests) { return danger.risk }
+        for (level, reason, calls) in table where calls.contains(call) { return CallRisk(level: level, reason: reason) }
+        return CallTable.isName(call)
+            ? CallRisk(level: .low, reason: "no known way out of a session by it")
+            : CallRisk(level: .medium, reason: "nothing is known of a call without a name here")
+    }
+
+    /// Calls that some arguments make dangerous.
+    private struct Danger {
+        let calls: Set<String>
+        /// What the arguments meet.
+        let tests: [ArgumentTest]
+        let risk: CallRisk
+
+        init(_ calls: Set<String>, _ tests: [ArgumentTest], _ level: Level, _ reason: String) {
+            (self.calls, self.tests) = (calls, tests)
+            risk = CallRisk(level: level, reason: reason)
+        }
+    }
+
+    /// One of these bits is set.
+    private static func any(_ bits: UInt64, of index: Int) -> [ArgumentTest] {
+        [ArgumentTest(index: index, mask: bits, comparison: .notEqual, value: 0)]
+    }
+
+    /// An `int` has this value.
+    private static func value(_ value: UInt64, of index: Int) -> [ArgumentTest] {
+        [ArgumentTest(index: index, mask: 0xffff_ffff, comparison: .equal, value: value)]
+    }
+
+    /// The worst of a call first.
+    private static let dangers: [Danger] = {
+        let sockets: Set = ["socket", "socketpair"]
+        let looked: [UInt64] = [1, 2, 10, 16, 17, 38, 40]
+        let isOther = looked.map { ArgumentTest(index: 0, mask: 0xffff_ffff, comparison: .notEqual, value: $0) }
+        let userNamespace =
+            "a user namespace gives all capabilities over new namespaces: the way into most kernel exploits "
+            + "(CVE-2022-0185, CVE-2023-32233, CVE-2024-1086)"
+        let namespace = "new namespaces open mounts and networks of the kernel to the session"
+        let setUser =
+            "S_ISUID: a program in the workdir that runs as the workdir's owner, root even, for every user of the host"
+        let hugePages = "huge pages that the host has set aside count for no session's memory"
+        return [
+            Danger(sockets, isOther, .high, "the family's kernel module may be loaded, and few look at it"),
+            Danger(
+                sockets, value(17, of: 0), .high, "AF_PACKET sees and forges frames (CVE-2016-8655, CVE-2020-14386)"),
+            Danger(sockets, value(38, of: 0), .high, "AF_ALG opens the kernel's cryptography (CVE-2019-8912)"),
+            Danger(
+                sockets, value(40, of: 0), .high,
+                "AF_VSOCK reaches the hypervisor and other machines on this host (CVE-2021-26708)"),
+            Danger(
+                sockets, value(16, of: 0), .medium,
+                "netlink configures parts of the kernel (nf_tables: CVE-2024-1086)"),
+            Danger(["clone", "unshare"], any(0x1000_0000, of: 0), .high, userNamespace),
+            Danger(["clone"], any(0x7e02_0000, of: 0), .high, namespace),
+            Danger(["unshare"], any(0x7e02_0080, of: 0), .high, namespace),
+            Danger(
+                ["ioctl"], value(0x5412, of: 1), .high, "TIOCSTI types into the caller's terminal (CVE-2017-5226)"),
+            Danger(
+                ["ioctl"], value(0x541c, of: 1), .high, "TIOCLINUX pastes into a virtual console (CVE-2023-1523)"),
+            Danger(["ioctl"], value(0x5423, of: 1), .medium, "TIOCSETD loads the modules of line disciplines"),
+            Danger(["chmod", "creat", "fchmod", "mknod"], any(0x800, of: 1), .high, setUser),
+            Danger(["fchmodat", "fchmodat2", "mknodat", "open"], any(0x800, of: 2), .high, setUser),
+            Danger(["openat"], any(0x800, of: 3), .high, setUser),
+            Danger(["personality"], any(0x40_0000, of: 0), .medium, "READ_IMPLIES_EXEC makes all memory executable"),
+            Danger(
+                ["seccomp"], any(8, of: 1), .medium, "the newer listener answers in place of one that carrel set"),
+            Danger(["mmap"], any(0x40000, of: 3), .medium, hugePages),
+            Danger(["memfd_create"], any(4, of: 1), .medium, hugePages),
+            Danger(["shmget"], any(0x800, of: 2), .medium, hugePages),
+        ]
+    }()
 
     private static let table: [(Level, String, Set<String>)] = [
         (
@@ -75,6 +121,7 @@ public struct CallRisk: Sendable, Equatable {
         ),
         (.high, "enters the namespaces of another process", ["setns"]),
         (.high, "makes namespaces, with flags in memory where no filter sees them", ["clone3"]),
+        (.high, "takes a mode from memory, where no filter sees S_ISUID", ["openat2"]),
         (.high, "programs in the kernel (CVE-2021-3490, CVE-2022-23222, CVE-2023-2163)", ["bpf"]),
         (.high, "a large interface with a record of exploits (CVE-2013-2094, CVE-2023-2235)", ["perf_event_open"]),
         (
@@ -121,5 +168,6 @@ public struct CallRisk: Sendable, Equatable {
                 "getpmsg", "putpmsg", "epoll_ctl_old", "epoll_wait_old", "set_thread_area", "get_thread_area",
             ]
         ),
+        (.low, "the network namespace decides whom it reaches", ["socket", "socketpair"]),
     ]
 }

@@ -77,7 +77,8 @@ public struct Denial: Sendable, Equatable {
             "process": Node(.integer(Int64(process))), "comm": Node(.string(comm)),
             "executable": Node(.string(executable)),
             "command": Node(.sequence(command.map { Node(.string($0)) })),
-            "patch": amendment?.patch ?? nil, "note": Node(.string(amendment?.note ?? "")),
+            "patch": amendment?.patch ?? nil,
+            "note": Node(.string(CallTable.isName(call) ? amendment?.note ?? "" : Amendment.nameless)),
             "risk": ["level": Node(.string(risk.level.rawValue)), "reason": Node(.string(risk.reason))],
         ]
     }

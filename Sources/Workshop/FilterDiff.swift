@@ -148,15 +148,12 @@ private struct Comparison {
             }
             if diagram.answer(region) == 0 { return nil }
             let name = calls[0]
-            let parameters = CallSignatures.of(name) ?? []
-            let words = ArgumentRegion(diagram) { index, value in
-                index < parameters.count ? ArgumentNames.text(value, kind: parameters[index].kind) : nil
-            }
+            let words = ArgumentRegion(diagram, of: name, on: entry)
             let example = words.example(region)
             return FilterDiff.Difference(
                 kind: kind, architecture: entry, calls: calls, arguments: words.text(region), example: example,
                 before: answers(left, where: region), after: answers(right, where: region),
-                risk: kind == .opened ? CallRisk.of(name, example) : nil)
+                risk: kind == .opened ? CallRisk.of(name, where: region, &diagram) : nil)
         }
     }
 

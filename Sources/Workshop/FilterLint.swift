@@ -172,7 +172,7 @@ private struct Linter {
                 $0 < 0x7ffc_0000 && $1 >= 0x7ffc_0000 && $1 < 0x8000_0000 ? 1 : 0
             }
             if diagram.answer(opened) == 0 { continue }
-            let example = ArgumentRegion(diagram).example(opened)
+            let example = ArgumentRegion(diagram, of: name, on: machines[0]).example(opened)
             let shown = example.prefix(CallSignatures.of(name)?.count ?? 6).map { ArgumentNames.hexadecimal($0) }
             let place = entries.first { !profile.syscalls[$0].args.isEmpty } ?? entries[0]
             report(

@@ -39,7 +39,7 @@ public struct FilterListing: Sendable {
             }
             let others = behind(base + 0x3ff)
             // An entry that kills whatever comes is one line.
-            if diagram.answer(others) == 0x8000_0000, diagram.answer(behind(base)) == 0x8000_0000 {
+            if diagram.answer(others) == 0x8000_0000, (base..<base + 0x3ff).allSatisfy({ behind($0) == others }) {
                 rows.append(
                     Row(architecture: entry, number: nil, call: "every call", answer: "kill process", arguments: []))
                 continue
@@ -57,15 +57,11 @@ public struct FilterListing: Sendable {
         _ diagram: inout DecisionDiagram, _ node: DecisionDiagram.Reference, _ name: String, _ number: UInt32?,
         _ entry: Architecture
     ) -> [Row] {
-        let parameters = CallSignatures.of(name) ?? []
-        return diagram.answers(node).map { answer in
+        diagram.answers(node).map { answer in
             let region = diagram.joining(node, node) { found, _ in found == answer ? 1 : 0 }
-            let words = ArgumentRegion(diagram) { index, value in
-                index < parameters.count ? ArgumentNames.text(value, kind: parameters[index].kind) : nil
-            }
             return Row(
                 architecture: entry, number: number, call: name, answer: actionName(answer),
-                arguments: words.text(region))
+                arguments: ArgumentRegion(diagram, of: name, on: entry).text(region))
         }
     }
 

@@ -48,8 +48,8 @@ public struct NotifiedCalls {
     public mutating func take(_ call: CallNotification, _ listener: FileDescriptor) -> CallAnswer {
         let number = UInt32(bitPattern: call.number)
         let verdict = filter.run(FilteredCall(call)).action
-        let errno = verdict & 0xffff_0000 == 0x0005_0000 ? verdict & 0xffff : 0
-        let answer = errno == 0 ? CallAnswer.goOn : .fail(Int32(errno))
+        let errno = verdict & 0xffff_0000 == 0x0005_0000 ? verdict & 0xffff : nil
+        let answer = errno.map { CallAnswer.fail(Int32($0)) } ?? .goOn
         guard call.architecture == Architecture.native.audit else {
             foreign += 1
             return answer
@@ -57,7 +57,7 @@ public struct NotifiedCalls {
         let values = EnumerableArguments.of(recordedName(number)).map { call.arguments[$0.index] & $0.mask }
         let combination = Combination(outcome: CallOutcome(number: number, errno: errno), values: values)
         var path: String?
-        if errno == 0, combination.isExec {
+        if errno == nil, combination.isExec {
             path = string(of: call, argument: call.number == SYS_execve ? 0 : 1, listener)
         }
         guard isArmed else {

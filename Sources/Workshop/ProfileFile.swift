@@ -58,9 +58,7 @@ public struct ProfileFile: Sendable {
         let top = try Node.parse(bytes, file: file)
         let node = top["linux"]?["seccomp"] ?? top["seccomp"] ?? top
         self.file = file
-        isDockers =
-            node["archMap"] != nil
-            || (node["syscalls"]?.elements ?? []).contains { $0["includes"] != nil || $0["excludes"] != nil }
+        isDockers = ProfileChecker.dockersMember(of: node) != nil
         document = isDockers ? try DockerForm(file: file, circumstances: circumstances).resolved(node) : node
         profile = try LinuxSeccomp(document, file: file)
     }

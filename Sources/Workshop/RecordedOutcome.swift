@@ -5,8 +5,8 @@ import Syscalls
 struct CallOutcome: Hashable {
     /// The call's number.
     let number: UInt32
-    /// The filter's errno; 0 where it let the call through.
-    let errno: UInt32
+    /// The filter's errno, which can be 0: success without a call; `nil` where it let the call through.
+    let errno: UInt32?
 }
 
 /// A call's name, or `syscall_NUMBER`.
@@ -24,7 +24,7 @@ extension FilteredCall {
 
 extension Recording {
     mutating func add(_ outcome: CallOutcome, count: UInt64, scalars: [RecordedScalar] = []) {
-        let errno = outcome.errno == 0 ? nil : Int32(bitPattern: outcome.errno)
+        let errno = outcome.errno.map { Int32(bitPattern: $0) }
         add(recordedName(outcome.number), count: count, deniedWith: errno, scalars: scalars)
     }
 

@@ -250,7 +250,7 @@ public struct RecordedCall: SpecObject {
 
 /// How often the filter answered a call with an errno.
 public struct RecordedDenial: SpecObject {
-    /// The filter's answer; 0 for one that is no errno (a signal, a kill).
+    /// The filter's answer; 0: success without a call.
     public var errno: Int32
     /// How often.
     public var count: UInt64

@@ -92,6 +92,7 @@ extension Recording {
             log.expect(call.count > 0, "a call that was made, found counts of 0")
             log.each("arguments", call.arguments) { seen in
                 log.expect((1...max(1, call.runs)).contains(seen.runs), "runs", "1 to \(call.runs), found \(seen.runs)")
+                log.expect(!seen.scalars.isEmpty, "scalars", "at least one")
                 var last: UInt32?
                 log.each("scalars", seen.scalars) { scalar in
                     log.expect(scalar.index <= 5, "index", "0 to 5, found \(scalar.index)")

@@ -74,34 +74,45 @@ struct BaseProfile {
     let profile: LinuxSeccomp
     /// The entries that name a call, by the call.
     private var entries: [String: [LinuxSyscall]] = [:]
-    private let filter: FilterInterpreter
+    private var diagram = DecisionDiagram()
+    /// What it does with this machine's own calls.
+    private let calls: DecisionDiagram.Reference
 
     init(_ file: ProfileFile) throws(Problems) {
         profile = file.profile
-        filter = try file.interpreter()
+        let meaning = diagram.meaning(of: try file.interpreter())
+        calls = diagram.fixing(
+            meaning, first: DecisionDiagram.firstBit(of: 4), value: FilteredCall(number: 0).arch)
         for entry in profile.syscalls { for name in entry.names { entries[name, default: []].append(entry) } }
     }
 
     /// The entries that name a call.
     func entries(of name: String) -> [LinuxSyscall] { entries[name] ?? [] }
 
-    /// Whether it lets the call through, with some arguments at least.
+    /// What it answers a call of whose arguments these are known; `nil` for a call of other machines.
+    private func answers(_ name: String, knowing scalars: [RecordedScalar] = []) -> [UInt32]? {
+        CallTable.number(of: name).map { number in
+            let call = diagram.fixing(calls, first: DecisionDiagram.firstBit(of: 0), value: number)
+            return diagram.answers(call, knowing: scalars)
+        }
+    }
+    private static func lets(_ answer: UInt32) -> Bool { answer == 0x7fff_0000 || answer == 0x7ffc_0000 }
+
+    /// Whether it lets the call through, with some arguments at least. Of rules that overlap the strictest decides.
     func allows(_ name: String) -> Bool {
+        if let answers = answers(name) { return answers.contains(where: Self.lets) }
         let list = entries(of: name)
         return list.contains { Self.lets($0.action) } || list.isEmpty && Self.lets(profile.defaultAction)
     }
 
-    /// Whether it looks at the call's arguments.
-    func looks(at name: String) -> Bool { entries(of: name).contains { !$0.args.isEmpty } }
+    /// Whether what it says depends on the call's arguments.
+    func looks(at name: String) -> Bool {
+        answers(name).map { $0.count > 1 } ?? entries(of: name).contains { !$0.args.isEmpty }
+    }
 
     /// Whether it lets a call with these arguments through, whatever is in the bits that they do not tell.
     func lets(_ name: String, _ scalars: [RecordedScalar]) -> Bool {
-        guard let number = CallTable.number(of: name) else { return false }
-        return [0, .max].allSatisfy { (junk: UInt64) in
-            var call = FilteredCall(number: number, arguments: [UInt64](repeating: junk, count: 6))
-            for scalar in scalars { call.arguments[Int(scalar.index)] = scalar.value | junk & ~scalar.mask }
-            return [0x7fff_0000, 0x7ffc_0000].contains(filter.run(call).action)
-        }
+        answers(name, knowing: scalars)?.allSatisfy(Self.lets) ?? false
     }
 
     /// What it answers a call that it does not let through.
@@ -214,7 +225,7 @@ private struct Synthesizer {
             if let base, base.looks(at: name) {
                 guard let (comment, entries) = bounded(name, by: base) else {
                     drop(name)
-                    refused[name] = "the base allows other arguments of it alone than those that were recorded"
+                    refused[name] = "the base's rules for it are none that all runtimes understand alike"
                     continue
                 }
                 add(name, comment, entries)
@@ -249,6 +260,9 @@ private struct Synthesizer {
         func isPlain(_ entries: [LinuxSyscall]) -> Bool {
             entries.allSatisfy { $0.args.allSatisfy { $0.op == .equalTo || $0.op == .maskedEqual } }
         }
+        // Of rules that overlap the strictest decides: taken over, they would be refused, and a part of them says more.
+        let alone = LinuxSeccomp(defaultAction: .errno, syscalls: own)
+        if (try? FilterCompiler.rules(of: alone)) == nil { return nil }
         let allowing = own.filter { BaseProfile.lets($0.action) && !$0.args.isEmpty }
         let isWhole = own.contains { BaseProfile.lets($0.action) && $0.args.isEmpty }
         if isPlain(own) { return ("as in the base", own) }

@@ -62,12 +62,14 @@ public struct Unseen: Sendable, Equatable {
     public func runsNeeded(below limit: Double) -> UInt64? {
         guard runs > 1 else { return nil }
         guard breakProbability() >= limit else { return 0 }
-        let wanted = -log(1 - limit)
-        return UInt64(max(1, (log(wanted / (missing * step)) / log(1 - step)).rounded(.up)))
+        return Self.whole(log(-log1p(-limit) / (missing * step)) / log1p(-step))
     }
 
     /// How many runs without any surprise prove a probability below `limit`, with a confidence of 95 %.
-    public static func runsToProve(below limit: Double) -> UInt64 { UInt64((log(0.05) / log(1 - limit)).rounded(.up)) }
+    public static func runsToProve(below limit: Double) -> UInt64 { whole(log(0.05) / log1p(-limit)) }
+
+    /// A number of runs, at least one; more than can be counted are the most that can.
+    private static func whole(_ runs: Double) -> UInt64 { UInt64(exactly: max(1, runs.rounded(.up))) ?? .max }
 
     /// `p`. Where all that was seen once is one thing (Q0 = 0 by the bias-corrected form), there is no curve.
     private var step: Double {

@@ -1,6 +1,6 @@
 import Documents
-import Glibc
 import Options
+import Seccomp
 import Session
 import Syscalls
 import Workshop
@@ -22,10 +22,8 @@ func denialsText(_ found: Node, _ style: Style) -> String {
 func denialText(_ denial: Node, _ style: Style) -> String {
     func word(_ name: String) -> String { printable(denial[name]?.string ?? "") }
     let count = denial["count"]?.int.map { "\($0) × " } ?? ""
-    let errno = Int32(truncatingIfNeeded: denial["errno"]?.int ?? 0)
-    let name =
-        errno == 0
-        ? "refused" : errno == EPERM ? "EPERM" : errno == ENOSYS ? "ENOSYS" : String(cString: strerror(errno))
+    // The audit log has none.
+    let name = denial["errno"]?.uint.map { errnoName(UInt32(truncatingIfNeeded: $0)) } ?? "refused"
     let command = (denial["command"]?.elements ?? []).compactMap(\.string).joined(separator: " ")
     var text = "\(count)\(style.bold(word("text"))) = \(name)\n"
     text +=

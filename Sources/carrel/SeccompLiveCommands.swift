@@ -116,14 +116,15 @@ extension Verb {
             throw SessionError("seccomp explain: expected a session's name, or --follow")
         }
         if let filter = words[.amend] {
-            let (amended, allowed) = try carrel.amended(filter: filter, for: session)
+            let (amended, allowed, nameless) = try carrel.amended(filter: filter, for: session)
             let text = amended.json(pretty: true) + "\n"
             if let output = words[.amended] { try writeFile(output, text) } else { try put(text) }
             for call in allowed {
                 try note(riskLine(call.text, call.risk, Style(for: 2)))
                 if !call.note.isEmpty { try note("  \(printable(call.note))\n") }
             }
-            if allowed.isEmpty { try note("nothing was refused: the filter is as it was\n") }
+            for call in nameless { try note("\(printable(call)): stays refused: \(Amendment.nameless)\n") }
+            if allowed.isEmpty, nameless.isEmpty { try note("nothing was refused: the filter is as it was\n") }
             return 0
         }
         let found = try carrel.denials(of: session)

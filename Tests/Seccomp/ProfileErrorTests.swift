@@ -37,6 +37,18 @@ import Testing
             ])
     }
 
+    @Test("a file in Docker's form is one mistake, not one for each of its members")
+    func dockers() {
+        let message =
+            "expected OCI's form of a filter, found Docker's: make one within it by carrel seccomp synthesize --base"
+        let rule = "{ \"names\": [\"read\"], \(allow), \"comment\": \"\", \"includes\": {}, \"excludes\": {} }"
+        #expect(problems("\(rule),\n\(rule)") == ["p.json:3:65: includes: \(message)"])
+        #expect(
+            problems(rule, top: "\"archMap\": [], \"defaultErrno\": \"ENOSYS\",") == [
+                "p.json:1:37: archMap: \(message)"
+            ])
+    }
+
     @Test func repeated() {
         #expect(
             problems("{ \"names\": [\"read\", \"read\"], \(allow) }") == [

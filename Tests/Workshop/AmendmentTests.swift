@@ -75,6 +75,19 @@ import Testing
         }
     }
 
+    @Test("a call without a name can have no rule")
+    func nameless() {
+        #expect(Amendment(allowing: "syscall_500", [0, 0, 0, 0, 0, 0], in: profile) == nil)
+    }
+
+    @Test("that other arguments change is said where they do")
+    func notes() throws {
+        let setUser = try #require(Amendment(allowing: "chmod", [0, 0o4755, 0, 0, 0, 0], in: profile))
+        #expect(setUser.note == "", "the rule that made way was for these arguments alone")
+        let namespace = try #require(Amendment(allowing: "clone", [0x2_0000, 0, 0, 0, 0, 0], in: profile))
+        #expect(namespace.note != "")
+    }
+
     @Test("calls are allowed whole, and no other changes")
     func whole() throws {
         let file = try ProfileFile(reading: [UInt8](document.json().utf8), file: "agent-default")

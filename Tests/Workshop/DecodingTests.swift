@@ -72,6 +72,14 @@ import Testing
         }
         #expect(CallRisk.of("socket", [40, 1, 0]).level == .high && CallRisk.of("socket", [2, 1, 0]).level == .low)
         #expect(CallRisk.of("clone", [0x1000_0011]).level == .high && CallRisk.of("clone", [17]).level == .low)
+        // Each is refused by agent-default: allowing it is never of no risk.
+        for (name, arguments) in [
+            ("chmod", [0, 0o4755]), ("openat", [0, 0, 0o100, 0o4755]), ("openat2", []), ("mmap", [0, 0, 0, 0x40022]),
+            ("memfd_create", [0, 4]), ("shmget", [0, 0, 0o4000]), ("syscall_500", []),
+        ] as [(String, [UInt64])] {
+            #expect(CallRisk.of(name, arguments).level != .low, "\(name)")
+        }
+        #expect(CallRisk.of("chmod", [0, 0o755]).level == .low)
     }
 }
 

@@ -74,6 +74,10 @@ import Testing
         // One thing seen once and nothing twice: Q0 is 0 by the bias-corrected form, and nothing is expected.
         #expect(Unseen(runs: 5, incidence: [1, 5]).runsNeeded(below: 0.01) == 0)
         #expect(Unseen.runsToProve(below: 0.01) == 299)
+        // Bounds that 1 - x does not tell from 0.
+        #expect((299_573_227_355_399_000...299_573_227_355_399_999).contains(Unseen.runsToProve(below: 1e-17)))
+        #expect(Unseen.runsToProve(below: .leastNonzeroMagnitude) == .max)
+        #expect((300...500).contains(unseen.runsNeeded(below: 1e-17) ?? 0), "log(0.36e17) / -log(0.9)")
     }
 
     @Test("the estimate counts families: a sibling is no surprise")

@@ -1,5 +1,6 @@
 import CSyscalls
 import Glibc
+import OCISpec
 import Seccomp
 import SystemPackage
 import Testing
@@ -24,6 +25,23 @@ import Testing
         var recording = recording()
         notified.finish(into: &recording)
         return Dictionary(uniqueKeysWithValues: recording.calls.map { ($0.name, $0.count) })
+    }
+
+    @Test("a call that the filter answers with success and does not make is not made")
+    func answeredWithSuccess() throws {
+        let profile = LinuxSeccomp(
+            defaultAction: .allow, syscalls: [LinuxSyscall(names: ["mkdir"], action: .errno, errnoRet: 0)])
+        var notified = try NotifiedCalls(try FilterCompiler.compile(profile))
+        notified.arm()
+        let call = CallNotification(
+            id: 1, thread: getpid(), number: Int32(SYS_mkdir), architecture: Architecture.native.audit,
+            instructionPointer: 0, arguments: [0, 0, 0, 0, 0, 0])
+        #expect(notified.take(call, FileDescriptor(rawValue: -1)) == .fail(0))
+        var recording = recording()
+        notified.finish(into: &recording)
+        #expect(
+            recording.calls.map(\.allowed) == [0] && recording.calls[0].denied == [RecordedDenial(errno: 0, count: 1)])
+        #expect(try Recording(reading: [UInt8](recording.text.utf8), file: "again") == recording.sorted)
     }
 
     @Test("the payload's first calls count, whether or not they are seen before word that it runs", arguments: 1...5)

@@ -109,6 +109,7 @@ func recording(_ calls: String..., command: String = "true") -> Recording {
         #expect(arguments(one) == [])
         #expect(arguments("\(one), \(one)").first?.contains("arguments[0].scalars[1].index") == true)
         #expect(arguments("{ \"index\": 1, \"mask\": 15, \"value\": 16 }").count == 1)
+        #expect(arguments("").count == 1)
         #expect(arguments("{ \"index\": 6, \"mask\": 15, \"value\": 1 }").count == 1)
         let call = "{ \"name\": \"read\", \"allowed\": 1, \"runs\": 1, \"unlisted\": 0 }"
         let twice = problems(

@@ -152,6 +152,27 @@ func scalar(_ index: UInt32, _ value: UInt64, mask: UInt64 = 0xffff_ffff) -> Rec
         }
     }
 
+    @Test("of a base's rules that overlap the strictest decides: nothing is allowed beyond it")
+    func overlappingBase() throws {
+        let text = """
+            { "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [\(rule("read setns socket bind kill write")),
+              \(rule("setns", "ERRNO")), \(rule("socket", "ERRNO", arg(0, "EQ", 16))),
+              \(rule("bind", "ERRNO", arg(2, "EQ", 7))), \(rule("kill", "ALLOW", arg(0, "EQ", 1) + "," + arg(0, "EQ", 2))),
+              \(rule("listen", "ALLOW", arg(0, "EQ", 1))), \(rule("listen", "ERRNO", arg(1, "GT", 5)))] }
+            """
+        let base = try ProfileFile(reading: [UInt8](text.utf8), file: "base.json")
+        var seen = recording("read", "setns", "bind", "kill", "listen")
+        for family in [2, 16] as [UInt64] {
+            seen.add("socket", count: 1, scalars: [scalar(0, family), scalar(1, 1, mask: 15), scalar(2, 0)])
+        }
+        let made = try Synthesis(of: seen, base: base)
+        #expect(Set(made.allowed).isSuperset(of: ["read", "socket", "kill"]))
+        #expect(Set(made.refused.map(\.name)).isSuperset(of: ["setns", "bind", "listen"]))
+        let tight = try FilterInterpreter(try FilterCompiler.compile(made.profile))
+        let diff = FilterDiff(try FilterInterpreter(try base.program()), tight)
+        #expect(diff.differences.filter { $0.kind == .opened } == [])
+    }
+
     @Test("what it makes lets its recordings through, and the same recordings give the same bytes")
     func replays() throws {
         var runs: [Recording] = []
