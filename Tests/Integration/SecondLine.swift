@@ -154,6 +154,18 @@ extension Integration {
             }
         }
 
+        /// What the kernel did is in its counters: it needs no supervisor to be told.
+        @Test func wantOfMemoryIsToldWithoutASupervisor() throws {
+            try withDesk { desk in
+                _ = try stopped(
+                    desk, ["--memory", "64MiB"], "sleep 1; exec '\(Host.python)' -c 'bytearray(1 << 30)'",
+                    session: "full")
+                #expect(eventually(within: 30) { desk.carrel(["ps", "--json"]).output == "[]" })
+                let exit = try #require(try exit(desk, of: "full"))
+                #expect(exit["how"]?.string == "oom" && exit["limit"]?.string == "session", "\(exit.json())")
+            }
+        }
+
         @Test func aStartEndsWhatIsLongOverdue() throws {
             try withDesk { desk in
                 _ = try stopped(desk, ["--timeout", "100ms", "--grace", "0s"], "sleep 77124", session: "late")
