@@ -319,6 +319,10 @@ private func measured(_ runs: [Measurements.Run], limit: Double = 1024) -> Measu
         try ceiling.write(to: scratch.path + "/p")
         #expect(MeasuredCeiling(path: scratch.path + "/p") == ceiling)
         #expect(MeasuredCeiling(path: scratch.path + "/none") == nil)
+        for damaged in ["1 0 29 3 d", "1 29 29 9223372036854775807 d", "1 29 29 -1 d"] {
+            try damaged.write(toFile: scratch.path + "/p", atomically: true, encoding: .utf8)
+            #expect(MeasuredCeiling(path: scratch.path + "/p") == nil)
+        }
     }
 
     @Test func metricsAreEscaped() {
