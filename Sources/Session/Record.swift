@@ -35,7 +35,12 @@ extension Carrel {
         let output = try OutputFile(at: request.output)
         // A file that cannot be written is told before the run, not after it.
         try telling("recording") { () throws(SystemError) in
-            close(try open(output.path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK))
+            let file = try open(output.path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK)
+            defer { close(file) }
+            // A file takes its place: a device such as /dev/null must stay.
+            guard try Syscalls.status(file).st_mode & S_IFMT == S_IFREG else {
+                throw SystemError("rename", output.path, errno: .fileExists)
+            }
         }
         let recorder = SessionRecorder(request.source)
         let status: Int32

@@ -225,8 +225,8 @@ extension Verb {
         let plan = CapacityPlan(measurements, question)
         if let file = words[.html] {
             let page = PlanPage(plan, version: Carrel.version).html
-            do throws(SystemError) { try replaceFile(file, with: page.utf8, mode: 0o644) } catch {
-                throw SessionError("--html \(file): \(error)")
+            do throws(SessionError) { try writeFile(file, page) } catch {
+                throw SessionError("--html: \(error.message)")
             }
         }
         if words.has(.json) {
@@ -308,8 +308,8 @@ extension Verb {
             try carrel.serveMetrics(at: path)
         } else if let file = words[.intoFile] {
             let text = try carrel.metrics()
-            do throws(SystemError) { try replaceFile(file, with: text.utf8, mode: 0o644) } catch {
-                throw SessionError("--into \(file): \(error)")
+            do throws(SessionError) { try writeFile(file, text) } catch {
+                throw SessionError("--into: \(error.message)")
             }
         } else {
             try put(try carrel.metrics())

@@ -55,8 +55,17 @@ func riskLine(_ call: String, _ risk: CallRisk, _ style: Style) -> String {
 /// Writes a file whole, in place of what is there.
 func writeFile(_ path: String, _ text: String) throws(SessionError) { try writeFile(path, [UInt8](text.utf8)) }
 
+/// It takes the place of what was there, which a link may lead to. A device such as /dev/null, or a pipe, must stay.
 func writeFile(_ path: String, _ bytes: [UInt8]) throws(SessionError) {
-    do throws(SystemError) { try replaceFile(path, with: bytes, mode: 0o644) } catch {
+    var place = path
+    if let there = try? open(path, O_PATH) {
+        defer { close(there) }
+        guard let found = try? status(there), found.st_mode & S_IFMT == S_IFREG,
+            let target = try? readLink("/proc/self/fd/\(there.rawValue)")
+        else { throw SessionError("expected a file, found something else at \(path)") }
+        place = target
+    }
+    do throws(SystemError) { try replaceFile(place, with: bytes, mode: 0o644) } catch {
         throw SessionError("\(error)")
     }
 }
