@@ -52,7 +52,7 @@ public struct Berth: Sendable, Equatable {
     /// The size of a slot in the book.
     static let size = 64
 
-    /// Reads a slot; `nil` where it is free.
+    /// Reads a slot; `nil` where it is free. Figures are added up, so what no host has and no clock comes to is read as less.
     init?(_ slot: UnsafeRawBufferPointer) {
         func number<Number: FixedWidthInteger & BitwiseCopyable>(_ offset: Int) -> Number {
             slot.loadUnaligned(fromByteOffset: offset, as: Number.self)
@@ -60,10 +60,10 @@ public struct Berth: Sendable, Equatable {
         guard let kind = Kind(rawValue: number(4)) else { return nil }
         self.kind = kind
         holder = number(0)
-        bytes = number(8)
+        bytes = min(number(8), 1 << 48)
         tenant = Name(hash: number(16))
-        since = number(24)
-        expectedEnd = number(32)
+        since = max(0, min(number(24), 1 << 32))
+        expectedEnd = max(0, min(number(32), 1 << 32))
         ticket = number(40)
     }
 

@@ -141,7 +141,7 @@ public struct BerthBook: Sendable {
         mutating func nextTicket() throws(SystemError) -> UInt64 {
             let next =
                 bytes.count < 16 ? 1 : bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self) }
-            try writeHeader(ticket: next + 1)
+            try writeHeader(ticket: next &+ 1)
             return next
         }
 

@@ -41,7 +41,7 @@ public struct MeasuredCeiling: Sendable, Equatable {
         guard let text = try? readText(path) else { return nil }
         let words = text.split(whereSeparator: \.isWhitespace)
         guard words.count == 5, words[0] == "1", let bytes = UInt64(words[1]), let runs = Int(words[2]),
-            let median = Int64(words[3])
+            let median = Int64(words[3]), bytes > 0, 0...1 << 32 ~= median
         else { return nil }
         self.init(bytes: bytes, runs: runs, medianSeconds: median, digest: String(words[4]))
     }

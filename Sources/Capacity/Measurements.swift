@@ -27,7 +27,7 @@ public struct Measurements: Sendable {
 
     /// The profile's name.
     public var profile: String
-    /// The command.
+    /// The command; empty where sessions as they came ran different ones.
     public var command: [String]
     /// The runs, in the order in which they ended.
     public var runs: [Run] = []
@@ -135,6 +135,7 @@ extension Measurements {
         let chosen = (isMeasured ? measured : ofProfile).filter {
             $0.profile == newest.profile && (!isMeasured || $0.command == newest.command)
         }
+        if chosen.contains(where: { $0.command != command }) { command = [] }
         for report in chosen {
             if let name = report.campaign?.name, !campaigns.contains(name) { campaigns.append(name) }
             if report.campaign?.isWarmUp == true {

@@ -41,6 +41,7 @@ public struct PlanPage: Sendable {
     }
 
     private func join(_ words: [String]) -> String {
+        if words.isEmpty { return "different commands" }
         let text = words.joined(separator: " ")
         return text.unicodeScalars.count > 300 ? String(text.prefix(300)) + "…" : text
     }
@@ -87,7 +88,13 @@ public struct PlanPage: Sendable {
 
     private var notes: String {
         var notes: [String] = []
-        if let shortfall = plan.shortfall { notes.append("not enough runs: " + shortfall) }
+        if let shortfall = plan.shortfall {
+            notes.append("not enough runs: " + shortfall)
+        } else if runs.peaks.clipped > 0 {
+            notes.append(
+                "\(runs.peaks.clipped) of \(runs.runs.count) runs came up against their limit: they wanted more than they got"
+            )
+        }
         if !runs.leaks.isEmpty {
             notes.append(
                 "\(runs.leaks.count) of \(runs.runs.count) runs grew without end: longer sessions need more than is planned here"
@@ -127,7 +134,7 @@ public struct PlanPage: Sendable {
                 + cell(row, row.overcommitAssured, names[3]) + "</tr>"
         }
         let assured =
-            "if the \(decimal(plan.unseen * 100, 1))\u{a0}% of sessions that the runs cannot exclude stand at their limit"
+            "if the \(unseen)\u{a0}% of sessions that the runs cannot exclude stand at their limit"
         return """
             <h2>Sessions a host</h2><div class="wrap"><table class="stack"><thead><tr><th>Host</th>
             <th>\(names[0])<br/>peak RSS</th><th>\(names[1])</th><th>\(escaped(names[2]))<br/>as the runs were</th>
@@ -139,6 +146,9 @@ public struct PlanPage: Sendable {
             \(runs.peaks.clipped > 0 ? " Runs that were clipped wanted more than was measured, so what all need at their peak is not known." : "")</p>
             """
     }
+
+    /// In percent; of many runs it is little, and never nothing.
+    private var unseen: String { decimal(plan.unseen * 100, plan.unseen < 0.01 ? 4 : 1) }
 
     private func risk(_ value: Double) -> String {
         value >= 0.0001
@@ -264,7 +274,7 @@ public struct PlanPage: Sendable {
             <li><b>Overcommit</b>: the most sessions for which the bound of the risk stays within \(escaped(plan.question.riskText)). Each
             session is at a random moment of a random run; sessions are taken to be independent and all berths always in use. The bound is
             Chernoff's, for each of the 86,400 seconds of a day: the true risk is lower, if the runs are like what will run.</li>
-            <li><b>Assured</b>: with 95\u{a0}% confidence no more than \(decimal(plan.unseen * 100, 1))\u{a0}% of sessions are of a kind that
+            <li><b>Assured</b>: with 95\u{a0}% confidence no more than \(unseen)\u{a0}% of sessions are of a kind that
             \(runs.runs.count) runs did not show. Those are taken to stand at their limit all the time.</li>
             <li>Only memory is reckoned: processors, disks and the gateway may be full earlier.</li>
             <li>Where sessions are <b>not</b> independent (all begin at nine o'clock), only “all at peak” is safe.</li></ul>

@@ -25,7 +25,6 @@ public struct SumOfSessions: Sendable {
             let values = Self.values(of: run)
             for value in values { levels.append((value, part / Double(values.count))) }
         }
-        if unseen > 0, let limit { levels.append((limit, unseen)) }
         // Thousands of looks differ by little: 512 levels, each rounded up, are as good.
         levels.sort { $0.bytes < $1.bytes }
         var merged: [(bytes: Double, weight: Double)] = []
@@ -34,6 +33,8 @@ public struct SumOfSessions: Sendable {
             let group = levels[start..<min(start + step, levels.count)]
             merged.append((group.last?.bytes ?? 0, group.reduce(0) { $0 + $1.weight }))
         }
+        // Apart from them: rounded up to the limit, a group of the highest looks would be too much.
+        if unseen > 0, let limit { merged.append((max(limit, merged.last?.bytes ?? 0), unseen)) }
         self.levels = merged
         mean = merged.reduce(0) { $0 + $1.bytes * $1.weight }
     }

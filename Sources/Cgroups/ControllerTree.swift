@@ -94,7 +94,9 @@ extension CgroupHost.Place {
                 case .fileExists: throw .exists(path.description)
                 case .notDirectory: throw .invalidPath(path.description, reason: "the kernel has a file of that name")
                 case .noSuchFileOrDirectory where attempt < 100: try makeParents(path)
-                default: throw .system(error)
+                default:
+                    removeParents(path)
+                    throw .system(error)
                 }
             }
         }

@@ -159,7 +159,9 @@ public struct AuditLog: Sendable {
         try whole { () throws(SystemError) in
         } each: { number, line throws(SystemError) in
             do throws(Problems) {
-                body(number, .success(try Node.parse(Array(line), file: path)))
+                let record = try Node.parse(Array(line), file: path)
+                if record.entries == nil { throw Problems([Problem(file: path, mark: nil, message: "expected a map")]) }
+                body(number, .success(record))
             } catch {
                 body(number, .failure(error))
             }

@@ -20,7 +20,7 @@ extension Carrel {
         var berth = Berth(
             holder: getpid(), bytes: limit, tenant: Berth.Name(request.tenant), since: now,
             expectedEnd: profile.limits.wallClock.map { now + $0 / 1_000_000_000 } ?? 0)
-        if let measured = MeasuredCeiling(path: ceilingPath(profile.name)), measured.digest == profile.box {
+        if let measured = measuredCeiling(of: profile) {
             berth.bytes = min(measured.bytes, limit)
             berth.expectedEnd = now + measured.medianSeconds
         }
@@ -107,6 +107,11 @@ extension Carrel {
     }
 
     func ceilingPath(_ profile: String) -> String { state["ceilings/\(profile)"] }
+
+    /// What was measured for just this box; `nil` where nothing was, or for another.
+    func measuredCeiling(of profile: Profile) -> MeasuredCeiling? {
+        MeasuredCeiling(path: ceilingPath(profile.name)).flatMap { $0.digest == profile.box ? $0 : nil }
+    }
 }
 
 extension Profile {

@@ -46,7 +46,7 @@ enum Ending {
 ///   - ending: why Carrel was ending it.
 ///   - culprit: whose memory limit the kernel killed for, if it did.
 func exit(
-    _ status: WaitStatus?, _ ending: Ending?, _ limits: Profile.Limits?, _ culprit: Report.Exit.Level? = nil
+    _ status: WaitStatus?, _ ending: Ending?, _ culprit: Report.Exit.Level? = nil
 ) -> (report: Report.Exit, status: Int32) {
     let own: Int32 =
         switch status {

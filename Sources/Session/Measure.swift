@@ -36,7 +36,7 @@ public struct MeasureOutcome: Sendable {
     public var base: UInt64
     /// Seconds that one start took, on average.
     public var startSeconds: Double
-    /// The ceiling that admission goes by from now on; `nil` where the runs do not allow one.
+    /// The ceiling that admission goes by from now on, be it of earlier runs; `nil` where it goes by the limit.
     public var ceiling: MeasuredCeiling?
 }
 
@@ -159,10 +159,16 @@ extension Carrel {
         let ceiling = MeasuredCeiling(
             peaks: all.peaks, atLeast: all.leastCeiling, medianSeconds: Int64(all.medianSeconds.rounded(.up)),
             digest: profile.box)
-        if let ceiling {
-            try telling("ceiling") { () throws(SystemError) in try ceiling.write(to: ceilingPath(profile.name)) }
+        let path = ceilingPath(profile.name)
+        try telling("ceiling") { () throws(SystemError) in
+            if let ceiling {
+                try ceiling.write(to: path)
+            } else if all.peaks.clipped > 0, measuredCeiling(of: profile) != nil {
+                // What it was reckoned from is known to be too little now.
+                try Syscalls.remove(path)
+            }
         }
-        outcome.ceiling = ceiling
+        outcome.ceiling = measuredCeiling(of: profile)
         return outcome
     }
 

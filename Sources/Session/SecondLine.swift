@@ -11,7 +11,8 @@ import Syscalls
 extension SessionRecord {
     /// A limit that it was started with, as its report will tell it.
     private func limit(_ name: String) -> UInt64? {
-        draft["limits"]?["asked"]?[name]?.uint
+        // Times are added up: one that no clock comes to is as good as any.
+        draft["limits"]?["asked"]?[name]?.uint.map { min($0, 1 << 60) }
     }
 
     fileprivate var wallClockEnd: UInt64? { limit("wallClockNanoseconds").map { startedMonotonic + $0 } }
@@ -38,7 +39,7 @@ private struct Seen {
         guard let text = try? readText(path) else { return nil }
         let numbers = text.split(separator: " ").compactMap { UInt64($0) }
         // Of another boot, if it is of a time that has not come.
-        guard numbers.count == 3, numbers[1] <= monotonicNanoseconds() else { return nil }
+        guard numbers.count == 3, max(numbers[1], numbers[2]) <= monotonicNanoseconds() else { return nil }
         (cpu, busy, over) = (numbers[0], numbers[1], numbers[2])
     }
 

@@ -148,6 +148,10 @@ extension Carrel {
                     "cgroup \(path) exists already",
                     fix: "choose another --session: one of this tenant and name is another state directory's, or is "
                         + "left of one that is gone")
+            } catch .system(let error) where error.errno == .resourceTemporarilyUnavailable {
+                throw SessionError(
+                    "cgroup: \(error)",
+                    fix: "raise cgroup.max.descendants or cgroup.max.depth: a cgroup above has all that it may have")
             } catch {
                 throw SessionError("cgroup: \(error)")
             }

@@ -115,7 +115,8 @@ public struct SessionRecord: Sendable {
             let pid = node["pid"]?.int, let pidStarted = node["pidStarted"]?.int,
             let supervisor = node["supervisor"]?.int, let isDetached = node["detached"]?.bool,
             let startedMonotonic = node["startedMonotonic"]?.int, let draft = node["draft"], let spec = node["spec"],
-            let filter = node["filter"]?.string, let logLimit = node["logLimit"]?.int
+            let filter = node["filter"]?.string, let logLimit = node["logLimit"]?.int,
+            [pidStarted, startedMonotonic, logLimit].allSatisfy({ 0...1 << 60 ~= $0 })
         else { return nil }
         self.id = id
         self.tenant = tenant

@@ -134,11 +134,10 @@ final class Supervisor {
         if let wallClockEnd, now >= wallClockEnd { return end(.timeout) }
         if let retry = link?.retry, now >= retry { reconnect() }
         if let ending = bounds.look(now, cgroup) { return end(ending) }
-        guard let limit = limits.idle, idle.isOver(now, limit: UInt64(limit), cpu: try? cgroup?.cpuTime()) else {
-            return
-        }
-        // A session that someone has paused does nothing for a reason.
-        if (try? cgroup?.isFrozen()) == true { idle.restart(now, limit: UInt64(limit)) } else { end(.idle) }
+        guard let limit = limits.idle.map({ UInt64($0) }), let look = idle.next, now >= look else { return }
+        // A session that someone has paused does nothing for a reason: no time of that counts.
+        if (try? cgroup?.isFrozen()) == true { return idle.restart(now, limit: limit) }
+        if idle.isOver(now, limit: limit, cpu: try? cgroup?.cpuTime()) { end(.idle) }
     }
 
     // MARK: Ending
@@ -277,7 +276,7 @@ final class Supervisor {
         // The kernel may have killed a part of the session, or all of it, before it told.
         if ending == nil, usage?.oomKills ?? 0 > 0 { ending = .outOfMemory }
         let culprit = usage?.oomKills ?? 0 > 0 ? cgroup.map { record.culprit($0) } : nil
-        let (exit, code) = Session.exit(status, ending, limits, culprit)
+        let (exit, code) = Session.exit(status, ending, culprit)
         var report = draft
         // By the clock that nobody sets: how long it took is what ceilings and plans go by.
         report.ended = draft.ended.later(by: Int64(monotonicNanoseconds() - record.startedMonotonic))
@@ -382,16 +381,15 @@ struct IdleWatch {
 
     /// Looks at the CPU time; `cpu` is `nil` where nothing counts it, and then no session is idle.
     mutating func isOver(_ now: UInt64, limit: UInt64, cpu: UInt64?) -> Bool {
-        guard let next, now >= next else { return false }
         guard let cpu else {
-            self.next = nil
+            next = nil
             return false
         }
         if cpu &- self.cpu > (now - since) / 1000 {
             restart(now, limit: limit)
             self.cpu = cpu
         } else {
-            self.next = min(since + limit, now + max(limit / 4, 10_000_000))
+            next = min(since + limit, now + max(limit / 4, 10_000_000))
         }
         return now - since >= limit
     }

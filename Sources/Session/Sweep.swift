@@ -60,9 +60,11 @@ extension Carrel {
         }
         let mark = record.flatMap { EndingMark.found($0, in: state) }
         var usage: Report.Usage?
+        var culprit: Report.Exit.Level?
         for cgroup in cgroups(of: id, record) {
             try? cgroup.kill()
             usage = Report.Usage(cgroup.usage())
+            if usage?.oomKills ?? 0 > 0 { culprit = record?.culprit(cgroup) }
             do { try cgroup.remove() } catch { continue }
         }
         WorkdirClaims.release(id, workdir: record?.workdir, in: state)
@@ -80,12 +82,13 @@ extension Carrel {
             if let copy = record.reportPath { recorder.copy(report, to: copy) }
         } else if let record, var report = try? Report(record.draft, file: live.recordPath(id)) {
             report.ended = .now
-            if let mark {
-                report.exit = exit(nil, mark.ending, nil).report
+            if let ending = mark?.ending ?? culprit.map({ _ in .outOfMemory }) {
+                report.exit = exit(nil, ending, culprit).report
                 report.notes.append("its supervisor did not do it: the report was written by another call of carrel")
             } else {
                 report.exit = Report.Exit(
-                    how: .lost, status: 137, signal: 9, why: "the supervisor was killed, and the session with it")
+                    how: .lost, status: 137, signal: 9,
+                    why: "its supervisor was gone before it told how the session ended")
             }
             if let usage { report.usage = usage }
             if let egress = live.egress(of: record) { report.egress = egress }

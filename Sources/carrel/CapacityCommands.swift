@@ -225,9 +225,7 @@ extension Verb {
         let plan = CapacityPlan(measurements, question)
         if let file = words[.html] {
             let page = PlanPage(plan, version: Carrel.version).html
-            do throws(SystemError) { try replaceFile(file, with: page.utf8, mode: 0o644) } catch {
-                throw SessionError("--html \(file): \(error)")
-            }
+            try writeFile(file, page, "--html")
         }
         if words.has(.json) {
             try put(plan.node)
@@ -308,9 +306,7 @@ extension Verb {
             try carrel.serveMetrics(at: path)
         } else if let file = words[.intoFile] {
             let text = try carrel.metrics()
-            do throws(SystemError) { try replaceFile(file, with: text.utf8, mode: 0o644) } catch {
-                throw SessionError("--into \(file): \(error)")
-            }
+            try writeFile(file, text, "--into")
         } else {
             try put(try carrel.metrics())
         }

@@ -25,14 +25,15 @@ private func add(_ quantile: OrderStatistics.Quantile, to table: inout Table) {
 
 /// What the runs come to: their peaks by quantile, and what they were made of.
 private func runsText(_ runs: Measurements, _ style: Style) -> String {
-    var text =
-        "\(runs.runs.count) runs of \(style.bold(printable(runs.profile))): \(printable(commandLine(runs.command)))\n"
-    for line in runs.unfinishedText { text += style.yellow(printable(line) + "\n") }
+    let command = runs.command.isEmpty ? "different commands" : printable(commandLine(runs.command))
+    var text = "\(runs.runs.count) runs of \(style.bold(printable(runs.profile))): \(command)\n"
+    for line in runs.unfinishedText { text += style.yellow(style.line(printable(line))) }
     if runs.leftOut > 0 { text += style.dim("\(runs.leftOut) more left out: warm-up, or never started\n") }
     if runs.peaks.clipped > 0 {
         text += style.yellow(
-            "\(runs.peaks.clipped) came up against their limit of \(size(runs.limit)): they wanted more than they got\n"
-        )
+            style.line(
+                "\(runs.peaks.clipped) came up against their limit of \(size(runs.limit)): they wanted more than they got"
+            ))
     }
     text += "\n"
     var table = Table(
@@ -70,7 +71,7 @@ private func runsText(_ runs: Measurements, _ style: Style) -> String {
             text += style.yellow("\(runs.leaks.count) runs grew without end: a leak, or work that was not over\n")
         }
     }
-    for note in runs.notes { text += style.yellow("note: \(note)\n") }
+    for note in runs.notes { text += style.yellow(style.line("note: \(printable(note))", indent: 6)) }
     return text
 }
 
@@ -137,7 +138,7 @@ func planText(_ plan: CapacityPlan, _ style: Style) -> String {
     } else {
         text += style.red("no ceiling: runs were clipped\n")
     }
-    if let shortfall = plan.shortfall { text += style.yellow(shortfall + "\n") }
+    if let shortfall = plan.shortfall { text += style.yellow(style.line(shortfall)) }
     if let short = plan.shortCurves { text += style.yellow(style.line("note: \(short)", indent: 6)) }
     text += "\n"
     var table = Table(

@@ -50,12 +50,19 @@ func riskLine(_ call: String, _ risk: CallRisk, _ style: Style) -> String {
     "\(printable(call)): risk \(painted(risk.level, style)): \(risk.reason)\n"
 }
 
-/// Writes a file whole, in place of what is there.
-func writeFile(_ path: String, _ text: String) throws(SessionError) { try writeFile(path, [UInt8](text.utf8)) }
+/// Writes a file whole, in place of what is there; a link that leads to it stays.
+func writeFile(_ path: String, _ text: String, _ option: String = "--output") throws(SessionError) {
+    try writeFile(path, [UInt8](text.utf8), option)
+}
 
-func writeFile(_ path: String, _ bytes: [UInt8]) throws(SessionError) {
-    if let found = try? status(path) { try requireFile(found, "--output", at: path) }
-    do throws(SystemError) { try replaceFile(path, with: bytes, mode: 0o644) } catch {
-        throw SessionError("\(error)")
+func writeFile(_ path: String, _ bytes: [UInt8], _ option: String = "--output") throws(SessionError) {
+    var place = path
+    if let there = try? open(path, O_PATH) {
+        defer { close(there) }
+        if let found = try? status(there) { try requireFile(found, option, at: path) }
+        place = (try? readLink("/proc/self/fd/\(there.rawValue)")) ?? path
+    }
+    do throws(SystemError) { try replaceFile(place, with: bytes, mode: 0o644) } catch {
+        throw SessionError("\(option) \(path): \(error)")
     }
 }

@@ -142,12 +142,13 @@ extension Verb {
         var isFirst = true
         func take(_ line: Int, _ record: Result<Node, Problems>) {
             switch record {
-            case .success(let node) where isJSON: text += (isFirst ? "\n" : ",\n") + node.json()
+            case .success(let node) where isJSON:
+                text += (isFirst ? "\n" : ",\n") + node.json()
+                isFirst = false
             case .success(let node): text += Self.line(of: node, style) + "\n"
             case .failure:
                 tell(SessionError("audit log: line \(line) is no record", fix: "carrel audit verify tells more"))
             }
-            isFirst = false
             if text.utf8.count > 1 << 16 && failure == nil {
                 do throws(SessionError) { try put(text) } catch { failure = error }
                 text = ""

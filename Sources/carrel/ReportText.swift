@@ -108,8 +108,10 @@ private struct ReportPage {
 
     /// - Parameter isOwn: whether the value is made here; control characters of others' text are written out.
     mutating func row(_ name: String, _ value: String, isOwn: Bool = false) {
-        let space = String(repeating: " ", count: max(1, 12 - name.utf8.count))
-        line("  \(style.dim(name))\(space)\(isOwn ? value : printable(value))")
+        let margin = "  \(style.dim(name))" + String(repeating: " ", count: max(1, 12 - name.utf8.count))
+        if isOwn { return line(margin + value) }
+        let blank = String(repeating: " ", count: 14)
+        text += margin + style.line(blank + printable(value), indent: blank.count).dropFirst(blank.count)
     }
 
     /// A value with a bar that shows its part of a limit.
@@ -121,7 +123,7 @@ private struct ReportPage {
             let part = Double(value) / Double(limit)
             text = "\(style.bar(part))  \(text) of \(describe(limit))  \(Quantity.percent(part))"
         }
-        if let remark { text += "  " + style.red(remark) }
         row(name, text, isOwn: true)
+        if let remark { row("", style.red(remark), isOwn: true) }
     }
 }

@@ -36,6 +36,26 @@ private func berth(_ holder: Int32, _ bytes: UInt64, tenant: String = "acme", en
         #expect(try book.berths().map(\.holder) == [1, 4, 3])
     }
 
+    @Test func aDamagedBookIsReadAllTheSame() throws {
+        let scratch = Scratch()
+        let book = BerthBook(scratch.path + "/berths")
+        let bounds = BerthBounds(capacity: 10)
+        #expect(try book.take(berth(1, 3), bounds, isGone: { _ in false }) == nil)
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: book.path))
+        // The ticket, and all figures of many slots: as high as they can be.
+        bytes.replaceSubrange(8..<16, with: Data(repeating: 0xff, count: 8))
+        for _ in 0..<40 {
+            var slot = berth(2, .max, end: .max)
+            slot.since = .min
+            bytes += Data(slot.slot)
+        }
+        try bytes.write(to: URL(fileURLWithPath: book.path))
+        #expect(try book.berths().allSatisfy { $0.holder == 1 || $0.expectedEnd > $0.since })
+        #expect(try book.take(berth(3, 3), bounds, isGone: { _ in false })?.reason == .hostMemory)
+        _ = try book.queue(berth(3, 3))
+        #expect(try book.take(berth(3, 3), bounds, isGone: { $0.holder == 2 }) == nil)
+    }
+
     @Test func theDeadGiveBackWhenTheHostIsFull() throws {
         let scratch = Scratch()
         let book = BerthBook(scratch.path + "/berths")

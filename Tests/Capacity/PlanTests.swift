@@ -59,6 +59,15 @@ private func measured(_ runs: [Measurements.Run], limit: Double = 1024) -> Measu
         #expect(assured.sessions(within: room, risk: 0.01) < count)
     }
 
+    /// What no run showed stands at the limit; what runs showed does not, however many levels are taken together.
+    @Test func whatNoRunShowedRaisesNothingElse() throws {
+        // Taken together by twos, an odd number leaves one run to stand with the limit.
+        let runs = (0..<1501).map { run("r\($0)", level: 50 + Double($0) / 100, seconds: 1) }
+        let shown = try #require(SumOfSessions(runs)).mean
+        let assured = try #require(SumOfSessions(runs, unseen: 0.001, limit: 1024 * mebibyte)).mean
+        #expect(abs(assured - (shown * 0.999 + 1024 * mebibyte * 0.001)) < 1)
+    }
+
     @Test func aRunWithoutACurveIsAtItsPeakAllTheTime() throws {
         var bare = run("a", level: 50, burst: 150, part: 0.1)
         bare.curve = nil
@@ -107,6 +116,29 @@ private func measured(_ runs: [Measurements.Run], limit: Double = 1024) -> Measu
         #expect(plan.ceiling == nil && plan.rows[0].ceiling == nil && plan.rows[0].overcommit == nil)
         #expect(plan.shortfall?.contains("10 of 300 runs came up against their limit") == true)
         #expect(plan.parametric.isEmpty)
+        // A bound can be given below them; they are told all the same.
+        let median = CapacityPlan(measured(runs), PlanQuestion(quantile: 0.5))
+        #expect(median.ceiling?.isBound == true && median.shortfall == nil)
+        for plan in [median, CapacityPlan(measured(runs), PlanQuestion(quantile: nil))] {
+            let page = PlanPage(plan, version: "1").html
+            #expect(page.contains("10 of 300 runs came up against their limit") && !page.contains("no run came up"))
+        }
+    }
+
+    /// All sessions of a ledger may be in it: it can be mailed all the same, and does not round to nothing what it cannot exclude.
+    @Test func aPageOfManyRunsIsSmall() throws {
+        func page(_ count: Int) -> String {
+            PlanPage(
+                CapacityPlan(measured((0..<count).map { run("r\($0)", level: 100, seconds: 1) }), PlanQuestion()),
+                version: "1"
+            )
+            .html
+        }
+        func dots(_ page: String) -> Int { page.components(separatedBy: "<circle ").count - 1 }
+        #expect(dots(page(300)) >= 600)
+        let many = page(20_000)
+        #expect(dots(many) <= 2001 && many.contains("one of 20 runs") && many.contains("r19999: 100 MiB"))
+        #expect(many.contains("no more than 0.015\u{a0}% of sessions"))
     }
 
     /// What needed more without having come to its end is planned with, as admission does; all ways to read a plan tell.
@@ -191,7 +223,12 @@ private func measured(_ runs: [Measurements.Run], limit: Double = 1024) -> Measu
         #expect(found.runs.map(\.session) == ["1", "2"] && found.shared == 64 && found.leftOut == 1)
         #expect(found.peaks == OrderStatistics([100], clipped: 1) && found.notes.isEmpty)
         let plain = try #require(Measurements(from: [all[0]]))
-        #expect(plain.runs.count == 1 && plain.notes.count == 1)
+        #expect(plain.runs.count == 1 && plain.notes.count == 1 && plain.command == ["c"])
+        var otherwise = all[0]
+        otherwise.command = ["d"]
+        let mixed = try #require(Measurements(from: [all[0], otherwise]))
+        #expect(mixed.runs.count == 2 && mixed.command.isEmpty)
+        #expect(PlanPage(CapacityPlan(mixed, PlanQuestion()), version: "1").html.contains("different commands"))
         #expect(Measurements(from: [], profile: nil) == nil && Measurements(from: all, profile: "other") == nil)
         // Of a campaign that another of another box has overtaken, its own and what adds up with it count.
         var other = report("3", campaign: .init(name: "o", run: 1), peak: 5)
@@ -282,6 +319,10 @@ private func measured(_ runs: [Measurements.Run], limit: Double = 1024) -> Measu
         try ceiling.write(to: scratch.path + "/p")
         #expect(MeasuredCeiling(path: scratch.path + "/p") == ceiling)
         #expect(MeasuredCeiling(path: scratch.path + "/none") == nil)
+        for damaged in ["1 0 29 3 d", "1 29 29 9223372036854775807 d", "1 29 29 -1 d"] {
+            try damaged.write(toFile: scratch.path + "/p", atomically: true, encoding: .utf8)
+            #expect(MeasuredCeiling(path: scratch.path + "/p") == nil)
+        }
     }
 
     @Test func metricsAreEscaped() {

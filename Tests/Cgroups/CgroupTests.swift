@@ -263,6 +263,15 @@ import Testing
         #expect(places(tenant("refused")).isEmpty)
     }
 
+    @Test func aFullTreeLeavesNothingBehind() throws {
+        let top = try Cgroup.create(host, CgroupPath("\(tenant("crowded"))/top"), CgroupLimits())
+        try writeControl("1", to: "\(top.directory)/cgroup.max.descendants")
+        #expect(throws: CgroupError.self) {
+            try Cgroup.create(host, CgroupPath("\(top.path)/level/s"), CgroupLimits(pidsMax: 5))
+        }
+        #expect(places(tenant("crowded")).isEmpty)
+    }
+
     @Test func sessionsOfOneTenantComeAndGoTogether() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for worker in 0..<4 {

@@ -123,7 +123,7 @@ import Testing
     }
 
     @Test func aReportTellsWhatHappened() {
-        let report = Report(
+        var report = Report(
             session: "s-42", tenant: "acme", host: Report.Host(name: "box", bootID: "b"), carrel: "0.1.0",
             profile: Report.Profile(name: "default", sha256: String(repeating: "a", count: 64)), image: "host",
             command: ["python3", "hog.py", "\u{1b}[2J"], started: Timestamp(seconds: 1_000_000_000),
@@ -152,9 +152,11 @@ import Testing
                   started     2001-09-09 01:46:40 UTC
                   took        2 s
 
-                  memory      ████████████████████  64 MiB of 64 MiB  100 %  came up against its limit: it wanted more
+                  memory      ████████████████████  64 MiB of 64 MiB  100 %
+                              came up against its limit: it wanted more
                               the kernel ended a process for want of memory
-                  processes   ▍···················  4 of 256  2 %  was refused another 2 times
+                  processes   ▍···················  4 of 256  2 %
+                              was refused another 2 times
                   CPU         1 s  (750 ms user, 250 ms system)  50 % of a CPU
                   waited for  memory 1.2 s
 
@@ -166,5 +168,9 @@ import Testing
                   note        a note
 
                 """)
+        report.notes = ["its supervisor did not do it: the report was written by another call of carrel"]
+        let narrow = report.text(Style(width: 80))
+        for line in narrow.split(separator: "\n") { #expect(line.count <= 80, "\(narrow)") }
+        #expect(narrow.hasSuffix("by another\n              call of carrel\n"), "\(narrow)")
     }
 }

@@ -103,6 +103,30 @@ extension Integration {
             }
         }
 
+        /// What is written in place of an older file takes no device's place, nor a link's such as /dev/stdout is.
+        @Test func aFileTakesThePlaceOfFilesAlone() throws {
+            try withDesk { desk in
+                desk.run([], ["true"])
+                Host.outside("cd '\(desk.path)'; mkfifo pipe; ln -s pipe to-pipe; echo old > file; ln -s file to-file")
+                for (command, option) in [(["capacity"], "--html"), (["metrics"], "--into")] {
+                    for name in ["pipe", "to-pipe"] {
+                        let refused = desk.carrel(command + [option, name], directory: desk.path)
+                        #expect(refused.status == 125, "\(refused)")
+                        #expect(refused.errors.contains("\(option): expected a file, found something else at \(name)"))
+                    }
+                    #expect(desk.carrel(command + [option, "to-file"], directory: desk.path).status == 0)
+                }
+                #expect(desk.read("file").hasSuffix("# EOF\n"))
+                let kinds = Host.outside("cd '\(desk.path)'; stat -c %F pipe to-pipe file to-file").lines
+                #expect(kinds == ["fifo", "symbolic link", "regular file", "symbolic link"], "\(kinds)")
+                guard Host.isRoot else { return }
+                Host.outside("mknod '\(desk.path)/null' c 1 3")
+                let recorded = desk.carrel(["seccomp", "record", "-o", desk.path + "/null", "--", "true"])
+                #expect(recorded.status == 125, "\(recorded)")
+                #expect(Host.outside("stat -c %F '\(desk.path)/null'").output == "character special file")
+            }
+        }
+
         @Test func aVariableThatIsRefusedIsNamed() throws {
             try withDesk { desk in
                 for (variable, name) in [("1X=2", "1X"), ("2Y", "2Y"), ("PATH=bin", "PATH"), ("HOME=/", "HOME")] {

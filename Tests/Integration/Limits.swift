@@ -104,6 +104,22 @@ extension Integration {
             }
         }
 
+        /// Whoever goes on after a pause has his time again, but for the quarter between two looks.
+        @Test func aPauseIsNoIdleness() throws {
+            try withDesk { desk in
+                let idle = 4.0
+                let session = try desk.detached(["--idle", "4s", "--grace", "0s"], "sleep 600", session: "paused")
+                desk.carrel(["pause", session])
+                // Most of the time for which it may be idle, and no whole one.
+                usleep(UInt32(idle * 0.8 * 1e6))
+                let resumed = Date()
+                desk.carrel(["resume", session])
+                #expect(desk.carrel(["wait", session]).status == 124)
+                #expect(try desk.lastReport().at("exit.how")?.string == "idle")
+                #expect(-resumed.timeIntervalSinceNow > idle / 2)
+            }
+        }
+
         @Test func whoWorksIsNotIdle() throws {
             try withDesk { desk in
                 let inside = desk.python(

@@ -215,6 +215,40 @@ extension Integration {
             }
         }
 
+        /// A ceiling is no longer gone by once runs of what it is of have wanted more than their limit; until then it is told.
+        @Test func aClippedRunTakesTheCeilingBack() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                func measure(_ runs: Int, _ command: [String]) throws -> Node {
+                    try desk.parse(
+                        desk.carrel(
+                            [
+                                "measure", "--runs", "\(runs)", "--parallel", "6", "--memory", "32MiB", "--workdir",
+                                work,
+                                "--json", "--",
+                            ] + command, timeout: 180
+                        ).output)
+                }
+                func berth() throws -> Int64? {
+                    let session = try desk.detached(["--memory", "32MiB"], session: "berth")
+                    defer { desk.carrel(["kill", session]) }
+                    return desk.carrel(["metrics"]).lines.first { $0.hasPrefix("carrel_berths_taken_bytes ") }
+                        .flatMap { Int64($0.split(separator: " ")[1]) }
+                }
+                let command = [
+                    Host.python, "-c", "import os; x = bytearray(64 << 20 if os.path.exists('more') else 4 << 20)",
+                ]
+                let ceiling = try #require(try measure(29, command)["admissionCeilingBytes"]?.int)
+                #expect(try berth() == ceiling)
+                // Of another command: the ceiling is as it was.
+                #expect(try measure(1, ["true"])["admissionCeilingBytes"]?.int == ceiling)
+                #expect(try berth() == ceiling)
+                try desk.write("", to: "work/more")
+                #expect(try measure(1, command)["admissionCeilingBytes"]?.isNull == true)
+                #expect(try berth() == 32 << 20)
+            }
+        }
+
         /// The bar, scaled: what is missed three times in a row on a busy machine is missed.
         @Test func thePeakOfTheSumIsPredicted() throws {
             try withDesk { desk in

@@ -90,6 +90,18 @@ extension Integration {
             }
         }
 
+        @Test func whatIsLeftOfADamagedLogIsADocument() throws {
+            try withDesk { desk in
+                desk.run(["--session", "seen"], ["true"])
+                let file = desk.state + "/audit.jsonl"
+                Host.outside("sed -i '1s/^./x/' '\(file)'")
+                let printed = desk.carrel(["audit", "log", "--json"])
+                #expect(printed.errors.contains("line 1 is no record"), "\(printed)")
+                let events = try desk.parse(printed.output).elements
+                #expect(events?.compactMap { $0["event"]?.string } == ["exit"], "\(printed)")
+            }
+        }
+
         @Test func concurrentWritersLoseNothing() throws {
             try withDesk { desk in
                 let started = (0..<24).map {

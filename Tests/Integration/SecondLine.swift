@@ -154,6 +154,39 @@ extension Integration {
             }
         }
 
+        /// Nobody's record keeps the calls for all others from their work.
+        @Test func aDamagedRecordEndsNoCall() throws {
+            try withDesk { desk in
+                _ = try desk.detached(["--timeout", "600s"], "sleep 600", session: "damaged")
+                let record = desk.read("state/sessions/damaged.json")
+                for (member, value) in [
+                    ("wallClockNanoseconds", "9223372036854775807"), ("startedMonotonic", "-1"), ("pidStarted", "-1"),
+                ] {
+                    let changed = record.replacingOccurrences(
+                        of: "\"\(member)\": *[0-9]+", with: "\"\(member)\":\(value)", options: .regularExpression)
+                    try #require(changed != record, "\(record)")
+                    try desk.write(changed, to: "state/sessions/damaged.json", mode: 0o600)
+                    for call in [["ps"], ["run", "--", "true"]] {
+                        #expect(desk.carrel(call).status == 0, "\(member), \(call)")
+                    }
+                }
+                try desk.write(record, to: "state/sessions/damaged.json", mode: 0o600)
+                #expect(desk.carrel(["kill", "damaged"]).status == 0)
+            }
+        }
+
+        /// What the kernel did is in its counters: it needs no supervisor to be told.
+        @Test func wantOfMemoryIsToldWithoutASupervisor() throws {
+            try withDesk { desk in
+                _ = try stopped(
+                    desk, ["--memory", "64MiB"], "sleep 1; exec '\(Host.python)' -c 'bytearray(1 << 30)'",
+                    session: "full")
+                #expect(eventually(within: 30) { desk.carrel(["ps", "--json"]).output == "[]" })
+                let exit = try #require(try exit(desk, of: "full"))
+                #expect(exit["how"]?.string == "oom" && exit["limit"]?.string == "session", "\(exit.json())")
+            }
+        }
+
         @Test func aStartEndsWhatIsLongOverdue() throws {
             try withDesk { desk in
                 _ = try stopped(desk, ["--timeout", "100ms", "--grace", "0s"], "sleep 77124", session: "late")
