@@ -2,7 +2,6 @@ import Documents
 import Options
 import Seccomp
 import Session
-import Syscalls
 import Workshop
 
 /// What was refused, for people: the most frequent first.
@@ -48,21 +47,4 @@ private func painted(_ level: CallRisk.Level, _ style: Style) -> String {
 /// What it costs to allow a call, in a line.
 func riskLine(_ call: String, _ risk: CallRisk, _ style: Style) -> String {
     "\(printable(call)): risk \(painted(risk.level, style)): \(risk.reason)\n"
-}
-
-/// Writes a file whole, in place of what is there; a link that leads to it stays.
-func writeFile(_ path: String, _ text: String, _ option: String = "--output") throws(SessionError) {
-    try writeFile(path, [UInt8](text.utf8), option)
-}
-
-func writeFile(_ path: String, _ bytes: [UInt8], _ option: String = "--output") throws(SessionError) {
-    var place = path
-    if let there = try? open(path, O_PATH) {
-        defer { close(there) }
-        if let found = try? status(there) { try requireFile(found, option, at: path) }
-        place = (try? readLink("/proc/self/fd/\(there.rawValue)")) ?? path
-    }
-    do throws(SystemError) { try replaceFile(place, with: bytes, mode: 0o644) } catch {
-        throw SessionError("\(option) \(path): \(error)")
-    }
 }
