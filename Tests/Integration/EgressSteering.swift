@@ -20,7 +20,9 @@ extension Integration {
                                     'tools': [{'name': 'Bash', 'input_schema': {'type': 'object'}}]}
                             ended, notes = 0, 0
                             while True:
-                                answer = requests.post(os.environ['ANTHROPIC_BASE_URL'] + '/v1/messages', json=body)
+                                # What it was sending when it was paused goes with the gateway that is killed.
+                                try: answer = requests.post(os.environ['ANTHROPIC_BASE_URL'] + '/v1/messages', json=body)
+                                except requests.ConnectionError: continue
                                 print(answer.status_code, answer.headers.get('x-should-retry'), flush=True)
                                 if answer.status_code != 200: ended += 1
                                 if ended and answer.status_code == 200: break
