@@ -17,7 +17,7 @@ func confine(to directory: String, metricsPort: UInt16?) throws {
     try Capabilities(keeping: ["CAP_DAC_READ_SEARCH", "CAP_KILL"] + ports).apply()
     let abi = Landlock.abi
     // Before ABI 2 a domain can rename nothing between directories.
-    if abi < 2 { return }
+    if abi < 2 { return tell("goes on without Landlock, which this kernel does not have or a filter keeps from it") }
     let changes: Landlock.FileAccess = abi < 3 ? [.change, .refer] : [.change, .refer, .truncate]
     let ruleset = try Landlock.createRuleset(
         files: changes.union(.execute), scopes: abi < 6 ? [] : .abstractSockets)

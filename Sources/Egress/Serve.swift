@@ -47,11 +47,25 @@ public func serveGateway(state: String, config path: String?, idleExit: UInt64?)
     }
     try waiter.start()
     tell("serving \(state) as process \(getpid())")
+    // One that a supervisor has started is no service, whatever it has inherited.
+    if idleExit == nil { notifyManager() }
     try control.run(idleExit: idleExit)
     // A supervisor that comes now finds nobody, and starts another.
     try? remove(places.control)
     gateway.drain(for: 30)
     tell("ended")
+}
+
+/// Tells the service manager, where one waits for it, that sessions can come (sd_notify(3)).
+private func notifyManager() {
+    guard let path = getenv("NOTIFY_SOCKET") else { return }
+    do throws(SystemError) {
+        let manager = try connectDatagrams(to: String(cString: path))
+        defer { close(manager) }
+        try send(Array("READY=1".utf8), over: manager)
+    } catch {
+        tell("the service manager cannot be told: \(error)")
+    }
 }
 
 /// Only one gateway serves a directory: the lock goes with its process.

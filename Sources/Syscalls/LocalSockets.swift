@@ -30,6 +30,9 @@ private func makeSocket(_ family: Int32, _ type: __socket_type) throws(SystemErr
 /// Connects to the Unix stream socket at `path` (connect(2)); close-on-exec, blocking.
 public func connectLocal(to path: String) throws(SystemError) -> FileDescriptor { try connected(SOCK_STREAM, path) }
 
+/// Connects to the Unix datagram socket at `path`; close-on-exec.
+public func connectDatagrams(to path: String) throws(SystemError) -> FileDescriptor { try connected(SOCK_DGRAM, path) }
+
 /// Connects to the message socket `name` in `directory`; `ECONNREFUSED` where nobody listens any more.
 ///
 /// - Parameter waiting: whether to wait where as many as can wait do so already, instead of `EAGAIN`.

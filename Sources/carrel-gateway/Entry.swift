@@ -39,7 +39,10 @@ enum GatewayCommand {
         ],
         root: Command("", options: [], "Serve sessions"), commands: [serve],
         exitStatuses: [("0", "It has ended in order"), ("1", "It cannot serve"), ("2", "It was called wrongly")],
-        environment: [("CREDENTIALS_DIRECTORY", "Where systemd has put the credentials that gateway.yaml names")],
+        environment: [
+            ("CREDENTIALS_DIRECTORY", "Where systemd has put the credentials that gateway.yaml names"),
+            ("NOTIFY_SOCKET", "Where systemd waits to be told that sessions can come (Type=notify)"),
+        ],
         files: [
             ("/etc/carrel/gateway.yaml", "Credentials, budgets, limits"),
             ("/var/lib/carrel/gateway", "Its sockets, authority, request log and budgets"),
