@@ -15,9 +15,9 @@ public struct Amendment: Sendable, Equatable {
 
     /// Works out the change.
     ///
-    /// Rules have no order and may not contradict each other, so a rule that refuses the call loses its name; other
-    /// arguments then come to the default action, which refuses too. Where one argument alone tells them apart, a rule
-    /// keeps the old answer for them.
+    /// Rules have no order and may not contradict each other, so a rule that refuses the call loses its name, and others
+    /// keep its answer for other arguments, where rules can say that. Else these come to the default action, which refuses
+    /// too, or in a bundle, whose rules may overlap, to a rule that allows them: the note says which.
     ///
     /// - Parameters:
     ///   - profile: what the session's filter was made from.
@@ -36,26 +36,53 @@ public struct Amendment: Sendable, Equatable {
         rule = LinuxSyscall(names: [call], action: .allow, args: args)
         var operations: [Node] = []
         var notes: [String] = []
-        var kept: LinuxSyscall?
+        var kept: [LinuxSyscall] = []
+        let overlapsAnAllowance = profile.syscalls.contains {
+            $0.action == .allow && $0.names.contains(call) && Self.holds($0, call, arguments)
+        }
         for (place, entry) in profile.syscalls.enumerated().reversed() {
             guard entry.action != .allow, let name = entry.names.firstIndex(of: call),
                 Self.holds(entry, call, arguments)
             else { continue }
             let path = entry.names.count == 1 ? "/syscalls/\(place)" : "/syscalls/\(place)/names/\(name)"
             operations.append(["op": "remove", "path": Node(.string(path))])
-            if entry.args.isEmpty, args.count == 1, args[0].op == .equalTo {
-                kept = LinuxSyscall(
-                    names: [call], action: entry.action, errnoRet: entry.errnoRet,
-                    args: [LinuxSeccompArg(index: args[0].index, value: args[0].value, op: .notEqual)])
-            } else if !args.isEmpty, entry.args != args {
-                notes.append("other arguments of \(call) get the filter's default answer")
-            }
+            let (others, isAll) = Self.rest(of: entry, call, without: args)
+            kept += others
+            if isAll { continue }
+            notes.append(
+                overlapsAnAllowance
+                    ? "other arguments of \(call) that syscalls[\(place)] refuses are allowed then, by another rule"
+                    : "other arguments of \(call) get the filter's default answer")
         }
-        for rule in [rule] + (kept.map { [$0] } ?? []) {
+        for rule in [rule] + kept {
             operations.append(["op": "add", "path": "/syscalls/-", "value": rule.node])
         }
         patch = Node(.sequence(operations))
         note = notes.first ?? ""
+    }
+
+    /// Rules with the answer of one that refuses the call, for what it refuses but these arguments.
+    ///
+    /// - Returns: the rules, and whether they are for all of it: a rule compares each argument once.
+    private static func rest(
+        of entry: LinuxSyscall, _ call: String, without args: [LinuxSeccompArg]
+    ) -> (rules: [LinuxSyscall], isAll: Bool) {
+        var rules: [LinuxSyscall] = []
+        var isAll = true
+        for arg in args {
+            let own = entry.args.filter { $0.index == arg.index }
+            // It refuses no other value of this argument.
+            if own == [arg] { continue }
+            guard own.isEmpty, arg.op == .equalTo else {
+                isAll = false
+                continue
+            }
+            let other = LinuxSeccompArg(index: arg.index, value: arg.value, op: .notEqual)
+            rules.append(
+                LinuxSyscall(
+                    names: [call], action: entry.action, errnoRet: entry.errnoRet, args: entry.args + [other]))
+        }
+        return (rules, isAll)
     }
 
     /// Works out the change that allows a call with all arguments: every rule of it makes way for one.

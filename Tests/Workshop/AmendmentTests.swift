@@ -88,6 +88,35 @@ import Testing
         #expect(namespace.note != "")
     }
 
+    @Test(
+        "in a bundle, whose rules may overlap, it opens what was refused and no more, or says so",
+        arguments: [
+            ("[]", [5], false), (#"[{"index": 1, "value": 5, "op": "SCMP_CMP_EQ"}]"#, [5], false),
+            // Rules cannot say: above 7 and not 9, above 3 and not 5.
+            (#"[{"index": 3, "value": 7, "op": "SCMP_CMP_GT"}]"#, [5], true),
+            (#"[{"index": 1, "value": 3, "op": "SCMP_CMP_GT"}]"#, [4, 5, 6, 7, 8, 9], true),
+        ])
+    func overlapping(refused: String, opens: [UInt64], opensMore: Bool) throws {
+        let text = #"""
+            {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+                {"names": ["ioctl"], "action": "SCMP_ACT_ALLOW"},
+                {"names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "args": \#(refused)}]}
+            """#
+        let file = try ProfileFile(reading: [UInt8](text.utf8), file: "docker")
+        let amendment = try #require(
+            Amendment(
+                allowing: "ioctl", [0, 5, 0, 9, 0, 0], in: try LinuxSeccomp(file.document, file: "docker")))
+        let changed = try #require(file.document.patched(by: amendment.patch))
+        let after = try ProfileFile(reading: [UInt8](changed.json().utf8), file: "changed").interpreter()
+        let before = try file.interpreter()
+        let changes = try (0...9 as ClosedRange<UInt64>).filter { request in
+            let call: [UInt64] = [0, request, 0, 9, 0, 0]
+            return try action(before, "ioctl", call) != action(after, "ioctl", call)
+        }
+        #expect(changes == opens)
+        #expect(amendment.note.contains("syscalls[1] refuses are allowed then") == opensMore, "\(amendment.note)")
+    }
+
     @Test("calls are allowed whole, and no other changes")
     func whole() throws {
         let file = try ProfileFile(reading: [UInt8](document.json().utf8), file: "agent-default")
