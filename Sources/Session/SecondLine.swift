@@ -56,8 +56,7 @@ extension Carrel {
             enforce(.timeout, on: record)
             return nil
         }
-        let isStopped = isStopped(record.supervisor)
-        if isStopped, let over = exceeded(record, now) {
+        if isStopped(record), let over = exceeded(record, now) {
             enforce(over, on: record)
             return nil
         }
@@ -119,7 +118,7 @@ extension Carrel {
             if startTime(of: record.pid) == record.pidStarted { try? pidfdSendSignal(process, SIGKILL) }
             close(process)
         }
-        guard isStopped(record.supervisor) else { return }
+        guard isStopped(record) else { return }
         endSupervisor(record)
         sweep(LiveSessions.Claim(record.id, supervisor: record.supervisor))
     }
@@ -132,7 +131,13 @@ extension Carrel {
         _ = try? poll([(supervisor, .readable)], timeout: 5000)
     }
 
-    /// Whether a supervisor is stopped, by a signal or a debugger.
+    /// Whether a session's supervisor is stopped. What began after PID 1 has its number by chance.
+    func isStopped(_ record: SessionRecord) -> Bool {
+        guard let began = startTime(of: record.supervisor), began <= record.pidStarted else { return false }
+        return isStopped(record.supervisor)
+    }
+
+    /// Whether a process is stopped, by a signal or a debugger.
     func isStopped(_ supervisor: Int32) -> Bool {
         let state = processState(of: supervisor)
         return state == UInt8(ascii: "T") || state == UInt8(ascii: "t")
@@ -146,7 +151,9 @@ extension Carrel {
         for name in names where name.hasSuffix(".json") {
             guard let found = try? status("\(directory)/\(name)"), found.st_mtim.tv_sec <= now,
                 let record = live.find(String(name.dropLast(5))), let overdue = record.overdue,
-                monotonicNanoseconds() >= overdue
+                monotonicNanoseconds() >= overdue,
+                // Of another boot, or swept up by a call that has time to tell its supervisor from a stranger.
+                !hasEnded(record.pid, started: record.pidStarted)
             else { continue }
             _ = enforceLimits(record)
         }

@@ -41,7 +41,7 @@ extension Carrel {
             // PID 1 is gone: its supervisor is about to write the report, is stopped, or is no supervisor at all.
             guard let comm = try? readText("/proc/\(claim.holder)/comm") else { continue }
             let isOurs = comm.hasPrefix("carrel")
-            if isOurs, claim.holder != record.supervisor || !isStopped(claim.holder) { continue }
+            if isOurs, claim.holder != record.supervisor || !isStopped(record) { continue }
             if isOurs { endSupervisor(record) }
             sweep(claim)
         }

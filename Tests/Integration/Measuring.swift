@@ -174,6 +174,8 @@ extension Integration {
                     }
                     #expect(pictures[0] != pictures[1])
                 }
+                // Its helpers end a moment after it.
+                #expect(eventually { Host.processes(with: desk.path).isEmpty })
             }
         }
 

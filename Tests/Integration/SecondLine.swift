@@ -197,6 +197,32 @@ extension Integration {
             }
         }
 
+        /// A number that was a supervisor's is anybody's later.
+        @Test(arguments: [["run", "--", "true"], ["ps"], ["kill", "late"]])
+        func whoHasASupervisorsNumberByChanceIsLeftAlone(call: [String]) throws {
+            try withDesk { desk in
+                let gone = try stopped(desk, ["--timeout", "60s", "--grace", "0s"], "sleep 77128", session: "late")
+                kill(gone, SIGKILL)
+                try #require(eventually { Host.processes(with: "77128").isEmpty })
+                let stranger = Command(["/bin/sleep", "600"])
+                stranger.signal(SIGSTOP)
+                defer { stranger.signal(SIGKILL) }
+                // Long overdue.
+                var record = desk.read("state/sessions/late.json")
+                for (member, value) in [("supervisor", "\(stranger.pid)"), ("startedMonotonic", "1")] {
+                    record = record.replacingOccurrences(
+                        of: "\"\(member)\": *[0-9]+", with: "\"\(member)\":\(value)", options: .regularExpression)
+                }
+                try FileManager.default.moveItem(
+                    atPath: desk.state + "/live/\(gone)-late", toPath: desk.state + "/live/\(stranger.pid)-late")
+                try desk.write(record, to: "state/sessions/late.json", mode: 0o600)
+                desk.carrel(call)
+                #expect(stranger.isRunning, "\(desk.read("state/sessions/late.json"))")
+                desk.carrel(["ps"])
+                #expect(stranger.isRunning && Supervision.live(desk).isEmpty)
+            }
+        }
+
         @Test func theWatchNeedsNoOtherCall() throws {
             try withDesk { desk in
                 let watch = desk.start(carrel: ["watch"])
