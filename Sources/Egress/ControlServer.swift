@@ -38,6 +38,11 @@ final class ControlServer: @unchecked Sendable {
     /// Serves until ``stop()``, or until nobody has been there for so long.
     func run(idleExit: UInt64?) throws(SystemError) {
         endsWhenIdle = idleExit != nil
+        // Whoever has connected, and has no session here, is told at once: what is under way can take a while.
+        defer {
+            close(listener)
+            for peer in Array(peers.values) where peer.session == nil { drop(peer) }
+        }
         while !stopping.withLockedValue({ $0 }) {
             if !peers.isEmpty || !processes.isEmpty { idleSince = monotonicNanoseconds() }
             if let idleExit, monotonicNanoseconds() - idleSince > idleExit { return }

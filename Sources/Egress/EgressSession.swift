@@ -241,7 +241,8 @@ final class EgressSession: @unchecked Sendable {
 
     /// Lets nothing out any more, closes everything, and has the supervisor pause or end the session.
     func stop(_ decision: GatewayDecision) {
-        guard stopped == nil else { return }
+        // A session that is to be paused, and shows its dummy before it is, or cannot be, is ended all the same.
+        guard stopped == nil || stopped?.action == .pause && decision.action == .end else { return }
         stopped = decision
         if decision.action == .end { closeMembers() }
         notify(.decision(decision))
