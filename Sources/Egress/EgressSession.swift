@@ -126,12 +126,15 @@ final class EgressSession: @unchecked Sendable {
     }
 
     private func accept(_ channel: any Channel, _ listener: Listener) throws {
-        guard !isClosed, connections < gateway.limits.connections else {
+        guard !isClosed, connections < gateway.limits.connections, gateway.shares.take(tenant) else {
             throw ChannelError.ioOnClosedChannel
         }
         let pipeline = channel.pipeline.syncOperations
         connections += 1
-        channel.closeFuture.assumeIsolated().whenComplete { _ in self.connections -= 1 }
+        channel.closeFuture.assumeIsolated().whenComplete { _ in
+            self.connections -= 1
+            self.gateway.shares.give(self.tenant)
+        }
         if listener.kind != .unix { _ = channel.setOption(.tcpOption(.tcp_nodelay), value: 1) }
         switch listener.kind {
         case .proxy, .unix: try pipeline.addHandler(ClientConnection(self, .proxy))

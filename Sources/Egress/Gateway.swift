@@ -20,6 +20,7 @@ final class Gateway: Sendable {
     let prices: PriceTable
     let unknownModels: UnknownModelPolicy
     let rates = RateLimiter()
+    let shares: ConnectionShares
     let tenantRates: [String: EgressRate]
     let journal: RequestJournal
     let metrics = Metrics()
@@ -45,6 +46,7 @@ final class Gateway: Sendable {
         self.configPath = configPath
         runsCommands = config.runsCommands
         limits = config.limits
+        shares = ConnectionShares(most: config.limits.allConnections)
         unknownModels = config.unknownModels
         tenantRates = config.rates
         authority = try CertificateAuthority(directory: places.directory)

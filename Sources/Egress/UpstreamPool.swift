@@ -54,10 +54,20 @@ final class UpstreamPool {
         guard dialling < gateway.limits.connections else {
             return loop.makeFailedFuture(ResolveError.busy("more than \(dialling) connections are being made"))
         }
+        let (shares, tenant) = (gateway.shares, tenant)
+        guard shares.take(tenant) else {
+            return loop.makeFailedFuture(ResolveError.busy("the tenant has its share of all connections open"))
+        }
         dialling += 1
         let (loop, timeout) = (loop, gateway.limits.connectTimeout)
         let future = addresses(of: upstream).flatMap { Dialer.connect(to: $0, on: loop, timeout: timeout) }
-        future.assumeIsolated().whenComplete { _ in self.dialling -= 1 }
+        future.assumeIsolated().whenComplete { result in
+            self.dialling -= 1
+            switch result {
+            case .success(let channel): channel.closeFuture.whenComplete { _ in shares.give(tenant) }
+            case .failure: shares.give(tenant)
+            }
+        }
         return future
     }
 
