@@ -61,7 +61,7 @@ final class Gateway: Sendable {
         let store = credentials
         let log = RequestLog(places.requests, bodies: places.directory + "/bodies", rotation: config.log)
         journal = RequestJournal(log) {
-            store.all.map { Array($0.secret.utf8) }
+            store.all.flatMap(\.spellings.patterns)
         }
         resolver = Resolver(overrides: config.resolve, lookUp: lookUp)
         var tls = TLSConfiguration.makeClientConfiguration()

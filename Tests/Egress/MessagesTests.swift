@@ -238,7 +238,9 @@ struct MessagesTests {
         let policy = Desk.policy.replacing("{\"allow\"", with: "{\"logBodies\": true, \"allow\"")
         try atDesk(policy: policy) { desk throws in
             let token = "ghp_" + String(repeating: "a", count: 36)
-            desk.secure.answers { _ in Self.reply(output: 3) }
+            // As an upstream repeats it that shows the headers it was sent.
+            let encoded = String(decoding: base64Encoded(Array("user:\(Desk.secret)".utf8)), as: UTF8.self)
+            desk.secure.answers { _ in Self.reply("Basic \(encoded)", output: 3) }
             let client = try desk.relay()
             client.send(Self.message(",\"metadata\":{\"user_id\":\"\(Desk.secret) \(token)\"}"))
             #expect(client.answer()?.status == 200)
@@ -247,6 +249,7 @@ struct MessagesTests {
                 let digest = try #require(entry[name]?["sha256"]?.string)
                 let body = try readText(desk.gateway.places.directory + "/bodies/" + digest)
                 #expect(!body.contains(Desk.secret) && !body.contains(token))
+                #expect(!body.contains(encoded.dropFirst(12).dropLast(8)))
                 #expect(body.contains(name == "requestBody" ? "[redacted] [redacted]" : "\"output_tokens\":3"))
             }
         }
