@@ -154,6 +154,9 @@ final class ControlServer: @unchecked Sendable {
         if let policy {
             let policy = try EgressPolicy(policy)
             try gateway.checkCredentials(policy)
+            // A name is claimed before its gateway is greeted. What the book has of it is of a session that is gone, and never
+            // said so: its supervisor was killed, or there was no gateway to be told.
+            if let session, gateway.session(session) == nil { try gateway.budgets.close(session: session) }
             for name in policy.credentials where gateway.credentials[name] != nil {
                 dummies[name] = gateway.credentials.dummy(for: name, session: session ?? "")
             }

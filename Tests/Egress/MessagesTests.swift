@@ -1,6 +1,7 @@
 import Documents
 import EgressPolicy
 import Foundation
+import Metering
 import NIOConcurrencyHelpers
 import Syscalls
 import Testing
@@ -108,6 +109,39 @@ struct MessagesTests {
             let again = try desk.relay()
             again.send(Self.message())
             #expect(again.answer()?.status == 200)
+        }
+    }
+
+    @Test("a session by the name of one that never said that it was over starts with nothing spent, and nothing raised")
+    func sameName() throws {
+        try atDesk(policy: Self.policy(dollars: "5", atLimit: "end")) { desk throws in
+            desk.secure.answers { _ in Self.reply(output: 200) }
+            let client = try desk.relay()
+            client.send(Self.message())
+            #expect(client.answer()?.status == 200)
+            _ = desk.log(atLeast: 2)
+            try desk.gateway.budgets.raise(session: "s-1", nanodollars: 1)
+            func greet() throws {
+                var asking = try GatewayConnection(to: desk.gateway.places.control)
+                defer { asking.close() }
+                try asking.send(.hello(session: "s-1", policy: desk.policy))
+                guard case .hello? = try asking.next(timeout: 15_000) else { throw GatewayError("no hello") }
+            }
+            func state() -> BudgetState.Account? { desk.gateway.budgets.state(session: "s-1")?.nanodollars }
+            // It is the one that lives, or comes again.
+            try greet()
+            #expect(state()?.limit == 5_000_000_001 && state()?.spent == 5_050_000)
+            desk.hangUp()
+            #expect(eventually { desk.gateway.sessionCount == 0 })
+            try desk.comeAgain()
+            #expect(state()?.limit == 5_000_000_001 && state()?.spent == 5_050_000)
+            // A name is claimed before the gateway is greeted: whoever had it is gone.
+            desk.hangUp()
+            #expect(eventually { desk.gateway.sessionCount == 0 })
+            try greet()
+            try desk.comeAgain()
+            #expect(state()?.limit == 5_000_000_000 && state()?.spent == 0)
+            #expect(desk.gateway.budgets.state(.tenant, "acme").nanodollars.spent == 5_050_000)
         }
     }
 
