@@ -113,7 +113,6 @@ final class EgressSession: @unchecked Sendable {
                 }
                 .withBoundSocket(descriptor.rawValue)
         default:
-            _ = Glibc.listen(descriptor.rawValue, 512)
             channel = ServerBootstrap(group: loop, childGroup: loop)
                 .childChannelOption(.autoRead, value: false)
                 .childChannelOption(.writeBufferWaterMark, value: .egress)

@@ -154,6 +154,26 @@ struct ControlTests {
         }
     }
 
+    @Test("what is no listener is refused, and closed", arguments: [ListenerKind.proxy, .dnsUDP])
+    func noListener(_ kind: ListenerKind) throws {
+        try atDesk { desk throws in
+            let pipe = try makePipe()
+            defer { close(pipe.reading) }
+            var asking = try GatewayConnection(to: desk.gateway.places.control)
+            defer { asking.close() }
+            let open = OpenSession(
+                session: "s-9", tenant: "acme", profile: "p", policy: desk.policy, listeners: [Listener(kind)])
+            try asking.send(.open(open), descriptors: [pipe.writing])
+            close(pipe.writing)
+            guard case .refused? = try asking.next(timeout: 15_000) else {
+                Issue.record("not refused")
+                return
+            }
+            #expect(try poll([(pipe.reading, .hangUp)], timeout: 5000)[0].contains(.hangUp))
+            #expect(desk.gateway.sessionCount == 1)
+        }
+    }
+
     @Test("a launcher of another build is told so, and what to do")
     func otherBuild() throws {
         try atDesk { desk throws in
