@@ -38,6 +38,11 @@ final class ControlServer: @unchecked Sendable {
     /// Serves until ``stop()``, or until nobody has been there for so long.
     func run(idleExit: UInt64?) throws(SystemError) {
         endsWhenIdle = idleExit != nil
+        // Whoever has connected, and has no session here, is told at once: what is under way can take a while.
+        defer {
+            close(listener)
+            for peer in Array(peers.values) where peer.session == nil { drop(peer) }
+        }
         while !stopping.withLockedValue({ $0 }) {
             if !peers.isEmpty || !processes.isEmpty { idleSince = monotonicNanoseconds() }
             if let idleExit, monotonicNanoseconds() - idleSince > idleExit { return }
@@ -149,6 +154,9 @@ final class ControlServer: @unchecked Sendable {
         if let policy {
             let policy = try EgressPolicy(policy)
             try gateway.checkCredentials(policy)
+            // A name is claimed before its gateway is greeted. What the book has of it is of a session that is gone, and never
+            // said so: its supervisor was killed, or there was no gateway to be told.
+            if let session, gateway.session(session) == nil { try gateway.budgets.close(session: session) }
             for name in policy.credentials where gateway.credentials[name] != nil {
                 dummies[name] = gateway.credentials.dummy(for: name, session: session ?? "")
             }

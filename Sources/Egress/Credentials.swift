@@ -68,7 +68,8 @@ struct Credential: Sendable, CustomStringConvertible {
         switch definition.scheme {
         case .bearer: fields.append("authorization", "Bearer \(secret)")
         case .header(let name):
-            fields.remove { $0 == name || hyphenated($0) == name }
+            let hyphened = hyphenated(name)
+            fields.remove { hyphenated($0) == hyphened }
             fields.append(name, secret)
         case .basic(let user):
             let text = String(decoding: base64Encoded(Array("\(user):\(secret)".utf8)), as: UTF8.self)

@@ -113,7 +113,6 @@ final class EgressSession: @unchecked Sendable {
                 }
                 .withBoundSocket(descriptor.rawValue)
         default:
-            _ = Glibc.listen(descriptor.rawValue, 512)
             channel = ServerBootstrap(group: loop, childGroup: loop)
                 .childChannelOption(.autoRead, value: false)
                 .childChannelOption(.writeBufferWaterMark, value: .egress)
@@ -126,12 +125,15 @@ final class EgressSession: @unchecked Sendable {
     }
 
     private func accept(_ channel: any Channel, _ listener: Listener) throws {
-        guard !isClosed, connections < gateway.limits.connections else {
+        guard !isClosed, connections < gateway.limits.connections, gateway.shares.take(tenant) else {
             throw ChannelError.ioOnClosedChannel
         }
         let pipeline = channel.pipeline.syncOperations
         connections += 1
-        channel.closeFuture.assumeIsolated().whenComplete { _ in self.connections -= 1 }
+        channel.closeFuture.assumeIsolated().whenComplete { _ in
+            self.connections -= 1
+            self.gateway.shares.give(self.tenant)
+        }
         if listener.kind != .unix { _ = channel.setOption(.tcpOption(.tcp_nodelay), value: 1) }
         switch listener.kind {
         case .proxy, .unix: try pipeline.addHandler(ClientConnection(self, .proxy))
@@ -241,7 +243,8 @@ final class EgressSession: @unchecked Sendable {
 
     /// Lets nothing out any more, closes everything, and has the supervisor pause or end the session.
     func stop(_ decision: GatewayDecision) {
-        guard stopped == nil else { return }
+        // A session that is to be paused, and shows its dummy before it is, or cannot be, is ended all the same.
+        guard stopped == nil || stopped?.action == .pause && decision.action == .end else { return }
         stopped = decision
         if decision.action == .end { closeMembers() }
         notify(.decision(decision))

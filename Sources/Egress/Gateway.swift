@@ -20,6 +20,7 @@ final class Gateway: Sendable {
     let prices: PriceTable
     let unknownModels: UnknownModelPolicy
     let rates = RateLimiter()
+    let shares: ConnectionShares
     let tenantRates: [String: EgressRate]
     let journal: RequestJournal
     let metrics = Metrics()
@@ -45,6 +46,7 @@ final class Gateway: Sendable {
         self.configPath = configPath
         runsCommands = config.runsCommands
         limits = config.limits
+        shares = ConnectionShares(most: config.limits.allConnections)
         unknownModels = config.unknownModels
         tenantRates = config.rates
         authority = try CertificateAuthority(directory: places.directory)
@@ -59,7 +61,7 @@ final class Gateway: Sendable {
         let store = credentials
         let log = RequestLog(places.requests, bodies: places.directory + "/bodies", rotation: config.log)
         journal = RequestJournal(log) {
-            store.all.map { Array($0.secret.utf8) }
+            store.all.flatMap(\.spellings.patterns)
         }
         resolver = Resolver(overrides: config.resolve, lookUp: lookUp)
         var tls = TLSConfiguration.makeClientConfiguration()
@@ -100,6 +102,7 @@ final class Gateway: Sendable {
         let policy: EgressPolicy
         let passed: Bool
         do {
+            for (listener, descriptor) in zip(open.listeners, descriptors) { try Self.check(descriptor, for: listener) }
             (policy, passed) = try admit(open)
         } catch {
             for descriptor in descriptors { Syscalls.close(descriptor) }
@@ -118,6 +121,22 @@ final class Gateway: Sendable {
             session.loop.execute { session.passedSoftMark(state) }
         }
         return session
+    }
+
+    /// Whether clients can be taken from it; with as long a queue as they may wait in.
+    private static func check(
+        _ descriptor: SystemPackage.FileDescriptor, for listener: Listener
+    ) throws(GatewayError) {
+        var type: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        let isListener =
+            listener.kind == .dnsUDP
+            ? getsockopt(descriptor.rawValue, SOL_SOCKET, SO_TYPE, &type, &size) == 0
+                && type == Int32(SOCK_DGRAM.rawValue)
+            : listen(descriptor.rawValue, 512) == 0
+        if !isListener {
+            throw GatewayError("expected a socket of kind \(listener.kind.rawValue), found another descriptor")
+        }
     }
 
     /// The session's policy, and whether its soft mark was passed when nobody was there to be told.

@@ -163,6 +163,16 @@ struct GatewayConfig: Sendable {
     }
 }
 
+extension PolicyReader {
+    /// A list that narrows something: an empty one would be as none, which stands for everything.
+    fileprivate func some<Value>(_ node: Node, _ field: String, _ element: (Node, String) -> Value?) -> [Value] {
+        if node.elements?.isEmpty == true {
+            note(node.mark, field, "expected at least one; without \(field) it is all")
+        }
+        return list(node, field, element)
+    }
+}
+
 extension CredentialDefinition {
     fileprivate init?(_ entry: Node.Entry, _ field: String, _ reader: PolicyReader) {
         var source: Source?
@@ -190,10 +200,10 @@ extension CredentialDefinition {
                 made.hosts = reader.list(value, field) {
                     reader.made($0, $1) { text throws(EgressPolicyError) in try HostPattern(text) }
                 }
-            case "tenants": made.tenants = reader.list(value, field) { reader.text($0, $1) }
-            case "methods": made.methods = reader.list(value, field) { EgressRule.method($0, $1, reader) }
+            case "tenants": made.tenants = reader.some(value, field) { reader.text($0, $1) }
+            case "methods": made.methods = reader.some(value, field) { EgressRule.method($0, $1, reader) }
             case "paths":
-                made.paths = reader.list(value, field) {
+                made.paths = reader.some(value, field) {
                     reader.made($0, $1) { text throws(EgressPolicyError) in try RequestPathPattern(text) }
                 }
             case "prefix": made.prefix = reader.text(value, field) ?? ""

@@ -1,9 +1,12 @@
+import Glibc
 import NIOCore
 
 /// How much one session may hold of the gateway, and for how long.
 struct GatewayLimits: Sendable, Equatable {
     /// Connections that clients of one session have open.
     var connections = 512
+    /// Connections of all sessions together, of clients and to upstreams.
+    var allConnections = Self.mostDescriptors / 4 * 3
     /// Requests of one session under way.
     var requests = 256
     /// TLS handshakes of one session under way.
@@ -38,4 +41,11 @@ struct GatewayLimits: Sendable, Equatable {
     var upstreamIdle = TimeAmount.seconds(30)
     /// For what was resolved.
     var resolvedFor = TimeAmount.seconds(30)
+
+    /// How many descriptors the process may have: of them listeners, the log and the control socket have theirs, too.
+    private static var mostDescriptors: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        return Int(clamping: limit.rlim_cur)
+    }
 }

@@ -4,10 +4,14 @@ import EgressPolicy
 ///
 /// The commands stand at the front of the body, each a pkt-line `OLD NEW REFERENCE`, up to a flush
 /// (gitprotocol-pack(5), "Reference Update Request").
+/// It is read in one go, and the sessions of the same thread wait meanwhile: so commands have an end.
 func refusalOfPush(_ body: [UInt8], _ policy: PushPolicy) -> String? {
     var rest = body[...]
     var commands = 0
     while true {
+        if body.count - rest.count > mostOfCommands {
+            return "a push with commands of more than \(mostOfCommands) bytes"
+        }
         guard rest.count >= 4, let digits = Optional(rest.prefix(4)), digits.allSatisfy({ hexValue($0) != nil }),
             let length = Int(String(decoding: digits, as: UTF8.self), radix: 16)
         else { return "a push whose commands cannot be read" }
@@ -30,6 +34,9 @@ func refusalOfPush(_ body: [UInt8], _ policy: PushPolicy) -> String? {
     }
     return commands == 0 && body != Array("0000".utf8) ? "a push without commands" : nil
 }
+
+/// Of some ten thousand references.
+private let mostOfCommands = 1 << 20
 
 private func isObjectName(_ text: String) -> Bool {
     (text.utf8.count == 40 || text.utf8.count == 64) && text.utf8.allSatisfy { hexValue($0) != nil }

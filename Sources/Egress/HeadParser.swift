@@ -115,7 +115,9 @@ struct HeadParser {
         while let first = value.first, first == 0x20 || first == 0x09 { value.removeFirst() }
         while let last = value.last, last == 0x20 || last == 0x09 { value.removeLast() }
         guard value.allSatisfy({ isValue($0) || (kind == .response && $0 >= 0x80) }) else {
-            throw .bad("a value with control characters or bytes above 0x7E, of \(text(name[...]))")
+            // A response's names are not told: they can be the credential that the upstream was given.
+            let whose = kind == .request ? ", of \(text(name[...]))" : ""
+            throw .bad("a value with control characters or bytes above 0x7E\(whose)")
         }
         if fields.list.count == limits.fields { throw HTTPRefusal(431, "more than \(limits.fields) fields") }
         fields.append(text(name[...]), text(value))

@@ -112,8 +112,10 @@ extension EgressSession {
         // NUL stands in none of them.
         var places = Array(path.utf8) + [0] + Array((query ?? "").utf8)
         for field in head.fields.list {
-            places.append(0)
-            places += field.value.utf8
+            for text in [field.name, field.value] {
+                places.append(0)
+                places += text.utf8
+            }
         }
         if forbidden.isFound(in: places)
             || places.contains(UInt8(ascii: "%")) && forbidden.isFound(in: percentDecoded(places))

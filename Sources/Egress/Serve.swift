@@ -70,7 +70,7 @@ private func notifyManager() {
 
 /// Only one gateway serves a directory: the lock goes with its process.
 private func takePlace(_ places: GatewayPlaces) throws -> FileDescriptor {
-    let path = places.directory + "/serving"
+    let path = places.serving
     let file = try open(path, O_RDWR | O_CREAT | O_NOFOLLOW)
     var isMine = false
     defer { if !isMine { close(file) } }

@@ -15,6 +15,8 @@ final class Tunnel: SessionMember, @unchecked Sendable {
     private var up = 0
     private var down = 0
     private var ends: [TunnelEnd] = []
+    /// The client for as long as its upstream is being dialled.
+    private var waiting: (any Channel)?
     private var isOver = false
     /// What the client must not see of what comes: the credential of the request by which the tunnel was made.
     private let secrets: SecretText
@@ -43,6 +45,7 @@ final class Tunnel: SessionMember, @unchecked Sendable {
         let written = session.loop.makePromise(of: Void.self)
         session.gateway.journal.append(entry, written)
         tunnel.entry.phase = .response
+        tunnel.waiting = client
         client.closeFuture.assumeIsolated().whenComplete { _ in tunnel.finish(nil) }
         written.futureResult.flatMap { session.pool.connect(to: upstream) }
             .assumeIsolated().whenComplete { result in
@@ -66,6 +69,7 @@ final class Tunnel: SessionMember, @unchecked Sendable {
     }
 
     private func join(_ client: any Channel, _ upstream: any Channel, early: ByteBuffer, late: ByteBuffer) {
+        waiting = nil
         let near = TunnelEnd(self, isClient: true)
         let far = TunnelEnd(self, isClient: false)
         near.other = far
@@ -121,6 +125,7 @@ final class Tunnel: SessionMember, @unchecked Sendable {
         finish(reason)
         for end in ends { end.close() }
         ends = []
+        waiting?.close(promise: nil)
     }
 
     func sweep(_ now: NIODeadline) {

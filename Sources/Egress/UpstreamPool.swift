@@ -21,8 +21,8 @@ final class UpstreamPool {
     private var dialling = 0
     private var isOver = false
     private let tenant: String
-    /// Unused connections that are kept for one upstream.
-    private static let kept = 32
+    /// Unused connections that are kept for one upstream, and for all: a rule can mean any number of hosts.
+    private static let (kept, keptInAll) = (32, 256)
 
     init(loop: any EventLoop, gateway: Gateway, tenant: String) {
         self.loop = loop
@@ -54,16 +54,27 @@ final class UpstreamPool {
         guard dialling < gateway.limits.connections else {
             return loop.makeFailedFuture(ResolveError.busy("more than \(dialling) connections are being made"))
         }
+        let (shares, tenant) = (gateway.shares, tenant)
+        guard shares.take(tenant) else {
+            return loop.makeFailedFuture(ResolveError.busy("the tenant has its share of all connections open"))
+        }
         dialling += 1
         let (loop, timeout) = (loop, gateway.limits.connectTimeout)
         let future = addresses(of: upstream).flatMap { Dialer.connect(to: $0, on: loop, timeout: timeout) }
-        future.assumeIsolated().whenComplete { _ in self.dialling -= 1 }
+        future.assumeIsolated().whenComplete { result in
+            self.dialling -= 1
+            switch result {
+            case .success(let channel): channel.closeFuture.whenComplete { _ in shares.give(tenant) }
+            case .failure: shares.give(tenant)
+            }
+        }
         return future
     }
 
     /// A connection that is ready for a request: a kept one, or a new one.
     func acquire(_ upstream: Upstream, _ done: @escaping (Result<UpstreamConnection, any Error>) -> Void) {
-        while let connection = idle[upstream]?.popLast() {
+        while let connection = idle[upstream]?.last {
+            forget(connection)
             if connection.take() { return done(.success(connection)) }
         }
         dial(upstream, done)
@@ -111,16 +122,23 @@ final class UpstreamPool {
 
     /// Takes a connection back whose exchange is over.
     func give(_ connection: UpstreamConnection) {
-        guard !isOver, idle[connection.upstream, default: []].count < Self.kept else { return connection.close() }
+        guard !isOver, idle[connection.upstream, default: []].count < Self.kept, unused < Self.keptInAll else {
+            return connection.close()
+        }
         idle[connection.upstream, default: []].append(connection)
     }
 
     func forget(_ connection: UpstreamConnection) {
-        idle[connection.upstream]?.removeAll { $0 === connection }
+        guard let kept = idle[connection.upstream] else { return }
+        let rest = kept.filter { $0 !== connection }
+        idle[connection.upstream] = rest.isEmpty ? nil : rest
     }
 
+    /// How many unused connections are kept.
+    var unused: Int { idle.values.reduce(0) { $0 + $1.count } }
+
     /// Whether there is nothing here that has to be looked at, and nothing to come.
-    var isEmpty: Bool { dialling == 0 && idle.values.allSatisfy(\.isEmpty) }
+    var isEmpty: Bool { dialling == 0 && idle.isEmpty }
 
     func sweep(_ now: NIODeadline) {
         for connection in idle.values.joined() where connection.idleSince + gateway.limits.upstreamIdle < now {

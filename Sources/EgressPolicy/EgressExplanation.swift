@@ -27,9 +27,12 @@ extension RequestFacts {
         } else {
             throw EgressPolicyError(.malformed, "expected https://HOST/PATH or http://HOST/PATH, found \(url)")
         }
-        let authority = rest.prefix { $0 != "/" && $0 != "?" }
+        let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
         if authority.contains("@") { throw EgressPolicyError(.malformed, "expected no user before the host") }
         rest = rest.dropFirst(authority.count)
+        guard rest.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") }) else {
+            throw EgressPolicyError(.malformed, "expected a path and a query of ASCII, without a fragment")
+        }
         var name = authority
         var port: UInt16 = scheme == .http ? 80 : 443
         if let colon = authority.lastIndex(of: ":"), !authority.hasSuffix("]") {

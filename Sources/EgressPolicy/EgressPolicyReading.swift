@@ -129,7 +129,7 @@ extension EgressPolicy {
         for variable in environment {
             guard case .credential(let name) = variable.value, !credentials.contains(name) else { continue }
             reader.note(
-                nil, "environment.\(variable.name)", "credential \(name): no rule gives it to any request")
+                nil, "egress.environment.\(variable.name)", "credential \(name): no rule gives it to any request")
         }
     }
 }

@@ -10,6 +10,8 @@ public struct GatewayPlaces: Sendable {
     public var control: String { directory + "/control.sock" }
     /// Locked by whoever starts a gateway.
     public var lock: String { directory + "/lock" }
+    /// Locked by the gateway from its first moment to its last.
+    public var serving: String { directory + "/serving" }
     /// What the gateway says on standard error.
     public var log: String { directory + "/gateway.log" }
     /// The request log.

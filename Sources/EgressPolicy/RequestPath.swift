@@ -86,10 +86,12 @@ public struct RequestPath: Sendable {
         }
     }
 
-    /// As the most lenient server could read it: every escape decoded, in lower case, `\` for `/`, no empty steps.
+    /// As the most lenient server could read it: every escape decoded, in lower case, `\` for `/`, no parameters behind a
+    /// semicolon, no empty steps.
     var leniently: String {
         let bytes = steps.flatMap { [UInt8(ascii: "/")] + Self.decoded($0[...]).plain }
         let words = bytes.split { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") }
+            .map { $0.prefix { $0 != UInt8(ascii: ";") } }.filter { !$0.isEmpty }
         return words.reduce(into: "") { $0 += "/" + String(decoding: $1, as: UTF8.self).lowercased() }
     }
 

@@ -1,3 +1,4 @@
+import Documents
 import EgressPolicy
 
 /// The budgets as the entries of the book make them: the same whether they are read again or just happen.
@@ -60,15 +61,38 @@ struct BudgetAccounts: Sendable {
         }
     }
 
+    /// The period of a scope that a day is in.
+    private func period(of key: Key, on day: String) -> String {
+        switch limits(key).period {
+        case .forever: ""
+        case .day: day
+        case .month: String(day.prefix(7))
+        }
+    }
+
+    /// The accounts of a session, its tenant and the host that a clock has put into a period which is long to come: what they
+    /// have spent is of the period that it is, which ends as every other.
+    func misdated(_ session: String, on day: String) -> [BudgetEntry] {
+        guard let tenant = sessions[session]?.tenant else { return [] }
+        return Self.keys(session, tenant).compactMap { key in
+            guard let account = accounts[key], Self.isLongToCome(account.period, on: day) else { return nil }
+            return .spent(key.scope, name: key.name, period: period(of: key, on: day), account.spent)
+        }
+    }
+
+    /// Whether a period begins more than a day after another day: nobody waits for it who has put his clock back by hours.
+    private static func isLongToCome(_ period: String, on day: String) -> Bool {
+        func start(_ date: String) -> Int64? {
+            Timestamp((date.utf8.count == 7 ? date + "-01" : date) + "T00:00:00Z")?.seconds
+        }
+        guard let there = start(period), let here = start(day) else { return false }
+        return there - here > 86_400
+    }
+
     /// The account of a scope as it is on a day.
     func account(_ key: Key, on day: String) -> Account {
         var account = accounts[key] ?? Account()
-        let period: String
-        switch limits(key).period {
-        case .forever: period = ""
-        case .day: period = day
-        case .month: period = String(day.prefix(7))
-        }
+        let period = period(of: key, on: day)
         // A period that is a part of the other is the same one, told by another configuration. A clock that was put back
         // gives nothing back.
         let isSame = period.hasPrefix(account.period) || account.period.hasPrefix(period)
@@ -163,7 +187,8 @@ struct BudgetAccounts: Sendable {
             sessions[session]?.isClosed = true
             forgetIfOver(session)
         case .spent(let scope, let name, let period, let amount):
-            accounts[Key(scope: scope, name: name)] = Account(spent: amount, period: period)
+            let key = Key(scope: scope, name: name)
+            accounts[key] = Account(spent: amount, reserved: accounts[key]?.reserved ?? Amount(), period: period)
         case .answered(let session): sessions[session]?.hasAnsweredNote = true
         }
     }

@@ -160,6 +160,7 @@ public final class BudgetBook: Sendable {
         try change { state throws(BudgetFailure) in
             guard let found = state.accounts.sessions[session], !found.isClosed else { throw .unknownSession(session) }
             let amount = Amount(bound)
+            for entry in state.accounts.misdated(session, on: time.day) { try state.enter(entry, day: time.day) }
             if let refusal = state.accounts.refusal(session, amount, on: time.day) { throw .refused(refusal) }
             let id = state.accounts.nextID
             try state.enter(

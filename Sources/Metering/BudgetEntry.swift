@@ -33,7 +33,7 @@ enum BudgetEntry: Sendable, Equatable {
     case raise(session: String, Amount)
     /// A session is over.
     case close(session: String)
-    /// What a scope had spent when the book was written anew.
+    /// What a scope had spent when the book was written anew, or the clock was put right.
     case spent(BudgetScope, name: String, period: String, Amount)
     /// That the agent had done what the note asks for, when the book was written anew.
     case answered(session: String)

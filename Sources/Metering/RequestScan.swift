@@ -273,6 +273,8 @@ struct RequestScan: JSONSink {
         if frame.place == .root, !Self.members.contains(key), !isGranted {
             throw JSONFault(.notGranted, "the member \(name) of the body, which the rule does not grant")
         }
+        // By an older version of the API the servers alone are tools, without a toolset.
+        if frame.place == .root, key == "mcp_servers" { facts.hasServerTools = true }
         if frame.opaque == .no, Self.stored.contains(key), !isGranted, !rules.sources.contains("file") {
             throw JSONFault(.notGranted, "\(name) before byte \(offset), which the rule does not grant")
         }

@@ -80,7 +80,11 @@ extension Carrel {
     /// Whether the operator has configured a gateway: without one no session gets a credential.
     private static func credentialsFact(_ state: StateDirectory) -> Fact {
         let use = "credentials that the gateway adds, prices and budgets"
-        if let file = Gateway(state).configuration { return Fact("gateway.yaml", file, use: use) }
+        do throws(SessionError) {
+            if let file = try Gateway(state).configuration() { return Fact("gateway.yaml", file, use: use) }
+        } catch {
+            return Fact("gateway.yaml", error.message, .missing, use: use, fix: "name the file from / on")
+        }
         return Fact(
             "gateway.yaml", "none: profiles whose rules give a credential are refused, as claude-code", .degraded,
             use: use,

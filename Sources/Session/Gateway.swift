@@ -11,9 +11,16 @@ struct Gateway {
     private let places: GatewayPlaces
     /// How long an answer may take, milliseconds.
     private static let patience = 10_000
+    /// How long it may take until there is one that answers, nanoseconds.
+    private let startPatience: UInt64
 
-    init(_ state: StateDirectory) {
+    /// The gateway of this directory.
+    ///
+    /// - Parameter startPatience: nanoseconds for which one that starts is waited for, or one that lets what is under way come
+    ///   to its end (30 s) before the next can start.
+    init(_ state: StateDirectory, startPatience: UInt64 = 45_000_000_000) {
         self.state = state
+        self.startPatience = startPatience
         places = GatewayPlaces(state: state.path)
     }
 
@@ -126,22 +133,40 @@ struct Gateway {
         guard starting else {
             throw SessionError("no gateway runs for \(state.path)", fix: "it runs while a session with a door does")
         }
-        try telling("gateway") { () throws(SystemError) in try makeDirectory(places.directory, mode: 0o700) }
-        return try withLock(places.lock) { _ throws(SessionError) in
-            if let found = try connected() { return found }
-            let process = try start()
-            defer { Syscalls.close(process) }
-            let end = monotonicNanoseconds() + 20_000_000_000
-            while monotonicNanoseconds() < end {
-                if let found = try connected() { return found }
-                // Readable when the process has ended.
-                let ended = try telling("gateway") { () throws(SystemError) in
-                    try poll([(process, .readable)], timeout: 5)[0].contains(.readable)
-                }
-                if ended { throw SessionError("the gateway did not start: \(lastWords())", fix: "see \(places.log)") }
-            }
-            throw SessionError("the gateway does not answer", fix: "see \(places.log)")
+        let turn = try telling("gateway") { () throws(SystemError) in
+            try makeDirectory(places.directory, mode: 0o700)
+            return try open(places.lock, O_RDWR | O_CREAT | O_NOFOLLOW)
         }
+        defer { Syscalls.close(turn) }
+        var isMyTurn = false
+        var process: FileDescriptor?
+        defer { if let process { Syscalls.close(process) } }
+        let end = monotonicNanoseconds() + startPatience
+        repeat {
+            if let found = try connected() { return found }
+            if !isMyTurn { isMyTurn = isLocked(turn, places.lock) }
+            if isMyTurn, process == nil, !isTaken { process = try start() }
+            // Readable when the process has ended.
+            let ended = try telling("gateway") { () throws(SystemError) in
+                try poll(process.map { [($0, .readable)] } ?? [], timeout: isMyTurn ? 5 : 20)
+            }
+            if ended.first?.contains(.readable) == true {
+                throw SessionError("the gateway did not start: \(lastWords())", fix: "see \(places.log)")
+            }
+        } while monotonicNanoseconds() < end
+        throw SessionError("the gateway does not answer", fix: "see \(places.log)")
+    }
+
+    /// Whether a gateway has the directory that answers nobody: one that starts still, or ends.
+    private var isTaken: Bool {
+        guard let file = try? open(places.serving, O_RDWR | O_NOFOLLOW) else { return false }
+        defer { Syscalls.close(file) }
+        return !isLocked(file, places.serving)
+    }
+
+    /// Takes the lock on a file, if nobody has it.
+    private func isLocked(_ file: FileDescriptor, _ path: String) -> Bool {
+        (try? lock(file, LOCK_EX | LOCK_NB, named: path)) != nil
     }
 
     /// `nil` where nobody listens.
@@ -166,7 +191,7 @@ struct Gateway {
                 "the gateway \(program) is not there, or not executable", fix: "install it beside carrel: make install")
         }
         var words = ["carrel-gateway", "serve", "--state", state.path, "--idle-exit", "30s"]
-        if let configuration { words += ["--config", configuration] }
+        if let configuration = try configuration() { words += ["--config", configuration] }
         let arguments = CStringVector(words)
         defer { arguments.free() }
         return try telling("start of the gateway") { () throws(SystemError) in
@@ -190,9 +215,19 @@ struct Gateway {
         }
     }
 
+    /// The variable that names the configuration.
+    static let configured = "CARREL_GATEWAY_CONFIG"
+
     /// The configuration: `CARREL_GATEWAY_CONFIG`, the host's, or the state directory's, where there is one.
-    var configuration: String? {
-        if let named = environmentVariable("CARREL_GATEWAY_CONFIG") { return named }
+    ///
+    /// - Throws: ``SessionError`` for a path that is not absolute: whoever starts a gateway later is in another directory.
+    func configuration() throws(SessionError) -> String? {
+        if let named = environmentVariable(Self.configured), !named.isEmpty {
+            guard named.hasPrefix("/") else {
+                throw SessionError("\(Self.configured)=\(named): expected an absolute path")
+            }
+            return named
+        }
         return ["/etc/carrel/gateway.yaml", state["gateway.yaml"]].first { exists($0) }
     }
 

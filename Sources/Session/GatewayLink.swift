@@ -16,6 +16,8 @@ final class GatewayLink {
     /// When to look for a gateway again, monotonic nanoseconds; `nil` while one serves.
     private(set) var retry: UInt64?
     private var failures = 0
+    /// Nanoseconds for which a gateway that starts is waited for: the session's limits and its end wait meanwhile.
+    private static let patience: UInt64 = 3_000_000_000
     /// Whether a gateway has had the session paused, and none has had it go on since: the next gateway does not know.
     var isPaused = false
     /// What the gateways before this one counted.
@@ -72,7 +74,7 @@ final class GatewayLink {
     /// - Returns: whether the session is served again; otherwise ``retry`` says when to try the next time, later each time.
     func reconnect() -> Result<Void, SessionError> {
         do throws(SessionError) {
-            connection = try Gateway(state).serve(session, listeners)
+            connection = try Gateway(state, startPatience: Self.patience).serve(session, listeners)
             retry = nil
             failures = 0
             return .success(())

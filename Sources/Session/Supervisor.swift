@@ -355,7 +355,9 @@ final class Supervisor {
                 ["carrel-init", "park", String(descriptors.epoll.rawValue), String(program.rawValue)]
                 + ["carrel", "supervise", state.path, record.id]
                 + [descriptors.text(container, oom, log, idle, bounds) + (link.map { ";" + $0.text } ?? "")]
-            try execute(ours, CStringVector(words), environment: CStringVector([]))
+            // Should it have to start a gateway, that reads the same configuration.
+            let variables = environmentVariable(Gateway.configured).map { ["\(Gateway.configured)=\($0)"] } ?? []
+            try execute(ours, CStringVector(words), environment: CStringVector(variables))
         } catch {
             for descriptor in kept { try? setCloseOnExec(descriptor, true) }
             canPark = false

@@ -16,17 +16,24 @@ func number(_ word: UnsafeMutablePointer<CChar>?) -> Int32 {
 }
 
 /// Sleeps until a descriptor of the supervisor's epoll set is ready, then becomes the supervisor again.
-func park(epoll: Int32, program: Int32, arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Never {
+func park(
+    epoll: Int32, program: Int32, arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>,
+    environment: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+) -> Never {
     var event = epoll_event()
     while epoll_wait(epoll, &event, 1, -1) <= 0 {}
     let empty: StaticString = ""
-    _ = carrel_syscall(  // execveat(2) with AT_EMPTY_PATH and no environment
-        Int(SYS_execveat), Int(program), Int(bitPattern: empty.utf8Start), Int(bitPattern: arguments), 0, 0x1000, 0)
+    _ = carrel_syscall(  // execveat(2) with AT_EMPTY_PATH
+        Int(SYS_execveat), Int(program), Int(bitPattern: empty.utf8Start), Int(bitPattern: arguments),
+        Int(bitPattern: environment), 0x1000, 0)
     _exit(127)  // The session's PID 1 dies with this process (PR_SET_PDEATHSIG); the next carrel call sweeps.
 }
 
 @_cdecl("main")
-func main(_ count: Int32, _ words: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Int32 {
+func main(
+    _ count: Int32, _ words: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>,
+    _ environment: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+) -> Int32 {
     guard count >= 4, let mode = words[1] else { return 64 }
     let isContainer = mode[0] == 0x63 /* c */
     if mode[0] == 0x69 /* i */ || isContainer {
@@ -41,5 +48,5 @@ func main(_ count: Int32, _ words: UnsafeMutablePointer<UnsafeMutablePointer<CCh
         attendSession(payload: number(words[2]), status: isContainer ? -1 : told, patience: -1)
         return 1
     }
-    park(epoll: number(words[2]), program: number(words[3]), arguments: words + 4)
+    park(epoll: number(words[2]), program: number(words[3]), arguments: words + 4, environment: environment)
 }

@@ -96,6 +96,28 @@ struct BoundsTests {
         }
     }
 
+    @Test("one tenant's connections are not all that the gateway has descriptors for: another's go on")
+    func sharedConnections() throws {
+        try atDesk(change: { $0.allConnections = 20 }) { desk throws in
+            let other = try desk.secondSession()
+            let held = try (0..<15).map { _ in try desk.proxy() }
+            for client in held { client.send("GET http://example.com/ HTTP/1.1\r\n") }
+            #expect(held.count { !$0.isClosed(within: 500) } == 10)
+            func ask(_ connect: () throws -> Client) throws -> Int? {
+                let client = try connect()
+                client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+                return client.answer()?.status
+            }
+            #expect(try ask(other.proxy) == 200)
+            // The tenant's own upstreams count as well, and what it gives back is there again.
+            held[0].send("Host: example.com\r\n\r\n")
+            #expect(held[0].answer()?.status == 503)
+            for client in held { client.close() }
+            #expect(eventually { (try? ask(desk.proxy)) == 200 })
+            other.end()
+        }
+    }
+
     @Test("a long body of the Messages API keeps no other session waiting while it is read")
     func longBody() throws {
         try atDesk { desk throws in

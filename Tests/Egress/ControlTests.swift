@@ -124,12 +124,52 @@ struct ControlTests {
         }
     }
 
+    @Test("a session that waits for its budget, and cannot be paused, is ended for its dummy all the same")
+    func endedWhilePaused() throws {
+        try atDesk { desk throws in
+            try withProcess { _, process in
+                let container = try desk.secondSession(endingWith: process)
+                defer { container.end() }
+                let session = try #require(desk.gateway.session("s-2"))
+                try session.loop.submit { session.stop(GatewayDecision(.pause, .budget, detail: "$1 of $1")) }.wait()
+                let dummy = try #require(desk.gateway.credentials.dummies(session: "s-2")["anthropic"])
+                let client = try container.proxy()
+                client.send("GET http://example.com/?k=\(dummy) HTTP/1.1\r\nHost: example.com\r\n\r\n")
+                #expect(try poll([(process, .readable)], timeout: 10_000)[0].contains(.readable))
+                // Nor does a raise have it go on.
+                try session.loop.submit { session.resume() }.wait()
+                #expect(session.stopped?.reason == .tripwire)
+                #expect(desk.nothingLeft)
+            }
+        }
+    }
+
     @Test("what is no process ends no session: the request is refused")
     func noProcess() throws {
         try atDesk { desk throws in
             let pipe = try makePipe()
             defer { for end in [pipe.reading, pipe.writing] { close(end) } }
             #expect(throws: GatewayError.self) { try desk.secondSession(endingWith: pipe.reading) }
+            #expect(desk.gateway.sessionCount == 1)
+        }
+    }
+
+    @Test("what is no listener is refused, and closed", arguments: [ListenerKind.proxy, .dnsUDP])
+    func noListener(_ kind: ListenerKind) throws {
+        try atDesk { desk throws in
+            let pipe = try makePipe()
+            defer { close(pipe.reading) }
+            var asking = try GatewayConnection(to: desk.gateway.places.control)
+            defer { asking.close() }
+            let open = OpenSession(
+                session: "s-9", tenant: "acme", profile: "p", policy: desk.policy, listeners: [Listener(kind)])
+            try asking.send(.open(open), descriptors: [pipe.writing])
+            close(pipe.writing)
+            guard case .refused? = try asking.next(timeout: 15_000) else {
+                Issue.record("not refused")
+                return
+            }
+            #expect(try poll([(pipe.reading, .hangUp)], timeout: 5000)[0].contains(.hangUp))
             #expect(desk.gateway.sessionCount == 1)
         }
     }
@@ -201,6 +241,27 @@ struct ControlTests {
             }
             #expect(answer["nanodollars"]?["limit"]?.uint == .max)
             asking.close()
+        }
+    }
+
+    @Test("a gateway that ends hangs up at once on whoever has no session there")
+    func ending() throws {
+        try atDesk { desk throws in
+            var heard = try GatewayConnection(to: desk.gateway.places.control)
+            defer { heard.close() }
+            try heard.send(.status)
+            guard case .answer? = try heard.next(timeout: 15_000) else {
+                Issue.record("no answer")
+                return
+            }
+            desk.control.stop()
+            #expect(try heard.next(timeout: 15_000) == nil)
+            // And nobody waits there to be heard.
+            #expect(throws: SystemError.self) { try GatewayConnection(to: desk.gateway.places.control) }
+            // What is under way goes on.
+            let client = try desk.proxy()
+            client.send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            #expect(client.answer()?.status == 200)
         }
     }
 

@@ -110,6 +110,20 @@ struct CredentialTests {
         }
     }
 
+    @Test("the key as the name of a field that cannot be read is told to nobody")
+    func echoInAnError() throws {
+        try atDesk { desk throws in
+            let key = Desk.secret.lowercased()
+            desk.secure.answers { _ in .text("HTTP/1.1 200 OK\r\nx-\(key): \u{1}\r\ncontent-length: 0\r\n\r\n") }
+            let client = try desk.tunnel("api.anthropic.com")
+            models(client)
+            let answer = try #require(client.answer())
+            #expect(answer.status == 502 && answer.body.contains("a value with control characters"))
+            #expect(!answer.body.contains(key))
+            #expect(!desk.log(atLeast: 2).contains { $0.json().contains(key) })
+        }
+    }
+
     @Test(
         "a key with other characters is covered in every spelling",
         arguments: ["ab/cd+ef/0123==", "ab\\/cd+ef\\/0123==", "ab%2Fcd%2Bef%2F0123%3D%3D", "ab%2fcd%2bef%2f0123%3d%3d"])
@@ -135,7 +149,7 @@ struct CredentialTests {
 
     @Test(
         "the dummy in a request to another host ends the session",
-        arguments: ["header", "body", "path", "encoded path", "base64", "split", "query"])
+        arguments: ["header", "field name", "body", "path", "encoded path", "base64", "split", "query"])
     func tripwire(_ place: String) throws {
         try atDesk { desk throws in
             let dummy = try #require(desk.dummies["anthropic"])
@@ -144,6 +158,7 @@ struct CredentialTests {
             let host = "Host: www.example.org\r\n"
             switch place {
             case "header": client.send("GET / HTTP/1.1\r\n\(host)X-Note: a\(dummy)b\r\n\r\n")
+            case "field name": client.send("GET / HTTP/1.1\r\n\(host)X-\(dummy): a\r\n\r\n")
             case "path": client.send("GET /\(dummy) HTTP/1.1\r\n\(host)\r\n")
             case "query": client.send("GET /?k=\(dummy) HTTP/1.1\r\n\(host)\r\n")
             case "encoded path":
@@ -279,6 +294,7 @@ struct CredentialTests {
         // The client's own in another spelling.
         let twins = written(.header("x-key"), beside: [("x_key", "theirs"), ("x-kept", "1")]).0
         #expect(twins.list.map(\.name) == ["x-kept", "x-key"])
+        #expect(written(.header("x_key"), beside: [("x-key", "theirs")]).0.list.map(\.value) == ["secret/0123"])
         #expect(written(.query("key"), query: "k%65y=theirs&a=b&%6b%65%79").1 == "a=b&key=secret%2F0123")
     }
 
@@ -288,6 +304,9 @@ struct CredentialTests {
             ("scheme: header, header: content-length", "header"), ("scheme: header, header: Host", "header"),
             ("scheme: header, header: \"x-key: y\"", "header"), ("scheme: header, header: transfer-encoding", "header"),
             ("scheme: basic, user: \"a:b\"", "user"), ("methods: [get]", "GET or HEAD"),
+            // Nobody who writes this means everybody.
+            ("tenants: []", "c.tenants: expected at least one"), ("methods: []", "c.methods: expected at least one"),
+            ("paths: []", "c.paths: expected at least one"),
         ])
     func unwritable(_ text: String, _ expected: String) throws {
         let yaml = "credentials: {c: {file: /k, hosts: [example.com], \(text)}}"

@@ -1,6 +1,7 @@
 import Documents
 import EgressPolicy
 import Foundation
+import Metering
 import NIOConcurrencyHelpers
 import Syscalls
 import Testing
@@ -108,6 +109,39 @@ struct MessagesTests {
             let again = try desk.relay()
             again.send(Self.message())
             #expect(again.answer()?.status == 200)
+        }
+    }
+
+    @Test("a session by the name of one that never said that it was over starts with nothing spent, and nothing raised")
+    func sameName() throws {
+        try atDesk(policy: Self.policy(dollars: "5", atLimit: "end")) { desk throws in
+            desk.secure.answers { _ in Self.reply(output: 200) }
+            let client = try desk.relay()
+            client.send(Self.message())
+            #expect(client.answer()?.status == 200)
+            _ = desk.log(atLeast: 2)
+            try desk.gateway.budgets.raise(session: "s-1", nanodollars: 1)
+            func greet() throws {
+                var asking = try GatewayConnection(to: desk.gateway.places.control)
+                defer { asking.close() }
+                try asking.send(.hello(session: "s-1", policy: desk.policy))
+                guard case .hello? = try asking.next(timeout: 15_000) else { throw GatewayError("no hello") }
+            }
+            func state() -> BudgetState.Account? { desk.gateway.budgets.state(session: "s-1")?.nanodollars }
+            // It is the one that lives, or comes again.
+            try greet()
+            #expect(state()?.limit == 5_000_000_001 && state()?.spent == 5_050_000)
+            desk.hangUp()
+            #expect(eventually { desk.gateway.sessionCount == 0 })
+            try desk.comeAgain()
+            #expect(state()?.limit == 5_000_000_001 && state()?.spent == 5_050_000)
+            // A name is claimed before the gateway is greeted: whoever had it is gone.
+            desk.hangUp()
+            #expect(eventually { desk.gateway.sessionCount == 0 })
+            try greet()
+            try desk.comeAgain()
+            #expect(state()?.limit == 5_000_000_000 && state()?.spent == 0)
+            #expect(desk.gateway.budgets.state(.tenant, "acme").nanodollars.spent == 5_050_000)
         }
     }
 
@@ -238,7 +272,9 @@ struct MessagesTests {
         let policy = Desk.policy.replacing("{\"allow\"", with: "{\"logBodies\": true, \"allow\"")
         try atDesk(policy: policy) { desk throws in
             let token = "ghp_" + String(repeating: "a", count: 36)
-            desk.secure.answers { _ in Self.reply(output: 3) }
+            // As an upstream repeats it that shows the headers it was sent.
+            let encoded = String(decoding: base64Encoded(Array("user:\(Desk.secret)".utf8)), as: UTF8.self)
+            desk.secure.answers { _ in Self.reply("Basic \(encoded)", output: 3) }
             let client = try desk.relay()
             client.send(Self.message(",\"metadata\":{\"user_id\":\"\(Desk.secret) \(token)\"}"))
             #expect(client.answer()?.status == 200)
@@ -247,6 +283,7 @@ struct MessagesTests {
                 let digest = try #require(entry[name]?["sha256"]?.string)
                 let body = try readText(desk.gateway.places.directory + "/bodies/" + digest)
                 #expect(!body.contains(Desk.secret) && !body.contains(token))
+                #expect(!body.contains(encoded.dropFirst(12).dropLast(8)))
                 #expect(body.contains(name == "requestBody" ? "[redacted] [redacted]" : "\"output_tokens\":3"))
             }
         }

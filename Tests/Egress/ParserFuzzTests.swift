@@ -158,5 +158,11 @@ struct ParserFuzzTests {
         #expect(refusalOfPush(Array("zzzz".utf8), policy) != nil)
         #expect(refusalOfPush(Array("00ff00".utf8), policy) != nil)
         #expect(refusalOfPush(Array("0000".utf8), policy) == nil)
+        // They are read while other sessions wait.
+        func many(_ count: Int) -> [UInt8] {
+            (0..<count).flatMap { line("\(zero) \(one) refs/heads/carrel/\($0)") } + Array("0000PACK".utf8)
+        }
+        #expect(refusalOfPush(many(5000), policy) == nil)
+        #expect(refusalOfPush(many(12_000), policy)?.contains("commands of more than") == true)
     }
 }

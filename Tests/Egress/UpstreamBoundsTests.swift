@@ -104,4 +104,45 @@ struct UpstreamBoundsTests {
             }
         }
     }
+
+    @Test("a client whose tunnel's upstream is still being dialled is closed with what the session has open")
+    func dialledTunnel() throws {
+        let policy = #"{"allow": [{"host": "slow.example.net", "tls": "splice"}]}"#
+        try atDesk(policy: policy, internet: true) { desk throws in
+            let listener = try silence(desk, port: 443)
+            defer { close(listener) }
+            // By an address of the session's own, that nobody resolves before the hello.
+            let address = try #require(answer(try desk.network.ask(query("slow.example.net"))).address)
+            let client = Client(SocketStream(try desk.network.connect(address, 443)))
+            client.send(clientHello(name: "slow.example.net"))
+            #expect(eventually { !desk.queries.isEmpty })
+            #expect(desk.gateway.closeMatching(session: nil, tenant: nil) == 1)
+            #expect(client.isClosed())
+            desk.answerSlow(["93.184.216.34"])
+            for descriptor in try accepted(listener) {
+                #expect(SocketStream(descriptor).receive(timeout: 5000) == nil)
+            }
+        }
+    }
+
+    @Test("unused connections to upstreams have an end, however many hosts a rule means")
+    func unused() throws {
+        let policy = #"{"allow": [{"host": "*.example.org", "scheme": "http", "paths": ["/**"]}]}"#
+        let hosts = (0..<300).map { "h\($0).example.org" }
+        let names = Dictionary(uniqueKeysWithValues: hosts.map { ($0, ["93.184.216.34"]) })
+        try atDesk(policy: policy, names: names, internet: true) { desk throws in
+            let (internet, outside) = (try #require(desk.internet), try #require(desk.outside))
+            let upstream = try internet.run { try RecordingUpstream(at: "0.0.0.0", port: 80, on: outside) }
+            defer { upstream.close() }
+            let client = try desk.proxy()
+            for host in hosts + hosts.suffix(3) + hosts.prefix(3) {
+                client.send("GET http://\(host)/ HTTP/1.1\r\nHost: \(host)\r\n\r\n")
+                #expect(client.answer()?.status == 200)
+            }
+            // The first were kept and are used again.
+            #expect(upstream.connections == 303 && upstream.requests.count == 306)
+            let session = try #require(desk.gateway.session("s-1"))
+            #expect(try session.loop.submit { session.pool.unused }.wait() == 256)
+        }
+    }
 }

@@ -98,6 +98,17 @@ import Testing
         guard case .refuse = try policy(example).request(facts) else { return #expect(Bool(false), "allowed") }
     }
 
+    @Test("a URL that nobody sends as it is is none")
+    func unsent() throws {
+        for url in [
+            "https://example.com/a#b", "https://example.com/a?b#c", "https://example.com#a",
+            "https://example.com/a?\u{e9}",
+            "https://example.com/a b",
+        ] {
+            #expect(throws: EgressPolicyError.self) { try RequestFacts(url: url, method: "GET") }
+        }
+    }
+
     @Test("an escaped line break is a part of its step")
     func lineBreak() throws {
         #expect(try RequestPath("/%0d%0aX:1/%7Ea").text == "/%0d%0aX:1/~a")
@@ -159,7 +170,7 @@ import Testing
         arguments: [
             "/v1/messages", "//v1/messages", "/v1//messages", "/V1/Messages", "/v1%2fmessages", "/v1%252Fmessages",
             "/v1/mess%61ges", "/v1\\messages", "/v1/messages/", "/v1/messages;x",
-            "/v1/complete",
+            "/v1;x/messages", "/v1/;x/messages", "/v1%3bx/messages", "/v1/complete",
         ])
     func metered(_ path: String) throws {
         let own = try policy("allow: [{host: api.anthropic.com, methods: [POST], paths: [/**]}]")

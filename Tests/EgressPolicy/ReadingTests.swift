@@ -63,7 +63,7 @@ import Testing
             ("ports: [53]", "port 53 is the gateway's own"),
             ("rules: [nothing]", "p.yaml:1:9: egress.rules: no set nothing"),
             ("allow: [{host: example.com, paths: [/], push: {force: true}}]", "push.branches: expected branches"),
-            ("environment: {KEY: {credential: none}}", "credential none: no rule gives it"),
+            ("environment: {KEY: {credential: none}}", "egress.environment.KEY: credential none: no rule gives it"),
             ("rules: anthropic", "egress.rules: expected a list, found \"anthropic\""),
         ])
     func problem(_ yaml: String, _ expected: String) {

@@ -181,6 +181,18 @@ import Testing
         #expect(try refusal(requestBody(maxTokens: 1001), rules: rules)?.kind == .notGranted)
     }
 
+    @Test("MCP servers are tools of the provider's, with a toolset and without")
+    func servers() throws {
+        var rules = MessagesBodyRules()
+        rules.mcpServers = true
+        let servers = #","mcp_servers":[{"type":"url","url":"https://mcp.example.com","name":"x"}]"#
+        let toolset = #","tools":[{"type":"mcp_toolset","mcp_server_name":"x"}]"#
+        let least = try exchange(requestBody(more: toolset), rules: rules).reservation.nanodollars
+        for more in [servers, servers + toolset] {
+            #expect(try exchange(requestBody(more: more), rules: rules).reservation.nanodollars >= least)
+        }
+    }
+
     @Test(
         "a list of models holds for those that may answer in a model's place too",
         arguments: [

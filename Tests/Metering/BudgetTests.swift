@@ -122,6 +122,28 @@ private func refusal(_ body: () throws -> Void) -> BudgetRefusal? {
         #expect(refusal { _ = try book.reserve(session: "c", charge(0.5), at: later) }?.scope == .host)
     }
 
+    @Test("a clock that was far ahead for a while gives nothing back, and its day is not waited for")
+    func clockAhead() throws {
+        let limits = BudgetLimits(nanodollars: 1_000_000_000, period: .day)
+        let day = try time("2026-11-30T12:00:00Z")
+        do {
+            let book = try BudgetBook(directory: directory, host: limits, tenants: ["acme": limits])
+            try book.open(session: "a", tenant: "acme", budget: nil)
+            let running = try book.reserve(session: "a", charge(0.1), at: day)
+            try book.settle(
+                book.reserve(session: "a", charge(0.8), at: time("2031-01-01T00:00:00Z")), outcome(0.8))
+            let found = refusal { _ = try book.reserve(session: "a", charge(0.15), at: day) }
+            #expect(found?.spent == 800_000_000 && found?.reserved == 100_000_000)
+            try book.settle(running, outcome(0.1))
+        }
+        let book = try BudgetBook(directory: directory, host: limits, tenants: ["acme": limits], at: day)
+        try book.open(session: "a", tenant: "acme", budget: nil)
+        #expect(refusal { _ = try book.reserve(session: "a", charge(0.15), at: day) }?.spent == 900_000_000)
+        let next = try time("2026-12-01T00:00:00Z")
+        try book.settle(book.reserve(session: "a", charge(0.9), at: next), outcome(0.9))
+        #expect(refusal { _ = try book.reserve(session: "a", charge(0.2), at: next) }?.spent == 900_000_000)
+    }
+
     @Test("the note is asked from the soft mark on, until the agent did what it asks for, and again after a raise")
     func softMark() throws {
         let book = try BudgetBook(directory: directory)
