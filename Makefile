@@ -28,7 +28,7 @@ PUT := put() { dd if=$$1 of=$$2.new bs=2M status=none && chmod 755 $$2.new && mv
 # What the gateway is measured beside; Debian starts squid and nginx as services when it installs them.
 BENCH_PACKAGES := squid wrk nginx-light python3-venv procps iproute2 openssl
 
-.PHONY: all build gateway demo test bench bench-gateway install uninstall lint clean FORCE build-packages demo-packages test-packages bench-packages
+.PHONY: all build gateway demo test bench bench-gateway install put-in-place uninstall lint clean FORCE build-packages demo-packages test-packages bench-packages
 
 all: build gateway
 
@@ -84,28 +84,34 @@ bench-gateway: gateway bench-packages
 SHARE = $(DESTDIR)$(PREFIX)/share
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 COMPLETED := carrel carrel-oci carrel-gateway
+BIN := bin
 
+# For everybody to read, whatever umask root has.
 install: build gateway
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/carrel $(DESTDIR)$(PREFIX)/share/man/man1
+	@umask 022 && $(MAKE) --no-print-directory put-in-place
+
+put-in-place:
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/carrel $(SHARE)/doc/carrel $(SHARE)/man/man1
 	@$(PUT); for name in carrel carrel-oci carrel-init carrel-gateway; do \
-		put bin/$$name $(DESTDIR)$(PREFIX)/bin/$$name || exit; \
+		put $(BIN)/$$name $(DESTDIR)$(PREFIX)/bin/$$name || exit; \
 	done
-	bin/carrel man --into $(SHARE)/man/man1
-	for name in carrel-oci carrel-gateway; do bin/$$name man $(SHARE)/man/man1 || exit; done
+	$(BIN)/carrel man --into $(SHARE)/man/man1
+	for name in carrel-oci carrel-gateway; do $(BIN)/$$name man $(SHARE)/man/man1 || exit; done
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
 	for name in $(COMPLETED); do \
-		bin/$$name completions bash >$(SHARE)/bash-completion/completions/$$name && \
-		bin/$$name completions zsh >$(SHARE)/zsh/site-functions/_$$name && \
-		bin/$$name completions fish >$(SHARE)/fish/vendor_completions.d/$$name.fish || exit; \
+		$(BIN)/$$name completions bash >$(SHARE)/bash-completion/completions/$$name && \
+		$(BIN)/$$name completions zsh >$(SHARE)/zsh/site-functions/_$$name && \
+		$(BIN)/$$name completions fish >$(SHARE)/fish/vendor_completions.d/$$name.fish || exit; \
 	done
 	install -d $(UNITS)
 	for unit in carrel-gateway carrel-watch; do \
 		sed 's|/usr/local|$(PREFIX)|' Docs/systemd/$$unit.service >$(UNITS)/$$unit.service || exit; \
 	done
-	cp -r Profiles/session Profiles/seccomp $(wildcard Profiles/egress Profiles/prices) $(DESTDIR)$(PREFIX)/share/carrel
+	cp -r --no-preserve=mode Profiles/session Profiles/seccomp $(wildcard Profiles/egress Profiles/prices) $(SHARE)/carrel
+	cp -r --no-preserve=mode README.md CHANGELOG.md Docs $(SHARE)/doc/carrel
 
 uninstall:
-	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/bin/,carrel carrel-oci carrel-init carrel-gateway) $(SHARE)/carrel \
+	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/bin/,carrel carrel-oci carrel-init carrel-gateway) $(SHARE)/carrel $(SHARE)/doc/carrel \
 		$(SHARE)/man/man1/carrel.1 $(SHARE)/man/man1/carrel-*.1 \
 		$(foreach name,$(COMPLETED),$(SHARE)/bash-completion/completions/$(name) $(SHARE)/zsh/site-functions/_$(name) \
 			$(SHARE)/fish/vendor_completions.d/$(name).fish) \

@@ -11,7 +11,7 @@ public enum HostFacts {
     ///   are a matter of each filesystem.
     public static func all(directories: [String]) -> [Fact] {
         [kernel(), userNamespaces(), namespaceLimits(), subordinateIDs(), landlock(), seccomp()]
-            + directories.map(idMappedMounts) + [overlay(), swap(), pressure()]
+            + directories.map(idMappedMounts) + [swap(), pressure()]
             + [securityModules(), tracing(), memfds(), coreDumps(), keys()]
     }
 
@@ -63,10 +63,11 @@ public enum HostFacts {
         let use = "sessions of an ordinary user have more ids than the user's own"
         do throws(ControlError) {
             guard let map = try IDMap.subordinate(uid: geteuid(), gid: getegid()) else {
+                let user = try SubordinateIDs.userName(geteuid()) ?? "USER"
                 return Fact(
                     name, "none", .degraded, use: "sessions have the user's own id alone, and the user's groups",
-                    fix: "install newuidmap (Debian: uidmap) and run usermod --add-subuids 100000-165535 "
-                        + "--add-subgids 100000-165535")
+                    fix: "as root: install newuidmap (Debian: uidmap) and give a range that no other user has: "
+                        + "usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST \(user)")
             }
             return Fact(name, map.users.description, use: use)
         } catch {
@@ -74,16 +75,19 @@ public enum HostFacts {
         }
     }
 
-    static func landlock() -> Fact {
-        let abi = Landlock.abi
+    /// Every shipped profile asks for scopes (ABI 6), and one for a list of programs (ABI 2).
+    static func landlock(abi: Int = Landlock.abi) -> Fact {
+        let refused = abi < 2 ? "`exec:` or `scopes:`" : "`scopes:`"
+        let kernel =
+            abi == 0
+            ? "boot a kernel with CONFIG_SECURITY_LANDLOCK with landlock among the modules of lsm="
+            : "use Linux 6.12 or later (Debian 12: apt install -t bookworm-backports linux-image-amd64; "
+                + "Ubuntu 24.04: apt install linux-generic-hwe-24.04)"
         return Fact(
-            "landlock", abi == 0 ? "not active" : "ABI \(abi)", abi == 0 ? .missing : abi < 6 ? .degraded : .ok,
-            use: abi == 0
-                ? "profiles with `exec:` or `scopes:` are refused"
-                : abi < 6 ? "`exec:` holds; profiles with `scopes:` are refused" : "`exec:` and `scopes:` hold",
-            fix: abi == 0
-                ? "boot a kernel with CONFIG_SECURITY_LANDLOCK with landlock among the modules of lsm="
-                : "use Linux 6.12 or later (Debian 12: apt install -t bookworm-backports linux-image-amd64)")
+            "landlock", abi == 0 ? "not active" : "ABI \(abi)", abi < 6 ? .missing : .ok,
+            use: abi < 6
+                ? "profiles with \(refused) are refused, all shipped ones among them" : "`exec:` and `scopes:` hold",
+            fix: kernel + "; or let hosts lack it: controls: {optional: [landlock.scope]} in a profile of your own")
     }
 
     static func seccomp() -> Fact {
@@ -114,14 +118,6 @@ public enum HostFacts {
         errno == .notPermitted
             ? "run with CAP_SYS_ADMIN (of a container: privileged)"
             : "put it on ext4, xfs, btrfs or another filesystem that maps ids (tmpfs does from Linux 6.3 on)"
-    }
-
-    static func overlay() -> Fact {
-        let failure = HostProbe.overlay()
-        return Fact(
-            "overlay in user namespaces", failure ?? "works", failure == nil ? .ok : .degraded,
-            use: "an image is shared by sessions that each write to a layer of their own",
-            fix: "use Linux 5.11 or later with CONFIG_OVERLAY_FS (modprobe overlay)")
     }
 
     static func swap() -> Fact {
@@ -164,15 +160,11 @@ public enum HostFacts {
     }
 
     static func coreDumps() -> Fact {
-        let pattern = text("/proc/sys/kernel/core_pattern") ?? "unknown"
-        let isHanded = pattern.hasPrefix("|") || pattern.hasPrefix("@")
-        return Fact(
-            "kernel.core_pattern", pattern, isHanded ? .degraded : .ok,
-            use: isHanded
-                ? "sessions start with core dumps off, but one that sets its limit to 0 hands its dump to that program, "
-                    + "which runs as root on the host"
-                : "sessions have core dumps off",
-            fix: "sysctl kernel.core_pattern=core")
+        Fact(
+            "kernel.core_pattern", text("/proc/sys/kernel/core_pattern") ?? "unknown",
+            use:
+                "for information: sessions have core dumps off, and the shipped filters keep it so; with another one, a "
+                + "session can have the kernel start a program that is named here behind | or @")
     }
 
     static func keys() -> Fact {

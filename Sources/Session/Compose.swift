@@ -92,12 +92,12 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
 /// A /dev made once, for all sessions to see read-only: the six devices, the usual links, and mount points. One mount in
 /// the place of a tmpfs and six.
 ///
-/// - Returns: `nil` where the caller cannot make devices, or the state directory's filesystem has none: the launch then
-///   binds the host's.
+/// - Returns: `nil` where the caller cannot make devices, or the state directory's filesystem has none (nodev), be it since
+///   they were made: the launch then binds the host's.
 private func devices(in state: StateDirectory) -> String? {
     let path = state["images/dev"]
-    if exists(path) { return path }
     guard geteuid() == 0 else { return nil }
+    if work(path) { return path }
     let draft = "\(path).\(getpid()).new"
     defer { try? removeTree(draft) }
     do throws(SystemError) {
@@ -111,13 +111,18 @@ private func devices(in state: StateDirectory) -> String? {
         for (name, target) in usualLinks {
             try checking("symlink", name) { symlink(target, "\(draft)/\(name)") }
         }
-        // Where devices do not work (nodev), nothing is gained.
-        close(try open("\(draft)/null", O_RDWR))
+        guard work(draft) else { return nil }
         try checking("rename", path) { rename(draft, path) }
     } catch {
-        return exists(path) ? path : nil
+        return work(path) ? path : nil
     }
     return path
+
+    func work(_ place: String) -> Bool {
+        guard let null = try? open("\(place)/null", O_RDWR) else { return false }
+        close(null)
+        return true
+    }
 }
 
 // MARK: Mounts

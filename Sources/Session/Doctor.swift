@@ -34,9 +34,7 @@ extension Carrel {
             facts.append(
                 Fact(
                     "cgroups", "hybrid: controllers in v1, a v2 tree at \(host.tree)", .ok,
-                    use:
-                        "limits and usage in v1, freezing and killing in v2; no memory.high and no pressure of sessions",
-                    fix: "boot with systemd.unified_cgroup_hierarchy=1 for all of it"))
+                    use: "limits and usage in v1, freezing, killing and pressure in v2; no memory.high"))
         case .none:
             facts.append(
                 Fact(

@@ -36,8 +36,8 @@ extension Carrel {
         return ["explained": false, "unseen": Node(.string(reasons.joined(separator: "; ")))]
     }
 
-    /// Calls `body` with every refusal as it is first seen, and its session's name: of a live session until that is over, or
-    /// of all that are explained, for good.
+    /// Calls `body` with every refusal as it is first seen, and its session's name, which is also a member of it: of a live
+    /// session until that is over, or of all that are explained, for good.
     public func followDenials(
         of session: String?, _ body: (String, Node) throws(SessionError) -> Void
     ) throws(SessionError) {
@@ -45,6 +45,13 @@ extension Carrel {
             let record = try find(session)
             if !record.isExplained { return try followAudited(record, body) }
         }
+        // A session can be over, and its file removed, a few milliseconds after it has started.
+        let watch = try telling("denials") { () throws(SystemError) in
+            let watch = try inotifyInit()
+            _ = try inotifyAdd(watch, state["denials"], UInt32(IN_MODIFY) | UInt32(IN_CREATE))
+            return watch
+        }
+        defer { close(watch) }
         var files: [String: FollowedFile] = [:]
         while true {
             // Looked at before the files: what was written before an end is read in this round.
@@ -52,13 +59,23 @@ extension Carrel {
             let names = session.map { [$0] } ?? (try? list(state["denials"])) ?? []
             for name in names where files[name] == nil { files[name] = FollowedFile(DenialLog.path(name, in: state)) }
             for (name, file) in files {
-                for node in file.news() where node["kind"] != nil { try body(name, node) }
+                for node in file.news() where node["kind"] != nil { try body(name, Self.denial(node, of: name)) }
                 // A session that is over has removed its file; another of its name makes another.
                 if file.isRemoved { files[name] = nil }
             }
             if isOver { return }
-            usleep(50_000)
+            _ = try? poll([(watch, .readable)], timeout: 50)
+            // What the events say is looked at by the next turn: here they only have to be gone.
+            var events = [UInt8](repeating: 0, count: 4096)
+            while read(watch.rawValue, &events, events.count) > 0 {}
         }
+    }
+
+    /// A refusal with the name of its session, and without what tells its kind from others in the file.
+    private static func denial(_ node: Node, of session: String) -> Node {
+        var denial: Node = ["session": Node(.string(session))]
+        for member in node.entries ?? [] where member.key != "kind" { denial.append(member.key, member.value) }
+        return denial
     }
 
     /// The same of a session that is not explained, as far as the audit log has it.
@@ -69,7 +86,7 @@ extension Carrel {
         defer { audited.close() }
         while true {
             let isOver = live.find(record.id) == nil
-            for denial in try audited.news() { try body(record.id, denial) }
+            for denial in try audited.news() { try body(record.id, Self.denial(denial, of: record.id)) }
             if isOver { return }
             audited.wait(milliseconds: 100)
         }

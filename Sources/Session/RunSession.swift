@@ -387,7 +387,7 @@ struct PhaseClock {
 func absolute(_ path: String) throws(SessionError) -> String {
     if path.hasPrefix("/") || path.isEmpty { return path }
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-    guard getcwd(&buffer, buffer.count) != nil else { throw SessionError("getcwd: \(SystemError.last("getcwd"))") }
+    guard getcwd(&buffer, buffer.count) != nil else { throw SessionError("\(path): \(SystemError.last("getcwd"))") }
     let here = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     return path == "." ? here : "\(here)/\(path)"
 }

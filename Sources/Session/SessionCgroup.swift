@@ -137,11 +137,21 @@ extension Carrel {
                 default: limits.cpuMax = nil
                 }
             } catch .noPlace(let reason, let fix) {
-                let asked: [Profile.Control] = [.memory, .pids] + (asked.cpus == nil ? [] : [.cpus])
-                guard asked.allSatisfy(optional.contains), tenant.file == nil, all.file == nil else {
+                var controls: [Profile.Control] = [.memory, .pids]
+                if asked.cpus != nil { controls.append(.cpus) }
+                if asked.memoryHigh != nil { controls.append(.memoryHigh) }
+                guard controls.allSatisfy(optional.contains), tenant.file == nil, all.file == nil else {
                     throw SessionError("no place for cgroups, so no limit can be held: \(reason)", fix: fix)
                 }
-                for control in asked { composed.absent.append((control.rawValue, reason)) }
+                // Of what a cgroup counts: no profile can do without these, but leave them out.
+                let counted = [
+                    ("limits.idle", asked.idle), ("limits.cpuTime", asked.cpuTime), ("limits.recycle", asked.recycle),
+                ]
+                if let (limit, _) = counted.first(where: { $0.1 != nil }) {
+                    throw SessionError(
+                        "no place for cgroups, so \(limit) cannot be held: \(reason)", fix: "\(fix); or set it to none")
+                }
+                for control in controls { composed.absent.append((control.rawValue, reason)) }
                 return (nil, nil)
             } catch .exists(let path) {
                 throw SessionError(

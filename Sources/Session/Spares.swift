@@ -23,7 +23,10 @@ struct Spares {
     init(_ state: StateDirectory, for root: FileDescriptor, of tenant: String) throws(SystemError) {
         places = state
         self.tenant = tenant
-        owner = try status(root)
+        var owner = try status(root)
+        // Who is not root gives nothing away: in the tree of another, or of a group, what it makes stays its own.
+        if geteuid() != 0 { (owner.st_uid, owner.st_gid) = (geteuid(), getegid()) }
+        self.owner = owner
     }
 
     private func place(_ number: Int, _ ghost: WorkdirGuard.Ghost) -> String {

@@ -64,7 +64,8 @@ public struct StateDirectory: Sendable {
         if geteuid() == 0 { return "/var/lib/carrel" }
         if let state = environmentVariable("XDG_STATE_HOME"), state.hasPrefix("/") { return state + "/carrel" }
         guard let home = environmentVariable("HOME"), home.hasPrefix("/") else {
-            throw SessionError("neither CARREL_STATE nor HOME is set: where should state be kept?")
+            throw SessionError(
+                "neither CARREL_STATE nor HOME says where to keep state", fix: "name a directory with CARREL_STATE")
         }
         return home + "/.local/state/carrel"
     }

@@ -163,7 +163,7 @@ extension Verb {
 /// One record of the request log, for people.
 func requestLine(_ record: Node, _ style: Style) -> String {
     func text(_ name: String) -> String? { record[name]?.string.map(printable) }
-    let time = text("time").map { String($0.prefix(19)) + "Z" } ?? ""
+    let time = text("time").map { Timestamp($0).map(Quantity.time) ?? $0 } ?? ""
     guard let event = text("event"), ["request", "response"].contains(event) else {
         // Of the log itself: it was put aside, or mended.
         let what = ["archive", "found"].compactMap { record[$0] }.map { printable($0.string ?? $0.json()) }

@@ -16,6 +16,12 @@ func perform(_ arguments: Arguments, _ count: Int32) throws(SessionError) -> Int
         return try performRoot(arguments, count)
     }
     let word = String(cString: first)
+    if word == "help" {
+        // `help COMMAND` is `COMMAND --help`.
+        for index in 1..<Int(count) - 1 { arguments[index] = arguments[index + 1] }
+        arguments[Int(count) - 1] = strdup("--help")
+        return try perform(arguments, count)
+    }
     // A command can be a family too: capacity, and capacity validate.
     if word != "run", count > 2, let second = arguments[2], let verb = Verb("\(word) \(String(cString: second))") {
         return try perform(verb, arguments + 2, count - 2)

@@ -42,12 +42,12 @@ extension Option {
         "The most memory, for example `2GiB`. What comes up against it is ended, and its report says `oom`")
     static let swap = Option("swap", takes: "SIZE", under: controls, "The most swap beside the memory")
     static let pids = Option("pids", takes: "NUMBER", under: controls, "The most processes and threads at one time")
-    static let cpus = Option("cpus", takes: "NUMBER", under: controls, "The most CPU time, in CPUs: `1.5`")
+    static let cpus = Option("cpus", takes: "NUMBER", under: controls, "The most CPU time, in CPUs: `1.5`, or `none`")
     static let openFiles = Option("open-files", takes: "NUMBER", under: controls, "The most open files of a process")
     static let tmp = Option("tmp", takes: "SIZE", under: controls, "The size of `/tmp`, which counts as memory")
     static let timeout = Option(
         "timeout", takes: "DURATION", under: controls,
-        "The longest time from start to end, for example `30m` or `1h30m`")
+        "The longest time from start to end, for example `30m` or `1h30m`, or `none`")
     static let idle = Option(
         "idle", takes: "DURATION", under: controls, "The longest time without progress, or `none`")
     static let cpuTime = Option(

@@ -34,11 +34,15 @@ extension Program {
                     "Where state is kept, instead of `/var/lib/carrel` (root) or `$XDG_STATE_HOME/carrel`"
                 ),
                 ("CARREL_PROFILES", "Directories of profiles, separated by colons, looked through before all others"),
+                ("CARREL_GATEWAY_CONFIG", "The gateway's configuration, instead of `/etc/carrel/gateway.yaml`"),
                 ("NO_COLOR", "Where it is set and not empty, nothing is coloured"),
             ],
             files: [
                 ("/etc/carrel/session/NAME.yaml", "The host's own profiles, before those that come with carrel"),
                 ("/etc/carrel/seccomp/NAME.json", "The host's own filters"),
+                ("/etc/carrel/egress/NAME.yaml", "The host's own rule sets"),
+                ("/etc/carrel/gateway.yaml", "The gateway: credentials, prices, budgets (Docs/Gateway.md)"),
+                ("/etc/carrel/host.yaml, tenants/NAME.yaml", "Bounds of the host and of tenants (Docs/Cgroups.md)"),
                 ("/var/lib/carrel", "State: tenants, live sessions, the ledger of reports, the audit log"),
             ])
     }

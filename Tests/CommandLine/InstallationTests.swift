@@ -33,6 +33,27 @@ import Testing
         }
     }
 
+    /// Ordinary users read what root installs, whatever root's umask is; and nothing is left of it afterwards.
+    @Test(
+        .enabled(if: FileManager.default.fileExists(atPath: program("carrel-init")), "needs carrel-init beside carrel"))
+    func whatIsInstalledIsForEverybody() throws {
+        let place = FileManager.default.temporaryDirectory.path + "/" + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: place) }
+        let bin = URL(fileURLWithPath: carrelPath).deletingLastPathComponent().path
+        let make = "make -s -C '\(repository)' DESTDIR='\(place)' PREFIX=/usr"
+        let script = """
+            umask 077; mkdir '\(place)' || exit
+            \(make) -o build -o gateway BIN='\(bin)' install >&2 || exit
+            find '\(place)' -mindepth 1 ! -perm -444
+            ls '\(place)/usr/share/carrel/session' '\(place)/usr/share/doc/carrel/Docs' | grep -c -e default.yaml -e Cgroups.md
+            CARREL_PROFILES= '\(place)/usr/bin/carrel' profile list --names | grep default
+            \(make) uninstall >&2 || exit
+            find '\(place)' ! -type d
+            """
+        let installed = try call("/bin/bash", ["-c", script])
+        #expect(installed.status == 0 && installed.output == "2\ndefault\n", "\(installed)")
+    }
+
     /// A unit starts what is there, with options that it has.
     @Test func theUnitsOfSystemdStartWhatIsThere() throws {
         let units = try FileManager.default.contentsOfDirectory(atPath: repository + "/Docs/systemd")

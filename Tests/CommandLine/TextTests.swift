@@ -36,6 +36,7 @@ import Testing
     {
         let line = requestLine(try Node.parse(Array(text.utf8), file: "log"), plain)
         #expect(line.hasSuffix("  " + told + "\n") && !line.contains("allowed"))
+        #expect(line.hasPrefix(text == "no record" ? "" : "2026-11-29 12:00:00 UTC  "))
     }
 
     @Test func commandsReadAsAShellReadsThem() {

@@ -148,7 +148,10 @@ extension Integration {
                     #expect(help.output.contains(verb), "\(verb)")
                     let own = desk.carrel([verb, "--help"])
                     #expect(own.status == 0 && own.output.contains(verb), "\(verb): \(own)")
+                    #expect(desk.carrel(["help", verb]).output == own.output, "\(verb)")
                 }
+                #expect(desk.carrel(["help"]).output == help.output)
+                #expect(desk.carrel(["help", "nosuch"]).errors.contains("unknown command nosuch"))
                 for option in ["--profile", "--tenant", "--workdir", "--memory", "--timeout", "--detach", "--report"] {
                     #expect(desk.carrel(["run", "--help"]).output.contains(option), "\(option)")
                 }

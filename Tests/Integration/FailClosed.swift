@@ -95,6 +95,22 @@ extension Integration {
             }
         }
 
+        /// What a cgroup counts cannot be held without one, whatever a profile can do without.
+        @Test(.enabled(if: Host.isRoot, "only root becomes an ordinary user"), arguments: ["--idle", "--cpu-time"])
+        func withoutACgroupNothingStartsThatItWouldCount(option: String) throws {
+            try withDesk { desk in
+                let profile = try desk.profile("lax", "controls:\n  optional: [memory, swap, pids, cpus]")
+                chown(desk.state, Host.ordinaryID, Host.ordinaryID)
+                let user = "exec setpriv --reuid \(Host.ordinaryID) --regid \(Host.ordinaryID) --clear-groups"
+                let run = "\(user) \"$CARREL\" run --profile \(profile)"
+                let refused = desk.around("\(run) \(option) 1s -- echo started")
+                #expect(refused.status == 125 && refused.output.isEmpty, "\(refused)")
+                #expect(refused.errors.contains("cannot be held") && refused.errors.contains("none"), "\(refused)")
+                let started = desk.around("\(run) -- echo started")
+                #expect(started.output == "started", "\(started)")
+            }
+        }
+
         @Test func withoutItsPartsNothingStarts() throws {
             try withDesk { desk in
                 // carrel-init, profiles and filters are looked for beside the program.

@@ -195,5 +195,19 @@ extension Integration {
                 #expect(attributes[.ownerAccountID] as? UInt32 == Host.ordinaryID)
             }
         }
+
+        /// As in a directory of its group's: what stands for missing protected files is the user's own.
+        @Test(.enabled(if: Host.isRoot, "starts it as another user")) func anOrdinaryUserWorksInATreeOfOthers() throws {
+            try withDesk(ordinary: true) { desk in
+                let work = try desk.directory("work")
+                chown(work, 0, 0)
+                chmod(work, 0o777)
+                for _ in 1...2 {
+                    let inside = desk.sh(["--workdir", work], "touch made; mkdir .git/hooks || echo refused")
+                    #expect(inside.status == 0 && inside.output == "refused", "\(inside)")
+                    #expect(Host.outside("ls -A '\(work)'").output == "made")
+                }
+            }
+        }
     }
 }

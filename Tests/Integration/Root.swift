@@ -146,6 +146,23 @@ extension Integration {
             }
         }
 
+        /// What was made for all sessions works no longer where the state directory's filesystem has been mounted anew.
+        @Test(.enabled(if: Host.isRoot, "only root mounts")) func devicesWorkWhereTheStateHasNone() throws {
+            try withDesk { desk in
+                let state = desk.path + "/mounted"
+                let told = desk.around(
+                    """
+                    exec unshare --mount bash -c '
+                        mkdir "$CARREL_STATE" && mount -t tmpfs none "$CARREL_STATE" && chmod 711 "$CARREL_STATE"
+                        for option in dev nodev; do
+                            mount -o remount,$option "$CARREL_STATE"
+                            "$CARREL" run -- sh -c "echo x >/dev/null && head -c 4 /dev/zero | wc -c"
+                        done'
+                    """, adding: ["CARREL_STATE": state])
+                #expect(told.output == "4\n4" && told.errors.isEmpty, "\(told)")
+            }
+        }
+
         @Test func ptysAreItsOwn() throws {
             try withDesk { desk in
                 let inside = desk.python(

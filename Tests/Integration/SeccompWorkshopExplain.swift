@@ -92,8 +92,26 @@ extension Integration {
                 }
                 #expect(texts == ["2 unshare(CLONE_NEWUSER)", "1 unshare(CLONE_NEWNET)"])
                 desk.carrel(["kill", name])
-                #expect(followed.finish(within: 20).lines.count == 2)
+                let lines = try followed.finish(within: 20).lines.map { try desk.parse(String($0)) }
+                #expect(
+                    lines.map { $0["session"] } == [Node(.string(name)), Node(.string(name))] && lines[0]["kind"] == nil
+                )
                 #expect(try desk.lastReport().at("denials.count")?.int == 3)
+            }
+        }
+
+        /// Sessions of some milliseconds, whose files are gone before somebody would have looked for them now and then.
+        @Test func thoseOfShortSessionsAreToldToo() throws {
+            try withDesk { desk in
+                let followed = desk.start(carrel: ["seccomp", "explain", "--follow", "--json"])
+                // It watches.
+                _ = try desk.detached(["--explain"], "while :; do unshare -U true; sleep 0.1; done", session: "long")
+                try #require(eventually { !followed.output.isEmpty }, "\(followed.errors)")
+                for number in 1...20 { desk.sh(["--explain", "--session", "short-\(number)"], "exec unshare -U true") }
+                followed.signal(SIGTERM)
+                let told = followed.finish(within: 20).lines.filter { $0.contains("\"session\":\"short-") }
+                #expect(told.count > 10, "\(told.count) of 20")
+                desk.carrel(["kill", "long"])
             }
         }
 
