@@ -35,6 +35,8 @@ extension RuntimeContainer {
 
     /// Runs the hooks that follow a start.
     func hasStarted(_ hooks: Hooks?) {
+        // The lock goes: a hook may ask for something to be done to the container.
+        _ = flock(directory.descriptor.rawValue, LOCK_UN)
         runFollowingHooks(hooks?.poststart ?? [], "poststart", state: hookState(.running, pid: record.pid))
     }
 

@@ -209,8 +209,7 @@ private func beEntered(
             close(terminal.controller)
         }
         try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
-        try dropPrivileges(plan)
-        try plan.enterWorkingDirectory()
+        try settle(plan)
         if plan.runtime != nil {
             try during(.exec) { () throws(SystemError) in try checking("setsid") { setsid() } }
             beContained(request, plan, timeline, parent: parent, terminal: terminal?.payload, state: [])

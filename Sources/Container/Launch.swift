@@ -187,7 +187,12 @@ private func beInit(
         timeline.mark(.cgroup)
         // A session of its own: no terminal of the caller's to inject input into (TIOCSTI, CVE-2017-5226).
         _ = try during(.privileges) { () throws(SystemError) in try checking("setsid") { setsid() } }
-        try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
+        // Nor is the caller's command line to be read from inside, until the payload has its own.
+        if plan.runtime != nil { renameProcess("carrel-oci") }
+        // Hooks of the host's run with all that the caller may do.
+        if !plan.hasHooksBeforePivot {
+            try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
+        }
         try plan.enterTimeNamespace()
         _ = try listen(parent, for: .idMap)
         if plan.isAmongOthers { try during(.privileges) { () throws(SystemError) in try setDumpable(false) } }
@@ -239,6 +244,7 @@ private func beInit(
             try during(.hooks) { () throws(SystemError) in try send([Message.assembled.rawValue], over: parent) }
             let state = try listen(parent, for: .pivot).text
             try runHooks(plan.spec.hooks?.createContainer ?? [], "createContainer", state: state)
+            try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
         }
         try plan.setProcessAttributes()
         try plan.changeRoot(to: &root)
@@ -255,9 +261,7 @@ private func beInit(
         timeline.mark(.terminal)
 
         // Before the payload exists, so that PID 1 has nothing either.
-        try dropPrivileges(plan)
-        // The payload's directory is looked up with the payload's ids, inside the new root.
-        try plan.enterWorkingDirectory()
+        try settle(plan)
         timeline.mark(.privileges)
 
         let state = try listen(parent, for: .proceed).text
@@ -297,6 +301,16 @@ func dropPrivileges(_ plan: LaunchPlan) throws(LaunchError) {
         // Not traceable by the payload, which has the same ids (CVE-2016-9962).
         try setDumpable(false)
     }
+}
+
+/// Goes into the payload's directory, inside the new root, and takes away from the caller what the payload is not to have.
+///
+/// A session's is looked up with the payload's ids. A container's with the rights of who makes it, as runc and crun have it: an
+/// image's may be closed to its user (`WORKDIR /root`, `USER nobody`); with the payload's where those do not lead there.
+func settle(_ plan: LaunchPlan) throws(LaunchError) {
+    let isThere = plan.runtime != nil && (try? plan.enterWorkingDirectory()) != nil
+    try dropPrivileges(plan)
+    if !isThere { try plan.enterWorkingDirectory() }
 }
 
 /// PID 1 from here on: holds nothing of the caller's, and can call nothing that it does not need.
