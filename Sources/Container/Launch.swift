@@ -105,7 +105,10 @@ private func guide(
         try during(.privileges) { () throws(SystemError) in
             if plan.runtime == nil { try plan.limits.apply(to: pid) } else { try plan.limits.raise(of: pid) }
         }
-        try tell(child, .binds, binds)
+        // One message takes 253 descriptors (unix(7)).
+        for start in stride(from: 0, to: max(1, binds.count), by: 200) {
+            try tell(child, .binds, Array(binds[start..<min(start + 200, binds.count)]))
+        }
         for bind in binds { close(bind) }
         // Its root is the child's to build now; its payload waits for the caller's word.
         try meanwhile(pid)
@@ -212,7 +215,10 @@ private func beInit(
         if let all { own = all.own } else { own = try plan.makeFilesystems() }
         timeline.mark(.filesystems)
 
-        let received = try listen(parent, for: .binds)
+        var received = try listen(parent, for: .binds).descriptors
+        while plan.parentBinds && received.count < plan.bindCount {
+            received += try listen(parent, for: .binds).descriptors
+        }
         // By the host's /proc, which is still in reach: an image's own has no say in where a sysctl or a label is written.
         if plan.namespaces.contains(.network) || !request.extensions.listeners.isEmpty {
             if request.hasContainerDoor { try requireNoOtherNetwork() }
@@ -223,7 +229,7 @@ private func beInit(
         timeline.mark(.network)
         // What is made for the payload has the mode that it says, whatever the caller's umask is.
         let callers = umask(0)
-        var (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received.descriptors)
+        var (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received)
         timeline.mark(.mounts)
         try during(.devices) { () throws(SystemError) in try plan.makeDevices(in: root) }
         try during(.devices, plan.runtime == nil ? "" : "dev.carrel.pinnedPaths") { () throws(SystemError) in
@@ -414,8 +420,10 @@ private func tell(
     do throws(SystemError) {
         try send([message.rawValue] + text, descriptors: descriptors, over: child)
     } catch {
-        // A child that failed has told why before it closed its end.
-        if let told = try? receiveLast(from: child), told.bytes.first == Message.failure.rawValue {
+        // A child that failed has told why before it closed its end; one that is there waits, and has nothing to tell.
+        if [.brokenPipe, .connectionReset].contains(error.errno), let told = try? receiveLast(from: child),
+            told.bytes.first == Message.failure.rawValue
+        {
             throw LaunchError(bytes: Array(told.bytes.dropFirst()))
         }
         throw LaunchError(.clone, error, "the child ended before its \(message) step")

@@ -190,6 +190,9 @@ struct LaunchPlan {
         }
     }
 
+    /// How many trees ``prepareBinds(_:)`` makes.
+    var bindCount: Int { mounts.count { $0.isBind } + (hasInit ? 2 : 1) }
+
     private var rootPlan: MountPlan {
         get throws(LaunchError) {
             // A container's root is what the specification says: it becomes read-only when all mounts have found their
@@ -299,7 +302,7 @@ struct LaunchPlan {
     func assemble(
         own: [FileDescriptor], binds: [FileDescriptor]
     ) throws(LaunchError) -> (root: RootAssembly, initProgram: FileDescriptor?) {
-        guard binds.count == mounts.count(where: { $0.isBind }) + (hasInit ? 2 : 1) else {
+        guard binds.count == bindCount else {
             throw LaunchError(.mounts, nil, "the parent sent \(binds.count) trees")
         }
         let root = try during(.mounts) { () throws(SystemError) in

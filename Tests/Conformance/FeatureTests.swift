@@ -133,6 +133,20 @@ extension Conformance {
             #expect(try bundle.runToEnd().errors.contains("/one: Too many levels of symbolic links"))
         }
 
+        @Test("a container with a user namespace has more mounts than one message takes descriptors")
+        func manyMounts() throws {
+            let bundle = try Bundle()
+            bundle.mapUsers()
+            let place = "\(bundle.path)/rootfs/mounts"
+            try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: false)
+            for number in 0..<420 { _ = FileManager.default.createFile(atPath: "\(place)/\(number)", contents: nil) }
+            let bind: [String: Any] = ["type": "bind", "source": "/etc/hostname", "options": ["bind", "ro"]]
+            bundle.mount((0..<420).map { bind.merging(["destination": "/mounts/\($0)"]) { $1 } })
+            bundle.script("grep -c ' /mounts/' /proc/mounts")
+            let outcome = try bundle.runToEnd(limit: 20)
+            #expect(outcome.output == "420\n", "\(outcome)")
+        }
+
         @Test("an overlay has its layers, however long their paths are")
         func longLayers() throws {
             let bundle = try Bundle()
