@@ -61,7 +61,8 @@ import Testing
         var limits = CgroupLimits(memoryMax: 256 << 20)
         limits.devices = [device(3, "r"), device(9, "r")]
         try withCgroup("others", limits) { cgroup in
-            #expect(try opened(cgroup, [("/dev/null", "RDONLY"), ("/dev/zero", "RDONLY")]) == ["yes", "EPERM"])
+            let told = try opened(cgroup, [("/dev/null", "RDONLY"), ("/dev/zero", "RDONLY")])
+            #expect(told == ["yes", "EPERM"])
         }
     }
 
