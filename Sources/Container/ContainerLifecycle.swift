@@ -20,7 +20,7 @@ extension RuntimeContainer {
         let answer = try telling("container \(id)") { () throws(SystemError) in
             let gate = try connectLocally(ContainerDirectory.gate, in: directory.descriptor)
             defer { Syscalls.close(gate) }
-            try send([Message.start.rawValue] + hookState(.created, pid: record.pid), over: gate)
+            try send([Message.start.rawValue], over: gate)
             // Closed by execve(2); before that it has told what failed.
             return try receive(from: gate).bytes
         }

@@ -212,7 +212,7 @@ private func beEntered(
         try settle(plan)
         if plan.runtime != nil {
             try during(.exec) { () throws(SystemError) in try checking("setsid") { setsid() } }
-            beContained(request, plan, timeline, parent: parent, terminal: terminal?.payload, state: [])
+            beContained(request, plan, timeline, parent: parent, terminal: terminal?.payload)
         }
         // Given up while its cgroup stood still, or the caller was killed: nobody is at the other end any more.
         let isWanted = try during(.exec) { () throws(SystemError) in

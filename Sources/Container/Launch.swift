@@ -91,7 +91,8 @@ private func guide(
     try plan.setOutOfMemoryScore(of: pid)
     try plan.moveNetworkDevices(to: pid)
     timeline.mark(.idMap)
-    try tell(child, .idMap)
+    // A state can be longer than a message: the child makes those that it tells of.
+    try tell(child, .idMap, text: Array(String(pid).utf8))
     do {
         // While the child makes its own filesystems, the host's trees are cloned and id-mapped for it: only the owner of
         // their superblocks may map ids, and a path of the caller's may not be open to the container's root at all.
@@ -122,9 +123,9 @@ private func guide(
         // As crun tells it, and as hooks that are older than the status `creating` expect it.
         try runHooks(plan.spec.hooks?.prestart ?? [], "prestart", state: plan.state(.created, pid))
         try runHooks(plan.spec.hooks?.createRuntime ?? [], "createRuntime", state: state)
-        try tell(child, .pivot, text: state)
+        try tell(child, .pivot)
     }
-    try tell(child, .proceed, text: plan.state(.created, pid))
+    try tell(child, .proceed)
 
     // Now the child is alone: it tells what failed, sends its terminal and its filter's listener, waits for a start, or
     // closes the channel by executing the payload.
@@ -197,7 +198,7 @@ private func beInit(
             try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
         }
         try plan.enterTimeNamespace()
-        _ = try listen(parent, for: .idMap)
+        let pid = pid_t(String(decoding: try listen(parent, for: .idMap).text, as: UTF8.self)) ?? 0
         if plan.isAmongOthers { try during(.privileges) { () throws(SystemError) in try setDumpable(false) } }
         // The host's trees as long as this is still the caller, who can reach them; a parent with more rights does it.
         let all = plan.makesAllInOrder ? try plan.makeAllInOrder() : nil
@@ -248,8 +249,9 @@ private func beInit(
         timeline.mark(.devices)
         if plan.hasHooksBeforePivot {
             try during(.hooks) { () throws(SystemError) in try send([Message.assembled.rawValue], over: parent) }
-            let state = try listen(parent, for: .pivot).text
-            try runHooks(plan.spec.hooks?.createContainer ?? [], "createContainer", state: state)
+            _ = try listen(parent, for: .pivot)
+            try runHooks(
+                plan.spec.hooks?.createContainer ?? [], "createContainer", state: plan.state(.creating, pid))
             try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
         }
         try plan.setProcessAttributes()
@@ -270,11 +272,11 @@ private func beInit(
         try settle(plan)
         timeline.mark(.privileges)
 
-        let state = try listen(parent, for: .proceed).text
+        _ = try listen(parent, for: .proceed)
         guard plan.runtime == nil, let initProgram else {
             beContained(
-                request, plan, timeline, parent: parent, terminal: terminal?.payload, initProgram: initProgram,
-                state: state)
+                request, plan, timeline, parent: parent, terminal: terminal?.payload, initProgram: initProgram, pid: pid
+            )
         }
         try during(.exec) { () throws(SystemError) in
             try setParentDeathSignal(SIGKILL)
@@ -467,9 +469,7 @@ private func hear(_ child: FileDescriptor) throws(LaunchError) -> [UInt8] {
 private func listen(
     _ parent: FileDescriptor, for expected: Message
 ) throws(LaunchError) -> (text: [UInt8], descriptors: [FileDescriptor]) {
-    // A state, with the annotations of its specification, is the one long message.
-    let limit = expected == .idMap || expected == .binds ? 4096 : stateLimit
-    let message = try during(.clone) { () throws(SystemError) in try receive(from: parent, limit: limit) }
+    let message = try during(.clone) { () throws(SystemError) in try receive(from: parent) }
     // No message: the parent is gone, and so is the reason to go on.
     guard message.bytes.first == expected.rawValue else { _exit(1) }
     return (Array(message.bytes.dropFirst()), message.descriptors)

@@ -115,6 +115,25 @@ extension Conformance {
             #expect(lines.count == 2 && lines[0] == lines[1], "\(lines)")
         }
 
+        @Test("the state that hooks read is whole, however long its annotations are")
+        func longState() throws {
+            let bundle = try Bundle()
+            let log = "\(bundle.path)/log"
+            bundle.spec["annotations"] = ["long": String(repeating: "x", count: 300_000)]
+            func hook(_ file: String) -> [[String: Any]] {
+                [["path": "/bin/sh", "args": ["sh", "-c", "tail -c 4 >> \(file)"]]]
+            }
+            bundle.spec["hooks"] = [
+                "createRuntime": hook(log), "createContainer": hook(log), "startContainer": hook("/tmp/inside"),
+            ]
+            symlink("busybox", "\(bundle.path)/rootfs/bin/tail")
+            bundle.change("root") { $0["readonly"] = false }
+            try bundle.start()
+            let end = "xx\"}}".suffix(4)
+            try wait { try bundle.oci("exec", "c", "cat", "/tmp/inside").output == end }
+            #expect(try String(contentsOfFile: log, encoding: .utf8) == end + end)
+        }
+
         @Test("a hook may take the longest time that there is")
         func patientHook() throws {
             let bundle = try Bundle()
