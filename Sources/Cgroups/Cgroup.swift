@@ -250,6 +250,16 @@ public final class Cgroup {
         }
     }
 
+    /// The way in for another process of the container that `process` is of: where the cgroup hands controllers down, it takes
+    /// nobody itself (cgroups(7), "No Internal Process Constraint"), and it is the cgroup below in which that one is.
+    public func entry(beside process: pid_t) throws(CgroupError) -> CgroupEntry {
+        if try read("\(directory)/cgroup.subtree_control").allSatisfy(\.isWhitespace) { return try entry() }
+        let path = CgroupMembership(try read("/proc/\(process)/cgroup")).path()
+        let own = directory.dropFirst(place.mount.utf8.count) + "/"
+        guard path.hasPrefix(own) else { return try entry() }
+        return try entry(below: CgroupPath(oci: String(path.dropFirst(own.count))))
+    }
+
     /// Moves a running process in, with all its threads. Takes some milliseconds: a child that is yet to be made has
     /// ``entry()``.
     public func add(_ process: pid_t) throws(CgroupError) {
@@ -405,11 +415,22 @@ extension CgroupHost {
 }
 
 private func processes(_ directory: String) throws(CgroupError) -> [pid_t] {
-    let file = try open("\(directory)/cgroup.procs")
-    defer { close(file) }
-    let text = try kernel { () throws(SystemError) in try readAll(file, named: "\(directory)/cgroup.procs") }
-    var found = text.split(separator: UInt8(ascii: "\n")).compactMap { pid_t(String(decoding: $0, as: UTF8.self)) }
-    for name in try subdirectories(directory) { found += try processes("\(directory)/\(name)") }
+    var found: [pid_t] = []
+    func note(_ cgroup: FileDescriptor) throws(SystemError) {
+        let text = try readFile("cgroup.procs", at: cgroup)
+        found += text.split(separator: UInt8(ascii: "\n")).compactMap { pid_t(String(decoding: $0, as: UTF8.self)) }
+    }
+    try kernel { () throws(SystemError) in
+        try withOpen(directory, O_RDONLY | O_DIRECTORY, note)
+        try walkCgroups(
+            below: directory,
+            entering: { cgroup throws(SystemError) in
+                do throws(SystemError) { try note(cgroup) } catch {
+                    // Gone meanwhile; or one of threads, whose processes are told by the one above (cgroups(7), "Thread mode").
+                    if ![ENOENT, ENODEV, EOPNOTSUPP].contains(error.errno.rawValue) { throw error }
+                }
+            })
+    }
     return found
 }
 
@@ -417,8 +438,54 @@ private func processes(_ directory: String) throws(CgroupError) -> [pid_t] {
 func removeCgroup(_ directory: String) throws(CgroupError) {
     if rmdir(directory) == 0 || errno == ENOENT { return }
     let failure = SystemError.last("rmdir", directory)
-    let inside = try subdirectories(directory)
-    if failure.errno != .resourceBusy || inside.isEmpty { throw .system(failure) }
-    for name in inside { try removeCgroup("\(directory)/\(name)") }
-    try kernel { () throws(SystemError) in try Syscalls.remove(directory, directory: true) }
+    guard failure.errno == .resourceBusy else { throw .system(failure) }
+    try kernel { () throws(SystemError) in
+        try walkCgroups(
+            below: directory,
+            leaving: { parent, name throws(SystemError) in
+                if unlinkat(parent.rawValue, name, AT_REMOVEDIR) == 0 || errno == ENOENT { return }
+                throw .last("unlinkat", "a cgroup below \(directory)")
+            })
+        if rmdir(directory) != 0 && errno != ENOENT { throw .last("rmdir", directory) }
+    }
+}
+
+/// Calls `entering` with each cgroup below a directory, and `leaving` with its parent and its name once those in it are done.
+///
+/// Their names and their depth may be a container's choice, which has its cgroup to write: no name need be UTF-8, and no path to
+/// the last of them need be short enough for a system call.
+private func walkCgroups(
+    below top: String, entering: (FileDescriptor) throws(SystemError) -> Void = { _ in },
+    leaving: (FileDescriptor, [CChar]) throws(SystemError) -> Void = { _, _ in }
+) throws(SystemError) {
+    func inside(_ cgroup: FileDescriptor) throws(SystemError) -> [[CChar]] {
+        do throws(SystemError) { return try listBytes(at: cgroup, onlyDirectories: true) } catch {
+            if error.errno == .noSuchFileOrDirectory { return [] }
+            throw error
+        }
+    }
+    var current = try Syscalls.open(top, O_RDONLY | O_DIRECTORY)
+    defer { close(current) }
+    /// Of the cgroup that is looked at and of each above: its name, and what is left to do in it.
+    var levels: [(name: [CChar], inside: [[CChar]])] = [([], try inside(current))]
+    while true {
+        if let name = levels[levels.count - 1].inside.popLast() {
+            let child = openat(current.rawValue, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+            if child == -1 {
+                if errno == ENOENT { continue }
+                throw .last("openat", "a cgroup below \(top)")
+            }
+            close(current)
+            current = FileDescriptor(rawValue: child)
+            try entering(current)
+            levels.append((name, try inside(current)))
+        } else {
+            let done = levels.removeLast()
+            if levels.isEmpty { return }
+            let parent = try Syscalls.open("..", O_RDONLY | O_DIRECTORY, at: current)
+            close(current)
+            current = parent
+            try leaving(parent, done.name)
+        }
+    }
 }

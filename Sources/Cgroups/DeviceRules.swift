@@ -19,6 +19,16 @@ extension LinuxDeviceCgroup {
         }
     }
 
+    /// Whether `other` takes back a part of what this allows, and is not of the same numbers.
+    fileprivate func isCut(by other: LinuxDeviceCgroup) -> Bool {
+        func numbers(_ rule: LinuxDeviceCgroup) -> [Int64] { [max(rule.major ?? -1, -1), max(rule.minor ?? -1, -1)] }
+        let pairs = zip(numbers(self), numbers(other))
+        let isBlock = [type, other.type].contains(.block)
+        let isCharacter = [type, other.type].contains { $0 == .character || $0 == .unbuffered }
+        return !(isBlock && isCharacter) && bits & other.bits != 0 && pairs.allSatisfy { $0 == $1 || $0 < 0 || $1 < 0 }
+            && numbers(self) != numbers(other)
+    }
+
     /// `BPF_DEVCG_ACC_*`: make 1, read 2, write 4.
     var bits: Int32 {
         (access ?? "rwm").utf8.reduce(0) { bits, letter in
@@ -29,6 +39,35 @@ extension LinuxDeviceCgroup {
             default: bits
             }
         }
+    }
+}
+
+extension [LinuxDeviceCgroup] {
+    /// What cgroup v1 is told, so that it holds the rules.
+    ///
+    /// There, what no rule matches is as the cgroup above has it; and a line takes back only what one of the same numbers has
+    /// given: neither one device from all of a kind, nor all of a kind from one (devices.rst of the kernel).
+    ///
+    /// - Throws: for rules that would not hold.
+    func linesOfV1() throws(CgroupError) -> [(file: String, line: String)] {
+        var lines: [(file: String, line: String)] = []
+        if let first, first.lines != ["a"] { lines.append(("devices.deny", "a")) }
+        var given: [LinuxDeviceCgroup] = []
+        var allowsAll = false
+        for rule in self {
+            if rule.lines == ["a"] {
+                (given, allowsAll) = ([], rule.allow)
+            } else if rule.allow {
+                given.append(rule)
+            } else if !allowsAll, let wider = given.first(where: { $0.isCut(by: rule) }) {
+                throw .controlAbsent(
+                    control: "devices",
+                    reason: "cgroup v1 cannot deny \(rule.lines[0]) behind a rule that allows \(wider.lines[0])",
+                    fix: "allow those devices alone that are to be used")
+            }
+            lines += rule.lines.map { (rule.allow ? "devices.allow" : "devices.deny", $0) }
+        }
+        return lines
     }
 }
 

@@ -26,12 +26,7 @@ extension HybridTree {
                 settings.append(Setting("net_prio", "net_prio.ifpriomap", "\(interface.name) \(interface.priority)"))
             }
         }
-        for rule in limits.devices {
-            for line in rule.lines {
-                settings.append(Setting("devices", rule.allow ? "devices.allow" : "devices.deny", line))
-            }
-        }
-        return settings
+        return try settings + limits.devices.linesOfV1().map { Setting("devices", $0.file, $0.line) }
     }
 
     private func memorySettings(_ limits: CgroupLimits) -> [Setting] {

@@ -48,9 +48,7 @@ extension RuntimeContainer {
     /// - Returns: the cgroup, and what keeps it until a process is in it.
     mutating func makeCgroup(_ spec: Spec) throws(RuntimeError) -> (Cgroup?, ScopeSleeper?) {
         do throws(CgroupError) {
-            var resources = spec.linux?.resources ?? LinuxResources()
-            if !resources.devices.isEmpty { resources.devices += Self.usualRules }
-            let limits = try CgroupLimits(resources)
+            let limits = try Self.limits(spec.linux?.resources ?? LinuxResources())
             let host = CgroupHost.detect()
             if record.unit != nil { return try makeScope(spec, limits, host) }
             guard let path = record.cgroup else { return (nil, nil) }
@@ -108,6 +106,13 @@ extension RuntimeContainer {
 
     private var managerSocket: String { SystemdScope.socket(runtimeDirectory: runtimeDirectory) }
 
+    /// What `resources` hold a container to.
+    private static func limits(_ resources: LinuxResources) throws(CgroupError) -> CgroupLimits {
+        var resources = resources
+        if !resources.devices.isEmpty { resources.devices += usualRules }
+        return try CgroupLimits(resources)
+    }
+
     /// What every container may use, whatever its rules say before: the devices that it is given (config-linux.md, "Default
     /// Devices"), terminals, and making nodes, which opens none (runc and crun have the same).
     private static let usualRules: [LinuxDeviceCgroup] =
@@ -152,7 +157,7 @@ extension RuntimeContainer {
         }
         try telling("") { () throws(Problems) in try resources.validate(file: "update") }
         try telling("container \(id)") { () throws(CgroupError) in
-            let limits = try CgroupLimits(resources)
+            let limits = try Self.limits(resources)
             if let unit = record.unit {
                 try SystemdScope(unit: unit).update(limits, of: CgroupHost.detect().mode, at: managerSocket)
             }

@@ -20,7 +20,7 @@ extension RuntimeContainer {
         let answer = try telling("container \(id)") { () throws(SystemError) in
             let gate = try connectLocally(ContainerDirectory.gate, in: directory.descriptor)
             defer { Syscalls.close(gate) }
-            try send([Message.start.rawValue] + hookState(.created, pid: record.pid), over: gate)
+            try send([Message.start.rawValue], over: gate)
             // Closed by execve(2); before that it has told what failed.
             return try receive(from: gate).bytes
         }
@@ -35,6 +35,8 @@ extension RuntimeContainer {
 
     /// Runs the hooks that follow a start.
     func hasStarted(_ hooks: Hooks?) {
+        // The lock goes: a hook may ask for something to be done to the container.
+        _ = flock(directory.descriptor.rawValue, LOCK_UN)
         runFollowingHooks(hooks?.poststart ?? [], "poststart", state: hookState(.running, pid: record.pid))
     }
 

@@ -94,7 +94,7 @@ struct ContainerRecord {
         try write(directory)
         guard let pidFile else { return }
         try telling("--pid-file") { () throws(SystemError) in
-            try replaceFile(pidFile, with: Array(String(pid).utf8), mode: 0o644)
+            try tellProcess(pid, in: pidFile)
         }
     }
 
@@ -104,6 +104,14 @@ struct ContainerRecord {
                 ContainerDirectory.record, with: Array(node.json().utf8), at: directory.descriptor)
         }
     }
+}
+
+/// Writes a process number into a file. A device such as /dev/null, or a pipe, must stay.
+func tellProcess(_ pid: pid_t, in file: String) throws(SystemError) {
+    if let found = try? status(file), found.st_mode & S_IFMT != S_IFREG {
+        throw SystemError("rename", file, errno: .fileExists)
+    }
+    try replaceFile(file, with: String(pid).utf8, mode: 0o644)
 }
 
 extension Node {

@@ -28,9 +28,12 @@ extension LaunchPlan {
         }
         if makesDevices {
             try root.makeNodes(
-                spec.linux?.devices ?? [], binding: hasUserNamespace, hasConsole: wantsTerminal)
+                spec.linux?.devices ?? [], binding: hasUserNamespace,
+                isMounted: mounts.contains { $0.destination == "/dev" && $0.isOwn }, hasConsole: wantsTerminal)
         }
-        if let directory = try? openOrMake(process.cwd, in: root.root, isDirectory: true) { close(directory) }
+        if let directory = try? openOrMake(process.cwd, in: root.root, isDirectory: true, throughLinks: true) {
+            close(directory)
+        }
         if rootReadOnly {
             try setMountAttributes(root.root, setting: .readOnly, withSubmounts: false, named: "root")
         }

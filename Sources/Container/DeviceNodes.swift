@@ -6,14 +6,25 @@ import SystemPackage
 /// The devices of a container of the OCI runtime: the six usual ones and those that its specification adds
 /// (config-linux.md, "Devices", "Default Devices").
 extension RootAssembly {
-    /// Makes them in the container's /dev, resolved inside the root: by mknod(2), or where the container's user namespace
-    /// forbids that, as bind mounts of the host's.
+    /// Makes them in the container's /dev: by mknod(2), or where the container's user namespace forbids that, as bind mounts of
+    /// the host's. A /dev that is a symbolic link is refused: it can lead to a directory of the host's that is mounted there.
     ///
     /// - Parameters:
     ///   - binding: mounts the host's nodes instead of making new ones.
+    ///   - isMounted: whether a filesystem of the container's own is at /dev. Without, one that is mounted below the root was
+    ///     so on the host, whose devices it may hold: it is left as it is.
     ///   - hasConsole: makes /dev/console, for the terminal to be mounted on.
-    func makeNodes(_ devices: [LinuxDevice], binding: Bool, hasConsole: Bool) throws(SystemError) {
-        let dev = try openOrMake("/dev", in: root, isDirectory: true)
+    func makeNodes(
+        _ devices: [LinuxDevice], binding: Bool, isMounted: Bool, hasConsole: Bool
+    ) throws(SystemError) {
+        let dev: FileDescriptor
+        do throws(SystemError) {
+            dev = try openOrMake(
+                "/dev", in: root, isDirectory: true, isMounted ? .noSymlinks : [.noSymlinks, .noCrossing])
+        } catch {
+            if error.errno == .improperLink { return }
+            throw error
+        }
         defer { close(dev) }
         for device in LinuxDevice.usual where !devices.contains(where: { $0.path == device.path }) {
             try make(device, binding: binding)

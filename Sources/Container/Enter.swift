@@ -209,11 +209,10 @@ private func beEntered(
             close(terminal.controller)
         }
         try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
-        try dropPrivileges(plan)
-        try plan.enterWorkingDirectory()
+        try settle(plan)
         if plan.runtime != nil {
             try during(.exec) { () throws(SystemError) in try checking("setsid") { setsid() } }
-            beContained(request, plan, timeline, parent: parent, terminal: terminal?.payload, state: [])
+            beContained(request, plan, timeline, parent: parent, terminal: terminal?.payload)
         }
         // Given up while its cgroup stood still, or the caller was killed: nobody is at the other end any more.
         let isWanted = try during(.exec) { () throws(SystemError) in

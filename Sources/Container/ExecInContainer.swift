@@ -83,8 +83,8 @@ extension RuntimeContainer {
             }
         }
         let entry = try telling("container \(id)") { () throws(CgroupError) in
-            let below = try request.cgroup.map { name throws(CgroupError) in try CgroupPath(oci: name) }
-            return try cgroup()?.entry(below: below)
+            guard let name = request.cgroup else { return try cgroup()?.entry(beside: record.pid) }
+            return try cgroup()?.entry(below: CgroupPath(oci: name))
         }
         if entry == nil && request.cgroup != nil { throw RuntimeError("--cgroup: container \(id) has no cgroup") }
         var launch = LaunchRequest(
@@ -109,9 +109,7 @@ extension RuntimeContainer {
                 if let console, let terminal = entered.terminal {
                     try send(Array("/dev/ptmx".utf8), descriptors: [terminal], over: console)
                 }
-                if let file = request.pidFile {
-                    try replaceFile(file, with: Array(String(pid).utf8), mode: 0o644)
-                }
+                if let file = request.pidFile { try tellProcess(pid, in: file) }
                 guard let foreground else { return 0 }
                 return try foreground.attend(
                     entered.program, pid: pid, terminal: console == nil ? entered.terminal : nil)

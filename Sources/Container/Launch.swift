@@ -91,7 +91,8 @@ private func guide(
     try plan.setOutOfMemoryScore(of: pid)
     try plan.moveNetworkDevices(to: pid)
     timeline.mark(.idMap)
-    try tell(child, .idMap)
+    // A state can be longer than a message: the child makes those that it tells of.
+    try tell(child, .idMap, text: Array(String(pid).utf8))
     do {
         // While the child makes its own filesystems, the host's trees are cloned and id-mapped for it: only the owner of
         // their superblocks may map ids, and a path of the caller's may not be open to the container's root at all.
@@ -105,7 +106,10 @@ private func guide(
         try during(.privileges) { () throws(SystemError) in
             if plan.runtime == nil { try plan.limits.apply(to: pid) } else { try plan.limits.raise(of: pid) }
         }
-        try tell(child, .binds, binds)
+        // One message takes 253 descriptors (unix(7)).
+        for start in stride(from: 0, to: max(1, binds.count), by: 200) {
+            try tell(child, .binds, Array(binds[start..<min(start + 200, binds.count)]))
+        }
         for bind in binds { close(bind) }
         // Its root is the child's to build now; its payload waits for the caller's word.
         try meanwhile(pid)
@@ -119,9 +123,9 @@ private func guide(
         // As crun tells it, and as hooks that are older than the status `creating` expect it.
         try runHooks(plan.spec.hooks?.prestart ?? [], "prestart", state: plan.state(.created, pid))
         try runHooks(plan.spec.hooks?.createRuntime ?? [], "createRuntime", state: state)
-        try tell(child, .pivot, text: state)
+        try tell(child, .pivot)
     }
-    try tell(child, .proceed, text: plan.state(.created, pid))
+    try tell(child, .proceed)
 
     // Now the child is alone: it tells what failed, sends its terminal and its filter's listener, waits for a start, or
     // closes the channel by executing the payload.
@@ -187,9 +191,14 @@ private func beInit(
         timeline.mark(.cgroup)
         // A session of its own: no terminal of the caller's to inject input into (TIOCSTI, CVE-2017-5226).
         _ = try during(.privileges) { () throws(SystemError) in try checking("setsid") { setsid() } }
-        try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
+        // Nor is the caller's command line to be read from inside, until the payload has its own.
+        if plan.runtime != nil { renameProcess("carrel-oci") }
+        // Hooks of the host's run with all that the caller may do.
+        if !plan.hasHooksBeforePivot {
+            try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
+        }
         try plan.enterTimeNamespace()
-        _ = try listen(parent, for: .idMap)
+        let pid = pid_t(String(decoding: try listen(parent, for: .idMap).text, as: UTF8.self)) ?? 0
         if plan.isAmongOthers { try during(.privileges) { () throws(SystemError) in try setDumpable(false) } }
         // The host's trees as long as this is still the caller, who can reach them; a parent with more rights does it.
         let all = plan.makesAllInOrder ? try plan.makeAllInOrder() : nil
@@ -207,7 +216,10 @@ private func beInit(
         if let all { own = all.own } else { own = try plan.makeFilesystems() }
         timeline.mark(.filesystems)
 
-        let received = try listen(parent, for: .binds)
+        var received = try listen(parent, for: .binds).descriptors
+        while plan.parentBinds && received.count < plan.bindCount {
+            received += try listen(parent, for: .binds).descriptors
+        }
         // By the host's /proc, which is still in reach: an image's own has no say in where a sysctl or a label is written.
         if plan.namespaces.contains(.network) || !request.extensions.listeners.isEmpty {
             if request.hasContainerDoor { try requireNoOtherNetwork() }
@@ -218,7 +230,7 @@ private func beInit(
         timeline.mark(.network)
         // What is made for the payload has the mode that it says, whatever the caller's umask is.
         let callers = umask(0)
-        var (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received.descriptors)
+        var (root, initProgram) = try plan.assemble(own: own, binds: reached ?? received)
         timeline.mark(.mounts)
         try during(.devices) { () throws(SystemError) in try plan.makeDevices(in: root) }
         try during(.devices, plan.runtime == nil ? "" : "dev.carrel.pinnedPaths") { () throws(SystemError) in
@@ -237,8 +249,10 @@ private func beInit(
         timeline.mark(.devices)
         if plan.hasHooksBeforePivot {
             try during(.hooks) { () throws(SystemError) in try send([Message.assembled.rawValue], over: parent) }
-            let state = try listen(parent, for: .pivot).text
-            try runHooks(plan.spec.hooks?.createContainer ?? [], "createContainer", state: state)
+            _ = try listen(parent, for: .pivot)
+            try runHooks(
+                plan.spec.hooks?.createContainer ?? [], "createContainer", state: plan.state(.creating, pid))
+            try during(.privileges) { () throws(SystemError) in try plan.capabilities.limitBounding() }
         }
         try plan.setProcessAttributes()
         try plan.changeRoot(to: &root)
@@ -255,16 +269,14 @@ private func beInit(
         timeline.mark(.terminal)
 
         // Before the payload exists, so that PID 1 has nothing either.
-        try dropPrivileges(plan)
-        // The payload's directory is looked up with the payload's ids, inside the new root.
-        try plan.enterWorkingDirectory()
+        try settle(plan)
         timeline.mark(.privileges)
 
-        let state = try listen(parent, for: .proceed).text
+        _ = try listen(parent, for: .proceed)
         guard plan.runtime == nil, let initProgram else {
             beContained(
-                request, plan, timeline, parent: parent, terminal: terminal?.payload, initProgram: initProgram,
-                state: state)
+                request, plan, timeline, parent: parent, terminal: terminal?.payload, initProgram: initProgram, pid: pid
+            )
         }
         try during(.exec) { () throws(SystemError) in
             try setParentDeathSignal(SIGKILL)
@@ -297,6 +309,16 @@ func dropPrivileges(_ plan: LaunchPlan) throws(LaunchError) {
         // Not traceable by the payload, which has the same ids (CVE-2016-9962).
         try setDumpable(false)
     }
+}
+
+/// Goes into the payload's directory, inside the new root, and takes away from the caller what the payload is not to have.
+///
+/// A session's is looked up with the payload's ids. A container's with the rights of who makes it, as runc and crun have it: an
+/// image's may be closed to its user (`WORKDIR /root`, `USER nobody`); with the payload's where those do not lead there.
+func settle(_ plan: LaunchPlan) throws(LaunchError) {
+    let isThere = plan.runtime != nil && (try? plan.enterWorkingDirectory()) != nil
+    try dropPrivileges(plan)
+    if !isThere { try plan.enterWorkingDirectory() }
 }
 
 /// PID 1 from here on: holds nothing of the caller's, and can call nothing that it does not need.
@@ -400,8 +422,10 @@ private func tell(
     do throws(SystemError) {
         try send([message.rawValue] + text, descriptors: descriptors, over: child)
     } catch {
-        // A child that failed has told why before it closed its end.
-        if let told = try? receiveLast(from: child), told.bytes.first == Message.failure.rawValue {
+        // A child that failed has told why before it closed its end; one that is there waits, and has nothing to tell.
+        if [.brokenPipe, .connectionReset].contains(error.errno), let told = try? receiveLast(from: child),
+            told.bytes.first == Message.failure.rawValue
+        {
             throw LaunchError(bytes: Array(told.bytes.dropFirst()))
         }
         throw LaunchError(.clone, error, "the child ended before its \(message) step")
@@ -445,9 +469,7 @@ private func hear(_ child: FileDescriptor) throws(LaunchError) -> [UInt8] {
 private func listen(
     _ parent: FileDescriptor, for expected: Message
 ) throws(LaunchError) -> (text: [UInt8], descriptors: [FileDescriptor]) {
-    // A state, with the annotations of its specification, is the one long message.
-    let limit = expected == .idMap || expected == .binds ? 4096 : stateLimit
-    let message = try during(.clone) { () throws(SystemError) in try receive(from: parent, limit: limit) }
+    let message = try during(.clone) { () throws(SystemError) in try receive(from: parent) }
     // No message: the parent is gone, and so is the reason to go on.
     guard message.bytes.first == expected.rawValue else { _exit(1) }
     return (Array(message.bytes.dropFirst()), message.descriptors)

@@ -77,10 +77,14 @@ struct LaunchPlan {
         }
         if runtime != nil {
             try Self.refuseAbsent(spec)
-            for key in (spec.linux?.sysctl ?? [:]).keys {
-                let kind: Namespaces = key.hasPrefix("net") ? .network : key.hasSuffix("name") ? .uts : .ipc
+            var changes = (spec.linux?.sysctl ?? [:]).keys.sorted().map { key -> (String, Namespaces) in
+                ("linux.sysctl: \(key)", key.hasPrefix("net") ? .network : key.hasSuffix("name") ? .uts : .ipc)
+            }
+            if !(spec.hostname ?? "").isEmpty { changes.append(("hostname", .uts)) }
+            if !(spec.domainname ?? "").isEmpty { changes.append(("domainname", .uts)) }
+            for (what, kind) in changes {
                 let isHost = try during(.prepare) { () throws(SystemError) in try joined.isOwn(kind) }
-                if isHost { throw LaunchError(.prepare, nil, "linux.sysctl: \(key) would change the host") }
+                if isHost { throw LaunchError(.prepare, nil, "\(what) would change the host") }
             }
         }
         do throws(ControlError) {
@@ -185,6 +189,9 @@ struct LaunchPlan {
             throw error
         }
     }
+
+    /// How many trees ``prepareBinds(_:)`` makes.
+    var bindCount: Int { mounts.count { $0.isBind } + (hasInit ? 2 : 1) }
 
     private var rootPlan: MountPlan {
         get throws(LaunchError) {
@@ -295,7 +302,7 @@ struct LaunchPlan {
     func assemble(
         own: [FileDescriptor], binds: [FileDescriptor]
     ) throws(LaunchError) -> (root: RootAssembly, initProgram: FileDescriptor?) {
-        guard binds.count == mounts.count(where: { $0.isBind }) + (hasInit ? 2 : 1) else {
+        guard binds.count == bindCount else {
             throw LaunchError(.mounts, nil, "the parent sent \(binds.count) trees")
         }
         let root = try during(.mounts) { () throws(SystemError) in
@@ -313,7 +320,8 @@ struct LaunchPlan {
                 if mount.copiesUp { try root.copyUp(mount.destination, to: tree) }
                 let followingLinks = mount.isBind || runtime != nil && !mount.isKernelView
                 try root.attach(
-                    tree, at: mount.destination, isDirectory: isDirectory, followingLinks: followingLinks)
+                    tree, at: mount.destination, isDirectory: isDirectory, followingLinks: followingLinks,
+                    makingTargets: runtime != nil)
                 if runtime != nil && mount.isOwn { finished.append((mount, tree)) } else { close(tree) }
             }
         }
@@ -330,12 +338,13 @@ struct LaunchPlan {
 
     /// The names and the sysctls of the container's namespaces.
     func setKernelNames() throws(LaunchError) {
-        if let name = spec.hostname {
+        // An empty one is none: it would be that of a namespace that the container shares.
+        if let name = spec.hostname, !name.isEmpty {
             try during(.network) { () throws(SystemError) in
                 try checking("sethostname", name) { sethostname(name, name.utf8.count) }
             }
         }
-        if let name = spec.domainname {
+        if let name = spec.domainname, !name.isEmpty {
             try during(.network) { () throws(SystemError) in
                 try checking("setdomainname", name) { setdomainname(name, name.utf8.count) }
             }
@@ -349,7 +358,7 @@ struct LaunchPlan {
             let path = "sys/" + key.split(whereSeparator: { $0 == "." || $0 == "/" }).joined(separator: "/")
             try during(.network, "sysctl \(key)") { () throws(SystemError) in
                 try withProc { proc throws(SystemError) in
-                    let file = try open(path, O_WRONLY, in: proc, [.beneath, .noSymlinks])
+                    let file = try open(path, O_WRONLY, in: proc, [.beneath, .noCrossing, .noSymlinks])
                     defer { close(file) }
                     try writeAll(value.utf8, to: file, named: path)
                 }

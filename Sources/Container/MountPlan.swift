@@ -79,8 +79,8 @@ struct MountPlan {
                 continue
             }
             switch option {
-            case "defaults", "async", "nomand", "loud", "norelatime", "nolazytime", "noiversion", "nostrictatime",
-                "rnorelatime", "rnostrictatime":
+            case "defaults", "async", "nomand", "silent", "loud", "norelatime", "nolazytime", "noiversion",
+                "nostrictatime", "rnorelatime", "rnostrictatime":
                 break
             case "bind": bind = true
             case "rbind":
@@ -133,6 +133,10 @@ struct MountPlan {
             guard !recursing else {
                 throw LaunchError(.prepare, nil, "mount \(mount.destination): option remount is not supported")
             }
+            if let own = data.first {
+                throw LaunchError(
+                    .prepare, nil, "mount \(mount.destination): option \(own.key) cannot be changed by a remount")
+            }
             source = .remount
         } else if bind == true {
             guard let path = mount.source else {
@@ -148,7 +152,7 @@ struct MountPlan {
             // Options of a superblock mean nothing to a bind mount, and mount(2) takes them without a word. The last are what
             // podman and buildah hand on of `--volume`, and have done themselves.
             let general = [
-                "sync", "dirsync", "lazytime", "mand", "silent", "iversion", "copy", "nocopy", "z", "Z", "U",
+                "sync", "dirsync", "lazytime", "mand", "iversion", "copy", "nocopy", "z", "Z", "U",
             ]
             if let unknown = data.first(where: { recursing || $0.value == nil && !general.contains($0.key) }) {
                 throw LaunchError(
@@ -169,9 +173,13 @@ struct MountPlan {
         }
     }
 
-    /// `path` without empty names, `.` and a slash at its end: what is compared with it, such as `/dev`, is written so.
+    /// `path` without empty names, `.`, `..` and a slash at its end: what is compared with it, such as `/dev`, is written so.
     private static func normalized(_ path: String) -> String {
-        "/" + path.utf8.split(separator: 0x2f).map { String(Substring($0)) }.filter { $0 != "." }.joined(separator: "/")
+        var names: [String] = []
+        for name in path.utf8.split(separator: 0x2f).map({ String(Substring($0)) }) where name != "." {
+            if name == ".." { _ = names.popLast() } else { names.append(name) }
+        }
+        return "/" + names.joined(separator: "/")
     }
 
     // MARK: Attributes by name

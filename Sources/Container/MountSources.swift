@@ -180,7 +180,8 @@ struct MountSources {
                 let isDirectory = try trees[index].map { tree throws(SystemError) in
                     try status(tree).st_mode & S_IFMT == S_IFDIR
                 }
-                Syscalls.close(try openOrMake(place, in: root, isDirectory: isDirectory ?? true))
+                Syscalls.close(
+                    try openOrMake(place, in: root, isDirectory: isDirectory ?? true, throughLinks: true))
             }
         }
     }

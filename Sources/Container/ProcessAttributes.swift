@@ -92,6 +92,9 @@ extension LaunchPlan {
             throw refuse("process.selinuxLabel", "SELinux")
         }
         if spec.linux?.intelRdt != nil { throw refuse("linux.intelRdt", "support for resctrl in this runtime") }
+        if spec.linux?.memoryPolicy != nil {
+            throw refuse("linux.memoryPolicy", "support for memory policies in this runtime")
+        }
     }
 
     /// The SELinux label of the container's own filesystems; without SELinux none, as with runc and crun.

@@ -28,11 +28,14 @@ struct RootAssembly {
     ///   - isDirectory: what to make where `path` is missing.
     ///   - followingLinks: no symbolic link is followed for procfs and sysfs: an image's `/proc -> elsewhere` would
     ///     leave the real one unmasked (CVE-2023-27561, CVE-2019-19921).
+    ///   - makingTargets: whether what a link leads to is made where it is missing.
     func attach(
-        _ mount: FileDescriptor, at path: String, isDirectory: Bool, followingLinks: Bool = true
+        _ mount: FileDescriptor, at path: String, isDirectory: Bool, followingLinks: Bool = true,
+        makingTargets: Bool = false
     ) throws(SystemError) {
         let target = try openOrMake(
-            path, in: root, isDirectory: isDirectory, followingLinks ? [] : .noSymlinks)
+            path, in: root, isDirectory: isDirectory, followingLinks ? [] : .noSymlinks,
+            throughLinks: followingLinks && makingTargets)
         defer { close(target) }
         try refuseProc(target, path)
         try attachMount(mount, to: target, named: path)

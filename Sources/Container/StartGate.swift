@@ -14,10 +14,10 @@ import SystemPackage
 /// - Parameters:
 ///   - parent: the channel to `create`, which closes when the container waits or runs.
 ///   - initProgram: carrel-init, where that is to be PID 1 and the payload its child.
-///   - state: the container's state as JSON, where it starts at once.
+///   - pid: its number on the host, for the state that hooks and the seccomp agent are told; `nil` for a program of `exec`.
 func beContained(
     _ request: LaunchRequest, _ plan: LaunchPlan, _ timeline: Timeline, parent: FileDescriptor,
-    terminal: FileDescriptor?, initProgram: FileDescriptor? = nil, state: [UInt8]
+    terminal: FileDescriptor?, initProgram: FileDescriptor? = nil, pid: pid_t? = nil
 ) -> Never {
     var teller = parent
     do throws(LaunchError) {
@@ -25,13 +25,15 @@ func beContained(
         let environment = CStringVector(plan.environmentWithHome)
         // What cannot be executed is told to who creates the container, not only to who starts it.
         let programs = try plan.findPayload()
-        var state = state
         if let gate = plan.runtime?.gate {
             try during(.exec) { () throws(SystemError) in try send([Message.waiting.rawValue], over: parent) }
             close(parent)
-            (teller, state) = try during(.exec) { () throws(SystemError) in try waitAtGate(gate) }
+            teller = try during(.exec) { () throws(SystemError) in try waitAtGate(gate) }
         }
-        try runHooks(plan.spec.hooks?.startContainer ?? [], "startContainer", state: state)
+        let hooks = plan.spec.hooks?.startContainer ?? []
+        let isTold = !hooks.isEmpty || request.filter?.flags.contains(.listener) ?? false
+        let state = isTold ? pid.map { plan.state(.created, $0) } ?? [] : []
+        try runHooks(hooks, "startContainer", state: state)
         // A hook may have brought a device.
         if request.hasContainerDoor { try requireNoOtherNetwork() }
         // From here on this is the payload, and no longer PID 1.
@@ -68,20 +70,17 @@ private func takeDescriptors(
     }
 }
 
-/// Waits until `start` connects and says what to tell hooks; one that dies before is no start.
-private func waitAtGate(_ gate: FileDescriptor) throws(SystemError) -> (FileDescriptor, [UInt8]) {
+/// Waits until `start` connects and says so; one that dies before is no start.
+private func waitAtGate(_ gate: FileDescriptor) throws(SystemError) -> FileDescriptor {
     while true {
         let starter = try acceptConnection(gate)
-        if let message = try? receive(from: starter, limit: stateLimit), message.bytes.first == Message.start.rawValue {
+        if let message = try? receive(from: starter), message.bytes.first == Message.start.rawValue {
             close(gate)
-            return (starter, Array(message.bytes.dropFirst()))
+            return starter
         }
         close(starter)
     }
 }
-
-/// The most bytes of a state that two processes tell each other.
-let stateLimit = 128 << 10
 
 /// Installs the filter as the last thing before execve(2), or nearly; the descriptor of one that asks goes to the agent at
 /// `listenerPath`.

@@ -74,9 +74,13 @@ extension String {
     /// An absolute path that a system call can take.
     var isAbsolute: Bool { utf8.first == UInt8(ascii: "/") && !utf8.contains(0) }
 
-    /// Whether it names the root itself.
+    /// Whether it names the root itself, also by `..`.
     var isRoot: Bool {
-        isAbsolute && utf8.split(separator: UInt8(ascii: "/")).allSatisfy { $0.elementsEqual(".".utf8) }
+        var depth = 0
+        for name in utf8.split(separator: UInt8(ascii: "/")) where !name.elementsEqual(".".utf8) {
+            depth = name.elementsEqual("..".utf8) ? max(0, depth - 1) : depth + 1
+        }
+        return isAbsolute && depth == 0
     }
 
     var hasParentStep: Bool { utf8.split(separator: UInt8(ascii: "/")).contains { $0.elementsEqual("..".utf8) } }

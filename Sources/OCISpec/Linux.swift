@@ -34,6 +34,8 @@ public struct Linux: SpecObject {
     public var timeOffsets: [String: LinuxTimeOffset]
     /// Network devices of the host that move into the container (1.3).
     public var netDevices: [String: LinuxNetDevice]
+    /// On which nodes its memory is (1.3).
+    public var memoryPolicy: LinuxMemoryPolicy?
 
     /// Makes one from its members.
     public init(
@@ -42,7 +44,8 @@ public struct Linux: SpecObject {
         devices: [LinuxDevice] = [], seccomp: LinuxSeccomp? = nil, rootfsPropagation: String? = nil,
         maskedPaths: [String] = [], readonlyPaths: [String] = [], mountLabel: String? = nil,
         intelRdt: LinuxIntelRdt? = nil, personality: LinuxPersonality? = nil,
-        timeOffsets: [String: LinuxTimeOffset] = [:], netDevices: [String: LinuxNetDevice] = [:]
+        timeOffsets: [String: LinuxTimeOffset] = [:], netDevices: [String: LinuxNetDevice] = [:],
+        memoryPolicy: LinuxMemoryPolicy? = nil
     ) {
         self.uidMappings = uidMappings
         self.gidMappings = gidMappings
@@ -60,6 +63,7 @@ public struct Linux: SpecObject {
         self.personality = personality
         self.timeOffsets = timeOffsets
         self.netDevices = netDevices
+        self.memoryPolicy = memoryPolicy
     }
 
     /// A value to read into.
@@ -83,6 +87,34 @@ public struct Linux: SpecObject {
         members("personality", &personality)
         members("timeOffsets", &timeOffsets)
         members("netDevices", &netDevices)
+        members("memoryPolicy", &memoryPolicy)
+    }
+}
+
+/// A memory policy of set_mempolicy(2).
+public struct LinuxMemoryPolicy: SpecObject {
+    /// The policy, for example `MPOL_BIND`.
+    public var mode: String
+    /// The nodes, as a list like `0-3`.
+    public var nodes: String?
+    /// `MPOL_F_*` names.
+    public var flags: [String]
+
+    /// Makes one from its members.
+    public init(mode: String, nodes: String? = nil, flags: [String] = []) {
+        self.mode = mode
+        self.nodes = nodes
+        self.flags = flags
+    }
+
+    /// A value to read into.
+    public static var blank: Self { Self(mode: "") }
+
+    /// Reads or writes the members.
+    public mutating func visit(_ members: inout Members) {
+        members("mode", &mode)
+        members("nodes", &nodes)
+        members("flags", &flags)
     }
 }
 

@@ -154,6 +154,10 @@ extension Scheduler {
 extension Mount {
     fileprivate func check(_ log: Log) {
         log.expect(destination.isAbsolute, "destination", "an absolute path, found \(destination.quoted)")
+        // A mount over the root is not seen by who has it for a root already; one that changes it is none.
+        log.expect(
+            !destination.isRoot || options.contains("remount"), "destination",
+            "a path below the root, found \(destination.quoted)")
         uidMappings.check("uidMappings", log)
         gidMappings.check("gidMappings", log)
         log.expect(

@@ -226,6 +226,15 @@ public func list(
     }
 }
 
+/// The names in a directory as C strings, for what somebody else has named: no name need be UTF-8.
+public func listBytes(at directory: FileDescriptor, onlyDirectories: Bool = false) throws(SystemError) -> [[CChar]] {
+    var others: [[CChar]] = []
+    let names = try list(".", at: directory, onlyDirectories: onlyDirectories) { bytes, _ in
+        others.append(Array(UnsafeBufferPointer(start: bytes, count: strlen(bytes) + 1)))
+    }
+    return names.map { Array($0.utf8CString) } + others
+}
+
 /// Sets when a file, or a link itself, was last read and written to: a distance from the beginning of this second (utimensat(2)).
 public func setModificationTime(_ path: String, inNanoseconds distance: Int64) throws(SystemError) {
     var now = timespec()

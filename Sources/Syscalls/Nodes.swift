@@ -2,14 +2,13 @@ import CSyscalls
 import Glibc
 import SystemPackage
 
-/// Makes a device or FIFO with exactly these permission bits (mknodat(2), fchmodat(2)): the umask does not count.
+/// Makes a device or FIFO (mknodat(2)).
 ///
-/// - Parameter mode: the type and the permission bits.
+/// - Parameter mode: the type and the permission bits, before the umask.
 public func makeNode(
     _ name: String, mode: mode_t, device: dev_t, at directory: FileDescriptor
 ) throws(SystemError) {
     try checking("mknodat", name) { mknodat(directory.rawValue, name, mode, device) }
-    try checking("fchmodat", name) { fchmodat(directory.rawValue, name, mode & 0o7777, 0) }
 }
 
 /// Changes the owner of `name`, symbolic links not followed (fchownat(2)).

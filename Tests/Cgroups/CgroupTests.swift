@@ -56,6 +56,37 @@ import Testing
         }
     }
 
+    /// A container that has its cgroup to write chooses both.
+    @Test func namesAndDepthsOfAnyKindAreSeenAndRemoved() throws {
+        try withCgroup("names") { cgroup in
+            for place in Set(cgroup.location.values) {
+                let odd: [CChar] = Array("\(place)/odd".utf8CString.dropLast()) + [CChar(bitPattern: 0xff), 0]
+                #expect(mkdir(odd, 0o755) == 0)
+                var below = try open(place, O_RDONLY | O_DIRECTORY)
+                let name = String(repeating: "d", count: 200)
+                // The whole path is longer than a system call takes.
+                for _ in 0..<25 {
+                    try makeDirectory(name, at: below)
+                    let next = try open(name, O_RDONLY | O_DIRECTORY, at: below)
+                    close(below)
+                    below = next
+                }
+                close(below)
+            }
+            let script = """
+                import os, time
+                os.chdir(b"\(cgroup.directory)/odd\\xff")
+                open("cgroup.procs", "w").write("0")
+                time.sleep(1000)
+                """
+            let child = try Child(cgroup, python: script)
+            #expect(try eventually { try read("/proc/\(child.pid)/cgroup").contains("odd") })
+            #expect(try cgroup.processes() == [child.pid])
+            try cgroup.kill()
+            #expect(try child.wait() == .signaled(SIGKILL))
+        }
+    }
+
     @Test func thePeakOutlivesTheProcess() throws {
         try withCgroup("peak", CgroupLimits(memoryMax: 512 << 20)) { cgroup in
             let child = try Child(cgroup, python: "x = bytearray(100 << 20)")

@@ -144,6 +144,29 @@ import Testing
             ])
     }
 
+    /// v1 takes the rule, and the device stays open.
+    @Test func aRuleThatV1WouldNotHoldIsRefused() throws {
+        func rule(_ allow: Bool, _ major: Int64?, _ minor: Int64?, _ access: String = "rw") -> LinuxDeviceCgroup {
+            LinuxDeviceCgroup(allow: allow, type: .character, major: major, minor: minor, access: access)
+        }
+        let all = LinuxDeviceCgroup(allow: false, access: "rwm")
+        for (given, taken) in [
+            (rule(true, 10, nil), rule(false, 10, 229)), (rule(true, 10, 229), rule(false, 10, nil, "w")),
+            (LinuxDeviceCgroup(allow: true, major: 10, access: "r"), rule(false, 10, 229)),
+        ] {
+            let resources = LinuxResources(devices: [all, given, taken])
+            #expect { try written(hybrid, CgroupLimits(resources)) } throws: { control($0) == "devices" }
+            #expect(try written(unified, CgroupLimits(resources)).isEmpty)
+        }
+        for (given, taken) in [
+            (rule(true, 10, 229), rule(false, 10, 229, "w")), (rule(true, 10, nil, "r"), rule(false, 10, 229, "w")),
+            (rule(true, 10, nil), rule(false, 11, 1)), (LinuxDeviceCgroup(allow: true), rule(false, 10, 229)),
+        ] {
+            let lines = try written(hybrid, CgroupLimits(LinuxResources(devices: [given, taken])))
+            #expect(lines.first == (given.lines == ["a"] ? "devices devices.allow=a" : "devices devices.deny=a"))
+        }
+    }
+
     @Test(arguments: [(0, 1), (2, 1), (10, 4), (1024, 100), (262_144, 10_000), (.max, 10_000)])
     func sharesKeepTheirPlaceAmongWeights(_ shares: UInt64, _ expected: UInt64) {
         #expect(weight(ofShares: shares) == expected)

@@ -56,6 +56,16 @@ import Testing
         }
     }
 
+    @Test(.enabled(if: canDecideDevices, "needs the device controller of v1, or device programs in v2"))
+    func aDeviceThatNoRuleMatchesIsNotOpened() throws {
+        var limits = CgroupLimits(memoryMax: 256 << 20)
+        limits.devices = [device(3, "r"), device(9, "r")]
+        try withCgroup("others", limits) { cgroup in
+            let told = try opened(cgroup, [("/dev/null", "RDONLY"), ("/dev/zero", "RDONLY")])
+            #expect(told == ["yes", "EPERM"])
+        }
+    }
+
     @Test func aSpecificationIsAppliedAndUpdated() throws {
         let resources = LinuxResources(
             memory: LinuxMemory(limit: 64 << 20, reservation: 32 << 20),

@@ -175,6 +175,15 @@ extension Conformance {
             #expect(outcome.output == "deny\n", "\(outcome.errors)")
         }
 
+        @Test("before the start, what the container's process shows is not the host's command line")
+        func commandLine() throws {
+            let bundle = try Bundle()
+            try bundle.write()
+            #expect(try bundle.oci("create", "--bundle", bundle.path, "c").status == 0)
+            let shown = try bundle.oci("exec", "c", "cat", "/proc/1/cmdline").output
+            #expect(shown.hasPrefix("carrel-oci\0") && !shown.contains(bundle.path), "\(shown)")
+        }
+
         @Test("the caller's standard streams keep their owner")
         func standardStreams() throws {
             let bundle = try Bundle()

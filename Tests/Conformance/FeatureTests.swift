@@ -71,6 +71,9 @@ extension Conformance {
         func mounts() throws {
             let bundle = try Bundle()
             try "kept".write(toFile: "\(bundle.path)/rootfs/etc/file", atomically: true, encoding: .utf8)
+            // A name that is not UTF-8 is copied too.
+            let odd = Array("\(bundle.path)/rootfs/etc/odd".utf8CString.dropLast()) + [CChar(bitPattern: 0xe9), 0]
+            #expect(symlink("file", odd) == 0)
             try FileManager.default.createDirectory(
                 atPath: "\(bundle.path)/data/sub", withIntermediateDirectories: true)
             bundle.mount([
@@ -87,7 +90,7 @@ extension Conformance {
             ])
             bundle.change("root") { $0["readonly"] = false }
             bundle.script(
-                "cat /etc/file; touch /etc/new && echo; touch /data/x; touch /data/sub/x && echo own; touch /dev/shm/x")
+                "cat /etc/odd*; touch /etc/new && echo; touch /data/x; touch /data/sub/x && echo own; touch /dev/shm/x")
             let outcome = try bundle.runToEnd()
             #expect(outcome.output == "kept\nown\n", "\(outcome.output) \(outcome.errors)")
             #expect(outcome.errors.contains("/data/x: Read-only") && outcome.errors.contains("/dev/shm/x: Read-only"))
@@ -105,6 +108,43 @@ extension Conformance {
             #expect(outcome.status == 1 && outcome.errors.contains("mount /data: option idmap"), "\(outcome)")
             #expect(outcome.errors.contains("uidMappings"))
             #expect(bundle.leftovers(["c"]).isEmpty)
+        }
+
+        @Test("a mount is where a link of the image leads, also where nothing is there yet")
+        func mountsThroughLinks() throws {
+            let bundle = try Bundle()
+            let links = [
+                "etc/resolv.conf": "../run/systemd/resolve.conf", "run": "/var/run/",
+                "etc/hosts": "../../../../../../../../etc/carrel-trap", "one": "two", "two": "one",
+            ]
+            for (name, target) in links { symlink(target, "\(bundle.path)/rootfs/\(name)") }
+            try "bound".write(toFile: "\(bundle.path)/file", atomically: true, encoding: .utf8)
+            bundle.change("root") { $0["readonly"] = false }
+            bundle.mount(
+                ["/etc/resolv.conf", "/etc/hosts"].map {
+                    ["destination": $0, "type": "bind", "source": "\(bundle.path)/file", "options": ["bind", "ro"]]
+                } + [["destination": "/run/deep", "type": "tmpfs", "source": "tmpfs"]])
+            bundle.script(
+                "cat /etc/resolv.conf /var/run/systemd/resolve.conf /etc/carrel-trap; grep -c deep /proc/mounts")
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.output == "boundboundbound1\n", "\(outcome)")
+            #expect(access("/etc/carrel-trap", F_OK) != 0)
+            bundle.mount([["destination": "/one", "type": "tmpfs", "source": "tmpfs"]])
+            #expect(try bundle.runToEnd().errors.contains("/one: Too many levels of symbolic links"))
+        }
+
+        @Test("a container with a user namespace has more mounts than one message takes descriptors")
+        func manyMounts() throws {
+            let bundle = try Bundle()
+            bundle.mapUsers()
+            let place = "\(bundle.path)/rootfs/mounts"
+            try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: false)
+            for number in 0..<420 { _ = FileManager.default.createFile(atPath: "\(place)/\(number)", contents: nil) }
+            let bind: [String: Any] = ["type": "bind", "source": "/etc/hostname", "options": ["bind", "ro"]]
+            bundle.mount((0..<420).map { bind.merging(["destination": "/mounts/\($0)"]) { $1 } })
+            bundle.script("grep -c ' /mounts/' /proc/mounts")
+            let outcome = try bundle.runToEnd(limit: 20)
+            #expect(outcome.output == "420\n", "\(outcome)")
         }
 
         @Test("an overlay has its layers, however long their paths are")
@@ -152,6 +192,21 @@ extension Conformance {
             #expect(
                 try bundle.runToEnd().output
                     == "uid=12 gid=34 groups=56,78\n0077\n/tmp\n500\n100\n5 3\n")
+        }
+
+        @Test("the working directory may be closed to the user, as /root is in images")
+        func closedDirectory() throws {
+            let bundle = try Bundle()
+            mkdir("\(bundle.path)/rootfs/closed", 0o700)
+            bundle.change("process") { process in
+                process["user"] = ["uid": 12, "gid": 34]
+                process["cwd"] = "/closed"
+            }
+            bundle.script("readlink /proc/self/cwd; ls . || exec sleep 1000")
+            try bundle.start()
+            let inside = try bundle.oci("exec", "c", "sh", "-c", "readlink /proc/self/cwd; ls .")
+            #expect(inside.output == "/closed\n" && inside.errors.contains("Permission denied"), "\(inside)")
+            #expect(try bundle.oci("exec", "--cwd", "/nosuch", "c", "true").errors.contains("chdir /nosuch"))
         }
 
         /// How many tasks a container may have, and how much of a processor.
@@ -247,6 +302,13 @@ extension Conformance {
                 "dd if=/dev/kmsg of=/dev/null count=0 && echo opened; dd if=/dev/zero of=/dev/null count=1 2>/dev/null && echo zero"
             )
             #expect(try bundle.runToEnd().output == "zero\n")
+            // Nor does an update with such rules take away what every container may use.
+            bundle.payload("sleep", "1000")
+            try bundle.start()
+            let rules = #"{"devices": [{"allow": false, "access": "rwm"}]}"#
+            #expect(try bundle.oci("update", "-r", "-", "c", input: rules).status == 0)
+            let after = try bundle.oci("exec", "c", "sh", "-c", "echo > /dev/null && cat /dev/kmsg || echo refused")
+            #expect(after.output == "refused\n" && !after.errors.contains("/dev/null"), "\(after)")
         }
 
         @Test("exec takes a whole process, keeps the status, and detaches with a pid file")
@@ -276,6 +338,23 @@ extension Conformance {
             #expect(try String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8) == "sleep\n")
             let processes = try bundle.oci("exec", "c", "ps").output
             #expect(processes.split(separator: "\n").count { $0.hasSuffix("sleep 1000") } == 2, "\(processes)")
+        }
+
+        @Test("the number of a process takes the place of files alone")
+        func pidFiles() throws {
+            let bundle = try Bundle()
+            let device = "\(bundle.path)/null"
+            let pipe = "\(bundle.path)/pipe"
+            mknod(device, S_IFCHR | 0o666, 1 << 8 | 3)
+            mkfifo(pipe, 0o600)
+            try bundle.start()
+            for file in [device, pipe] {
+                let made = try bundle.oci("create", "--bundle", [bundle.path, "--pid-file", file, "d"])
+                #expect(made.status == 1 && made.errors.contains("--pid-file"), "\(made)")
+                #expect(try bundle.oci("exec", "--pid-file", [file, "c", "true"]).status == 255)
+            }
+            #expect(try run(["test", "-c", device, "-a", "-p", pipe]).status == 0)
+            #expect(try bundle.status("d") == nil)
         }
 
         @Test("a program of exec whose number or terminal cannot be handed over does not live on")
@@ -391,6 +470,30 @@ extension Conformance {
             for path in ["..", "../..", "/..", "below/../..", "nosuch", "cgroup.procs", ""] {
                 #expect(try bundle.oci("exec", "--cgroup", path, "c", "true").status != 0, "\(path)")
             }
+        }
+
+        @Test("exec goes where the container's process is, when the cgroup hands controllers down and takes nobody")
+        func execBesideProcess() throws {
+            let bundle = try Bundle()
+            let top = access("/sys/fs/cgroup/unified", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup"
+            let controllers = try String(contentsOfFile: "\(top)/cgroup.controllers", encoding: .utf8)
+            guard let controller = ["hugetlb", "memory"].first(where: { controllers.contains($0) }) else { return }
+            bundle.change("linux") { $0["resources"] = ["hugepageLimits": [["pageSize": "2MB", "limit": 0]]] }
+            bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).map { mount in
+                mount["type"] as? String == "cgroup" ? mount.merging(["options": ["rw"]]) { $1 } : mount
+            }
+            bundle.change("root") { $0["readonly"] = false }
+            // As systemd does in there.
+            bundle.script(
+                """
+                cd \(top); mkdir init; echo 0 > init/cgroup.procs; echo +\(controller) > cgroup.subtree_control
+                cat cgroup.subtree_control > /tmp/handed; exec sleep 1000
+                """)
+            try bundle.start()
+            let handed = "\(bundle.path)/rootfs/tmp/handed"
+            try wait { (try? String(contentsOfFile: handed, encoding: .utf8)) == "\(controller)\n" }
+            let inside = try bundle.oci("exec", "c", "cat", "/proc/self/cgroup")
+            #expect(inside.output.contains("0::/init\n"), "\(inside)")
         }
 
         @Test("a container without a cgroup of its own runs, and takes no limits")

@@ -141,6 +141,31 @@ extension Conformance {
             #expect(try String(contentsOfFile: "\(bundle.path)/rootfs/dev/null", encoding: .utf8) == "x")
         }
 
+        @Test("what is put in the place of a device, while that is being made, keeps its mode")
+        func replacedDevice() throws {
+            let bundle = try Bundle()
+            bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
+                !(($0["destination"] as? String) ?? "").hasPrefix("/dev")
+            }
+            bundle.change("root") { $0["readonly"] = false }
+            bundle.payload("true")
+            try bundle.write()
+            let victim = "\(bundle.path)/victim"
+            _ = FileManager.default.createFile(atPath: victim, contents: nil, attributes: [.posixPermissions: 0o600])
+            // Each device is held for a while as soon as it is there.
+            let script = """
+                (cd '\(bundle.path)/rootfs/dev' && until [ -c null ]; do sleep 0.01; done
+                ln -s '\(victim)' link && mv -T link null) &
+                strace -f -qq -o /dev/null --inject=mknodat:delay_exit=300000 "$@"; wait
+                """
+            let outcome = try run(
+                ["timeout", "30", "bash", "-c", script, "bash", runtimePath, "--root", bundle.state, "run"]
+                    + ["--bundle", bundle.path, "c"])
+            #expect(outcome.errors.contains("verify device /dev/null"), "\(outcome)")
+            var found = stat()
+            #expect(stat(victim, &found) == 0 && found.st_mode & 0o777 == 0o600)
+        }
+
         @Test("no capability is inheritable unless it was asked for (CVE-2022-27650, CVE-2022-29162)")
         func capabilities() throws {
             let bundle = try Bundle()
@@ -241,6 +266,30 @@ extension Conformance {
             #expect(try bundle.runToEnd().errors.contains("would change the host"))
         }
 
+        @Test("the host's name stays, whatever a specification without a UTS namespace of its own has for one")
+        func hostName() throws {
+            let bundle = try Bundle()
+            bundle.payload("true")
+            let others = ["pid", "mount", "ipc"].map { ["type": $0] }
+            let joined = others + [["type": "uts", "path": "/proc/self/ns/uts"]]
+            for (name, namespaces) in [("", others), ("changed", joined)] {
+                for member in ["hostname", "domainname"] {
+                    bundle.spec["hostname"] = nil
+                    bundle.spec["domainname"] = nil
+                    bundle.spec[member] = name
+                    bundle.change("linux") { $0["namespaces"] = namespaces }
+                    try bundle.write()
+                    let files = "/proc/sys/kernel/hostname /proc/sys/kernel/domainname"
+                    let script = "for f in \(files); do echo before > $f; done; \"$@\"; cat \(files)"
+                    let outcome = try run(
+                        ["unshare", "-u", "sh", "-c", script, "sh", runtimePath, "--root", bundle.state, "run"]
+                            + ["--bundle", bundle.path, "c"])
+                    #expect(outcome.output == "before\nbefore\n", "\(outcome)")
+                    #expect(name.isEmpty || outcome.errors.contains("\(member) would change the host"), "\(outcome)")
+                }
+            }
+        }
+
         @Test("what the host has not is an error that names the field")
         func absentFields() throws {
             guard access("/sys/fs/selinux/enforce", F_OK) != 0 else { return }
@@ -250,6 +299,11 @@ extension Conformance {
             bundle.change("process") { $0["selinuxLabel"] = nil }
             bundle.change("linux") { $0["intelRdt"] = ["closID": "x"] }
             #expect(try bundle.runToEnd().errors.contains("linux.intelRdt"))
+            bundle.change("linux") { linux in
+                linux["intelRdt"] = nil
+                linux["memoryPolicy"] = ["mode": "MPOL_BIND", "nodes": "0"]
+            }
+            #expect(try bundle.runToEnd().errors.contains("linux.memoryPolicy"))
         }
 
         @Test("the container cannot type into the caller's terminal (TIOCSTI, CVE-2017-5226)")

@@ -97,6 +97,43 @@ extension Conformance {
             #expect(inside.contains("\"status\":\"created\""))
         }
 
+        @Test("hooks of the host's may do what the caller may, those of the container what its payload may")
+        func hookCapabilities() throws {
+            let bundle = try Bundle()
+            let log = "\(bundle.path)/log"
+            func hook(_ file: String) -> [[String: Any]] {
+                [["path": "/bin/sh", "args": ["sh", "-c", "grep CapEff /proc/self/status >> \(file)"]]]
+            }
+            bundle.spec["hooks"] = [
+                "createRuntime": hook(log), "createContainer": hook(log), "startContainer": hook("/tmp/inside"),
+            ]
+            bundle.change("root") { $0["readonly"] = false }
+            bundle.script("cat /tmp/inside; grep CapBnd /proc/self/status")
+            let outcome = try bundle.runToEnd()
+            #expect(outcome.output == "CapEff:\t0000000020000420\nCapBnd:\t0000000020000420\n", "\(outcome)")
+            let lines = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n")
+            #expect(lines.count == 2 && lines[0] == lines[1], "\(lines)")
+        }
+
+        @Test("the state that hooks read is whole, however long its annotations are")
+        func longState() throws {
+            let bundle = try Bundle()
+            let log = "\(bundle.path)/log"
+            bundle.spec["annotations"] = ["long": String(repeating: "x", count: 300_000)]
+            func hook(_ file: String) -> [[String: Any]] {
+                [["path": "/bin/sh", "args": ["sh", "-c", "tail -c 4 >> \(file)"]]]
+            }
+            bundle.spec["hooks"] = [
+                "createRuntime": hook(log), "createContainer": hook(log), "startContainer": hook("/tmp/inside"),
+            ]
+            symlink("busybox", "\(bundle.path)/rootfs/bin/tail")
+            bundle.change("root") { $0["readonly"] = false }
+            try bundle.start()
+            let end = "xx\"}}".suffix(4)
+            try wait { try bundle.oci("exec", "c", "cat", "/tmp/inside").output == end }
+            #expect(try String(contentsOfFile: log, encoding: .utf8) == end + end)
+        }
+
         @Test("a hook may take the longest time that there is")
         func patientHook() throws {
             let bundle = try Bundle()

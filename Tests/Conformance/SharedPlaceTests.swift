@@ -102,6 +102,38 @@ extension Conformance {
             #expect(!mounts.contains(other.path) && !mounts.contains(bundle.path))
         }
 
+        @Test("no value of the kernel is written where a container whose mounts are joined has put something else")
+        func sysctlElsewhere() throws {
+            let first = try Bundle()
+            first.change("process") { $0["capabilities"] = sets(["CAP_SYS_ADMIN"]) }
+            first.change("root") { $0["readonly"] = false }
+            first.change("linux") { $0["readonlyPaths"] = nil }
+            first.script(
+                """
+                mkdir -p /tmp/fake/net/ipv4; echo fake > /tmp/fake/net/ipv4/ip_forward
+                mount -o bind /tmp/fake /proc/sys && touch /tmp/ready
+                exec sleep 1000
+                """)
+            try first.start()
+            try wait { access("\(first.path)/rootfs/tmp/ready", F_OK) == 0 }
+            let pid = try #require(try first.pid())
+            let second = try Bundle()
+            second.spec["mounts"] = nil
+            second.payload("true")
+            second.change("linux") { linux in
+                linux["namespaces"] =
+                    ["pid", "network", "uts"].map { ["type": $0] } + [["type": "mount", "path": "/proc/\(pid)/ns/mnt"]]
+                linux["sysctl"] = ["net.ipv4.ip_forward": "1"]
+                linux["maskedPaths"] = nil
+                linux["readonlyPaths"] = nil
+            }
+            let outcome = try second.runToEnd("second")
+            #expect(outcome.status == 1 && outcome.errors.contains("sysctl net.ipv4.ip_forward"), "\(outcome)")
+            #expect(
+                try String(contentsOfFile: "\(first.path)/rootfs/tmp/fake/net/ipv4/ip_forward", encoding: .utf8)
+                    == "fake\n")
+        }
+
         @Test("a create that is refused leaves the processes of its cgroup's owner alone")
         func othersCgroup() throws {
             let first = try Bundle()
@@ -167,7 +199,7 @@ extension Conformance {
             let usual = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
                 !(($0["destination"] as? String) ?? "").hasPrefix("/dev")
             }
-            for destination in ["/dev", "/dev/", "//dev/.", "/./dev"] {
+            for destination in ["/dev", "/dev/", "//dev/.", "/./dev", "/tmp/../dev"] {
                 let options = ["rbind", "rw"]
                 bundle.spec["mounts"] =
                     usual + [["destination": destination, "type": "bind", "source": devices, "options": options]]
@@ -175,6 +207,34 @@ extension Conformance {
                 #expect(try bundle.runToEnd().status == 0)
                 #expect(try FileManager.default.contentsOfDirectory(atPath: devices).sorted() == before)
             }
+        }
+
+        @Test("a host directory that is /dev by a link of the image, or was mounted there before, is left as it is")
+        func devicesElsewhere() throws {
+            let bundle = try Bundle()
+            let devices = "\(bundle.path)/devices"
+            let place = "\(bundle.path)/rootfs/dev"
+            try FileManager.default.createDirectory(atPath: devices, withIntermediateDirectories: false)
+            try "kept".write(toFile: "\(devices)/ptmx", atomically: true, encoding: .utf8)
+            bundle.change("root") { $0["readonly"] = false }
+            bundle.payload("true")
+            let mounts = bundle.spec["mounts"] as? [[String: Any]] ?? []
+            rmdir(place)
+            mkdir("\(bundle.path)/rootfs/data", 0o755)
+            symlink("/data", place)
+            bundle.mount([["destination": "/data", "type": "bind", "source": devices, "options": ["rbind"]]])
+            let linked = try bundle.runToEnd()
+            #expect(linked.errors.contains("/dev: Too many levels of symbolic links"), "\(linked)")
+            #expect(try FileManager.default.contentsOfDirectory(atPath: devices) == ["ptmx"])
+            unlink(place)
+            mkdir(place, 0o755)
+            bundle.spec["mounts"] = mounts.filter { !(($0["destination"] as? String) ?? "").hasPrefix("/dev") }
+            try #require(try run(["mount", "--bind", devices, place]).status == 0)
+            defer { umount(place) }
+            let mounted = try bundle.runToEnd()
+            #expect(mounted.status == 0, "\(mounted.errors)")
+            #expect(try FileManager.default.contentsOfDirectory(atPath: devices) == ["ptmx"])
+            #expect(try String(contentsOfFile: "\(devices)/ptmx", encoding: .utf8) == "kept")
         }
 
         @Test("the mounts of a container without a mount namespace go with it", arguments: [" ", "\\"])
@@ -224,6 +284,20 @@ extension Conformance {
             #expect(outcome.status == 0, "\(outcome.errors)")
             #expect(outcome.errors.contains("poststart[0]") && outcome.errors.contains("poststop[0]"))
             #expect(try String(contentsOfFile: log, encoding: .utf8) == "started\nstopped\n")
+        }
+
+        @Test("a hook that follows the start can have the runtime do something to the container")
+        func hookThatCalls() throws {
+            let bundle = try Bundle()
+            let words = ["--root", bundle.state, "update", "--pids-limit", "77", "c"]
+            bundle.spec["hooks"] = ["poststart": [["path": runtimePath, "args": ["oci"] + words, "timeout": 10]]]
+            try bundle.write()
+            let run = try bundle.oci("run", "--detach", "--bundle", bundle.path, "c")
+            #expect(run.status == 0 && run.errors.isEmpty, "\(run)")
+            #expect(try bundle.oci("events", "--stats", "c").output.contains("\"limit\":77"))
+            try bundle.oci("delete", "--force", "c")
+            try bundle.start()
+            #expect(try bundle.oci("events", "--stats", "c").output.contains("\"limit\":77"))
         }
 
         @Test("a path that is to be pinned and is not there refuses the start")

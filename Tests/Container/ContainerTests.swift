@@ -82,6 +82,10 @@ import Testing
             // The link's target does not exist inside: nothing is made in its place, in or out.
             close(try openOrMake("/home/agent", in: root, isDirectory: true, .noSymlinks))
         }
+        #expect(!exists(place + "/carrel-trap"))
+        // Where that is asked for, the target is made, inside.
+        close(try openOrMake("/home/agent", in: root, isDirectory: true, throughLinks: true))
+        close(try open("/home/agent", O_PATH | O_DIRECTORY, in: root, .inRoot))
         close(try openOrMake("/workspace/deep", in: root, isDirectory: true))
         close(try openOrMake("/opt/file", in: root, isDirectory: false))
         #expect(try status(place + "/workspace/deep").st_mode & S_IFMT == S_IFDIR)

@@ -97,7 +97,8 @@ private let whole = """
           "enableMBM": true
         },
         "personality": {"domain": "LINUX32", "flags": ["none"]},
-        "timeOffsets": {"monotonic": {"secs": 172800, "nanosecs": 5}}
+        "timeOffsets": {"monotonic": {"secs": 172800, "nanosecs": 5}},
+        "memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0-1", "flags": ["MPOL_F_STATIC_NODES"]}
       }
     }
     """

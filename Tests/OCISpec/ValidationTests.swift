@@ -179,6 +179,12 @@ private func range(_ containerID: UInt32, _ hostID: UInt32, _ size: UInt32) -> L
         Fault(#"linux.readonlyPaths[0]: expected a path below the root, found "/./""#) {
             $0.linux?.readonlyPaths = ["/./"]
         },
+        Fault(#"linux.maskedPaths[0]: expected a path below the root, found "/proc/..""#) {
+            $0.linux?.maskedPaths = ["/proc/.."]
+        },
+        Fault(#"mounts[0].destination: expected a path below the root, found "/""#) {
+            $0.mounts = [Mount(destination: "/", type: "tmpfs")]
+        },
         Fault(#"linux.readonlyPaths[0]: expected an absolute path, found """#) { $0.linux?.readonlyPaths = [""] },
         Fault(#"linux.personality.flags: expected none, since none are defined, found "x""#) {
             $0.linux?.personality = LinuxPersonality(domain: .linux, flags: ["x"])
