@@ -71,7 +71,7 @@ test: build test-packages
 		"--filter ConformanceTests" "--filter IntegrationTests"; do \
 		CARREL_BIN=$(CURDIR)/$(DESK)/bin/carrel $(SWIFT) test --skip-build $$some || exit; \
 	done
-	@CARREL_TEST_BINARY=$(CURDIR)/.build/debug/carrelPackageTests.xctest Tests/VM/run
+	@CARREL_BIN=$(CURDIR)/$(DESK)/bin/carrel CARREL_TEST_BINARY=$(CURDIR)/.build/debug/carrelPackageTests.xctest Tests/VM/run
 
 bench: build gateway test-packages
 	@Tests/Benchmarks/bench

@@ -435,11 +435,13 @@ extension Conformance {
             .timeLimit(.minutes(15)))
         func validationSuite() throws {
             let suite = try #require(suitePath)
-            // What its containers have been in, below the top of each hierarchy; and crun gives their standard input, /dev/null, to
-            // their user.
+            // What its containers have been in, below the top of each hierarchy; the bundles of programs that failed; and crun
+            // gives their standard input, /dev/null, to their user.
             defer {
                 let places = "/sys/fs/cgroup/testdir /sys/fs/cgroup/*/testdir"
-                _ = try? run(["sh", "-c", "find \(places) -depth -type d -exec rmdir {} +; chown 0:0 /dev/null"])
+                let bundles = "rm -rf --one-file-system /tmp/ocitest[0-9]*"
+                _ = try? run(
+                    ["sh", "-c", "find \(places) -depth -type d -exec rmdir {} +; \(bundles); chown 0:0 /dev/null"])
             }
             let programs = try FileManager.default.contentsOfDirectory(atPath: "\(suite)/out").sorted()
             func passed(_ runtime: String, hidingUnified: Bool = false) throws -> Set<String> {
