@@ -142,6 +142,13 @@ final class Bundle {
     /// Adds mounts to those that are there.
     func mount(_ more: [[String: Any]]) { spec["mounts"] = (spec["mounts"] as? [[String: Any]] ?? []) + more }
 
+    /// Takes out what is mounted at /dev and below it.
+    func unmountDevices() {
+        spec["mounts"] = (spec["mounts"] as? [[String: Any]] ?? []).filter {
+            !(($0["destination"] as? String) ?? "").hasPrefix("/dev")
+        }
+    }
+
     /// Gives the container a user namespace of its own.
     func mapUsers() {
         for place in [path, "\(path)/rootfs"] { chmod(place, 0o755) }

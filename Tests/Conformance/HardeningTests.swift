@@ -130,9 +130,7 @@ extension Conformance {
         @Test("a device is what it says, though the image has something else in its place (CVE-2026-41579)")
         func devices() throws {
             let bundle = try Bundle()
-            bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
-                !(($0["destination"] as? String) ?? "").hasPrefix("/dev")
-            }
+            bundle.unmountDevices()
             bundle.change("root") { $0["readonly"] = false }
             _ = FileManager.default.createFile(atPath: "\(bundle.path)/rootfs/dev/null", contents: Data("x".utf8))
             bundle.payload("true")
@@ -144,9 +142,7 @@ extension Conformance {
         @Test("what is put in the place of a device, while that is being made, keeps its mode")
         func replacedDevice() throws {
             let bundle = try Bundle()
-            bundle.spec["mounts"] = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
-                !(($0["destination"] as? String) ?? "").hasPrefix("/dev")
-            }
+            bundle.unmountDevices()
             bundle.change("root") { $0["readonly"] = false }
             bundle.payload("true")
             try bundle.write()

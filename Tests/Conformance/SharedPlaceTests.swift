@@ -196,9 +196,8 @@ extension Conformance {
                 try FileManager.default.createDirectory(atPath: "\(devices)/\(name)", withIntermediateDirectories: true)
             }
             let before = try FileManager.default.contentsOfDirectory(atPath: devices).sorted()
-            let usual = (bundle.spec["mounts"] as? [[String: Any]] ?? []).filter {
-                !(($0["destination"] as? String) ?? "").hasPrefix("/dev")
-            }
+            bundle.unmountDevices()
+            let usual = bundle.spec["mounts"] as? [[String: Any]] ?? []
             for destination in ["/dev", "/dev/", "//dev/.", "/./dev", "/tmp/../dev"] {
                 let options = ["rbind", "rw"]
                 bundle.spec["mounts"] =
@@ -228,7 +227,8 @@ extension Conformance {
             #expect(try FileManager.default.contentsOfDirectory(atPath: devices) == ["ptmx"])
             unlink(place)
             mkdir(place, 0o755)
-            bundle.spec["mounts"] = mounts.filter { !(($0["destination"] as? String) ?? "").hasPrefix("/dev") }
+            bundle.spec["mounts"] = mounts
+            bundle.unmountDevices()
             try #require(try run(["mount", "--bind", devices, place]).status == 0)
             defer { umount(place) }
             let mounted = try bundle.runToEnd()
