@@ -239,6 +239,8 @@ public final class Cgroup {
     ) throws(CgroupError) -> CgroupEntry {
         let into = try Cgroups.open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
         do throws(CgroupError) {
+            // Whoever is cloned into it would never begin.
+            if try isFrozen(directory) { throw CgroupError.frozen(directory) }
             var files = try tree.entries(in: directories)
             guard try host.killsAtBirth(into, isNew: isNew) else { return CgroupEntry(cloneInto: into, files: files) }
             files.append(try Cgroups.open("\(directory)/cgroup.procs", O_WRONLY))
@@ -323,7 +325,9 @@ public final class Cgroup {
     public func thaw() throws(CgroupError) { try write("0", "\(directory)/cgroup.freeze") }
 
     /// Whether every process has stopped.
-    public func isFrozen() throws(CgroupError) -> Bool {
+    public func isFrozen() throws(CgroupError) -> Bool { try isFrozen(directory) }
+
+    private func isFrozen(_ directory: String) throws(CgroupError) -> Bool {
         try withContents("\(directory)/cgroup.events") { value("frozen", in: $0) == 1 }
     }
 

@@ -16,6 +16,8 @@ public enum CgroupError: Error, Sendable, Equatable, CustomStringConvertible {
     case invalidPath(String, reason: String)
     /// The cgroup exists already: it belongs to another, running or left behind.
     case exists(String)
+    /// The cgroup, or one above it, is frozen: no process that is made in it would begin.
+    case frozen(String)
     /// A call of the kernel failed.
     case system(SystemError)
 
@@ -26,6 +28,8 @@ public enum CgroupError: Error, Sendable, Equatable, CustomStringConvertible {
         case .noPlace(let reason, let fix): "no place for cgroups: \(reason); \(fix)"
         case .invalidPath(let path, let reason): "cgroup path \"\(path)\": \(reason)"
         case .exists(let path): "cgroup \(path) exists already"
+        case .frozen(let directory):
+            "\(directory) is frozen, by itself or with a cgroup above it: let that go on first (echo 0 > cgroup.freeze)"
         case .system(let error): error.description
         }
     }

@@ -62,8 +62,6 @@ extension RuntimeContainer {
                 case .exists:
                     let cgroup = try Cgroup.open(host, place)
                     guard try cgroup.isEmpty() else { throw error }
-                    // Whoever is cloned into it would never begin.
-                    guard try !cgroup.isFrozen() else { throw CgroupError.invalidPath(path, reason: "it is frozen") }
                     record.keepsCgroup = true
                     try cgroup.update(limits)
                     record.hasCgroup = true

@@ -150,6 +150,12 @@ import Testing
             let before = cgroup.usage().cpu!
             usleep(200_000)
             #expect(cgroup.usage().cpu! - before < 2_000_000)
+            // Nothing is begun in it, nor below.
+            let below = try Cgroup.create(.detect(), CgroupPath("\(cgroup.path)/below"), CgroupLimits())
+            for place in [cgroup, below] {
+                #expect(throws: CgroupError.frozen(place.directory)) { try place.entry() }
+            }
+            try below.remove()
             try cgroup.thaw()
             #expect(eventually { cgroup.usage().cpu! - before > 20_000_000 })
             #expect(try eventually { try !cgroup.isFrozen() })

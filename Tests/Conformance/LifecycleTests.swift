@@ -330,7 +330,7 @@ extension Conformance {
             defer { _ = try? run(["/bin/sh", "-c", "rmdir /sys/fs/cgroup/\(name) /sys/fs/cgroup/*/\(name) 2>&1"]) }
             #expect(try run(["/bin/sh", "-c", freeze]).status == 0)
             let outcome = try bundle.oci("run", "--bundle", bundle.path, "c", limit: 20)
-            #expect(outcome.status == 1 && outcome.errors.contains("it is frozen"), "\(outcome)")
+            #expect(outcome.status == 1 && outcome.errors.contains("/\(name) is frozen"), "\(outcome)")
         }
 
         @Test("a container that is paused can be deleted by force")
