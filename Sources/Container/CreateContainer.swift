@@ -125,10 +125,15 @@ extension RuntimeRoot {
         if wantsTerminal && request.consoleSocket == nil && !request.takesTerminal {
             throw RuntimeError("cannot allocate tty if carrel-oci will detach without setting console socket")
         }
-        if !wantsTerminal && request.consoleSocket != nil {
+        try requireTerminal(wantsTerminal, for: request.consoleSocket)
+        try requireOpen(request.preservedDescriptors)
+    }
+
+    /// Throws where a terminal that is not made is to be sent.
+    static func requireTerminal(_ wantsTerminal: Bool, for consoleSocket: String?) throws(RuntimeError) {
+        if !wantsTerminal && consoleSocket != nil {
             throw RuntimeError("cannot use console socket if carrel-oci will not detach or allocate tty")
         }
-        try requireOpen(request.preservedDescriptors)
     }
 
     /// Throws where one of the `count` descriptors after the standard three is not there to be handed on.

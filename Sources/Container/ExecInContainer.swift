@@ -74,6 +74,7 @@ extension RuntimeContainer {
         if wantsTerminal && request.isDetached && request.consoleSocket == nil {
             throw RuntimeError("cannot allocate tty if carrel-oci will detach without setting console socket")
         }
+        try RuntimeRoot.requireTerminal(wantsTerminal, for: request.consoleSocket)
         let console = try request.consoleSocket.map { path throws(RuntimeError) in
             try telling("--console-socket") { () throws(SystemError) in try connectLocal(to: path) }
         }

@@ -41,6 +41,10 @@ struct LaunchPlan {
         guard let process = spec.process, let program = process.args.first else {
             throw LaunchError(.prepare, nil, "process.args: there is no program to run")
         }
+        if program.isEmpty {
+            let cause = SystemError("execve", errno: .noSuchFileOrDirectory)
+            throw LaunchError(.exec, cause, "process.args: the program's name is empty")
+        }
         guard let root = spec.root else { throw LaunchError(.prepare, nil, "root: there is no root filesystem") }
         self.process = process
         rootPath = root.path

@@ -142,7 +142,7 @@ final class Gateway: Sendable {
     /// The session's policy, and whether its soft mark was passed when nobody was there to be told.
     private func admit(_ open: OpenSession) throws -> (EgressPolicy, passedSoftMark: Bool) {
         let policy = try EgressPolicy(open.policy)
-        try checkCredentials(policy)
+        try checkCredentials(policy, tenant: open.tenant)
         do throws(BudgetFailure) {
             return (policy, try budgets.open(session: open.session, tenant: open.tenant, budget: policy.budget))
         } catch {
@@ -150,10 +150,17 @@ final class Gateway: Sendable {
         }
     }
 
-    /// What a policy needs and the configuration does not have.
-    func checkCredentials(_ policy: EgressPolicy) throws(GatewayError) {
+    /// Throws where a policy needs what the configuration does not have, or not for this tenant (`nil`: not known yet).
+    func checkCredentials(_ policy: EgressPolicy, tenant: String? = nil) throws(GatewayError) {
         for rule in policy.rules where !rule.credentialIsOptional {
-            if let name = rule.credential, credentials[name] == nil {
+            guard let name = rule.credential else { continue }
+            let tenants = credentials[name]?.definition.tenants ?? []
+            if let tenant, !tenants.isEmpty, !tenants.contains(tenant) {
+                throw GatewayError(
+                    "rule \(rule.id) needs the credential \(name), which is not for sessions of the tenant \(tenant)",
+                    fix: "add it to the credential's tenants, or give the session a profile without this rule")
+            }
+            if credentials[name] == nil {
                 throw GatewayError(
                     "rule \(rule.id) needs the credential \(name), which the gateway does not have",
                     fix: configPath.map {

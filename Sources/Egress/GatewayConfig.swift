@@ -163,16 +163,6 @@ struct GatewayConfig: Sendable {
     }
 }
 
-extension PolicyReader {
-    /// A list that narrows something: an empty one would be as none, which stands for everything.
-    fileprivate func some<Value>(_ node: Node, _ field: String, _ element: (Node, String) -> Value?) -> [Value] {
-        if node.elements?.isEmpty == true {
-            note(node.mark, field, "expected at least one; without \(field) it is all")
-        }
-        return list(node, field, element)
-    }
-}
-
 extension CredentialDefinition {
     fileprivate init?(_ entry: Node.Entry, _ field: String, _ reader: PolicyReader) {
         var source: Source?

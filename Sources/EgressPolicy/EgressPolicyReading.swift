@@ -227,7 +227,7 @@ extension MessagesBodyRules {
         self.init()
         reader.members(node, field, Self.names) { entry, field in
             switch entry.key {
-            case "models": models = reader.list(entry.value, field, reader.text)
+            case "models": models = reader.some(entry.value, field, reader.text)
             case "serverTools": serverTools = reader.list(entry.value, field, reader.name)
             case "sources": sources = reader.list(entry.value, field, reader.name)
             case "fields": fields = reader.list(entry.value, field, reader.name)

@@ -47,11 +47,14 @@ extension EgressRule {
 
 extension MessagesBodyRules {
     var node: Node {
-        [
-            "models": strings(models), "serverTools": strings(serverTools), "sources": strings(sources),
-            "fields": strings(fields), "mcpServers": Node(.bool(mcpServers)),
+        let rules: Node = [
+            "serverTools": strings(serverTools), "sources": strings(sources), "fields": strings(fields),
+            "mcpServers": Node(.bool(mcpServers)),
             "maxTokens": maxTokens.map { Node(.integer(Int64(clamping: $0))) } ?? nil,
         ]
+        // An empty list is not one of none.
+        let some = models.isEmpty ? [] : [Node.Entry(key: "models", value: strings(models))]
+        return Node(.mapping(some + (rules.entries ?? [])))
     }
 }
 

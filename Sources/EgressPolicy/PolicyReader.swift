@@ -12,6 +12,14 @@ package final class PolicyReader: DocumentReader {
         elements(node, field, element) ?? []
     }
 
+    /// A list that narrows something: an empty one would be as none, which stands for everything.
+    package func some<Value>(_ node: Node, _ field: String, _ element: (Node, String) -> Value?) -> [Value] {
+        if node.elements?.isEmpty == true {
+            note(node.mark, field, "expected at least one; without \(field) it is all")
+        }
+        return list(node, field, element)
+    }
+
     /// A word that names a rule, a set or a credential.
     package func name(_ node: Node, _ field: String) -> String? {
         if let name = node.string, Self.isName(name) { return name }

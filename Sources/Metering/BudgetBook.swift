@@ -20,6 +20,8 @@ public enum BudgetFailure: Error, Sendable, Equatable, CustomStringConvertible {
     case notWritten(SystemError)
     /// The book has no such session.
     case unknownSession(String)
+    /// The session's budget has no limit of this unit (`dollars` or `tokens`) that could be raised.
+    case unlimited(session: String, unit: String)
     /// The book has a line that is not what it wrote: budgets are not known.
     case damaged(path: String, line: Int, why: String)
 
@@ -29,6 +31,7 @@ public enum BudgetFailure: Error, Sendable, Equatable, CustomStringConvertible {
         case .refused(let refusal): refusal.description
         case .notWritten(let error): "the budget book cannot be written: \(error)"
         case .unknownSession(let session): "there is no budget of a session \(session)"
+        case .unlimited(let session, let unit): "session \(session) has no limit of \(unit)"
         case .damaged(let path, let line, let why):
             "\(path): line \(line) is not what was written: \(why); mend or remove the line: what it charged is forgotten"
         }
@@ -208,13 +211,16 @@ public final class BudgetBook: Sendable {
         state.withLock { $0.accounts.state(.init(scope: scope, name: name), on: time.day) }
     }
 
-    /// Raises a session's limits by so much; a limit that is not set stays so.
+    /// Raises a session's limits by so much; throws where one of them is not set.
     @discardableResult
     public func raise(
         session: String, nanodollars: UInt64 = 0, tokens: UInt64 = 0
     ) throws(BudgetFailure) -> BudgetState {
         try change { state throws(BudgetFailure) in
-            guard state.accounts.sessions[session] != nil else { throw .unknownSession(session) }
+            guard let before = state.accounts.state(session: session) else { throw .unknownSession(session) }
+            for (unit, account, more) in [
+                ("dollars", before.nanodollars, nanodollars), ("tokens", before.tokens, tokens),
+            ] where more > 0 && account.limit == nil { throw .unlimited(session: session, unit: unit) }
             let amount = Amount(nanodollars: nanodollars, tokens: tokens)
             try state.enter(.raise(session: session, amount), day: Timestamp.now.day)
             guard let now = state.accounts.state(session: session) else { throw .unknownSession(session) }

@@ -164,7 +164,10 @@ extension Carrel {
             }
             while true {
                 if let file { try reader.read(file, body) }
-                if !following { return }
+                if !following {
+                    if !reader.hasFound, let session, live.find(session) == nil { _ = try report(session) }
+                    return
+                }
                 usleep(200_000)
                 guard let now = try? status(path), try file.map({ try status($0).st_ino }) != now.st_ino else {
                     continue
@@ -186,6 +189,7 @@ extension Carrel {
 /// Takes whole lines out of files that may still grow.
 private struct LogReader {
     let session: String?
+    private(set) var hasFound = false
     private var rest: [UInt8] = []
 
     init(session: String?) { self.session = session }
@@ -202,6 +206,7 @@ private struct LogReader {
                 start = end + 1
                 guard let node = try? Node.parse(line, file: "request log") else { continue }
                 if session == nil || node["session"]?.string == session {
+                    hasFound = true
                     try body(String(decoding: line, as: UTF8.self), node)
                 }
             }

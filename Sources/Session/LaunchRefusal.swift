@@ -26,7 +26,9 @@ func told(_ error: LaunchError, _ what: String, _ spec: Spec) -> SessionError {
     }
     var message = "\(what): \(error)"
     var fix: String?
-    if error.exitStatus == 127, let process, let program = process.args.first, !program.hasPrefix("/") {
+    if error.exitStatus == 127, let process, let program = process.args.first,
+        !program.isEmpty, !program.hasPrefix("/")
+    {
         message = "\(what): there is no \(program) in \(process.cwd), or the interpreter that it names is not there"
         let hasTree = spec.mounts.contains { $0.destination == process.cwd && $0.type == "bind" }
         if !hasTree { fix = "--workdir DIRECTORY shows the session a working tree, in which it starts" }

@@ -35,6 +35,8 @@ extension Conformance {
             let inside = try between(
                 ["--feed", "\(count)"], bundle, "exec", "--tty", "c", "sh", "-c", script)
             #expect(inside.output == "same \(count)\n" && inside.status == 0, "\(inside)")
+            let unsent = try bundle.oci("exec", "--console-socket", "\(bundle.path)/none", "c", "true")
+            #expect(unsent.status != 0 && unsent.errors.contains("cannot use console socket"), "\(unsent)")
         }
 
         @Test("a caller who reads nothing can end the container and the runtime by a signal")

@@ -233,7 +233,7 @@ struct ControlTests {
         try atDesk(policy: Desk.policy.replacing("{\"allow\"", with: "{\"budget\": {\"dollars\": 1}, \"allow\"")) {
             desk throws in
             var asking = try GatewayConnection(to: desk.gateway.places.control)
-            let line = #"{"type":"raise","session":"s-1","microdollars":18446744073709551615,"tokens":5}"#
+            let line = #"{"type":"raise","session":"s-1","microdollars":18446744073709551615,"tokens":0}"#
             try writeAll(Array("\(line)\n".utf8), to: asking.descriptor)
             guard case .answer(let answer)? = try asking.next(timeout: 15_000) else {
                 Issue.record("no answer")
@@ -291,7 +291,8 @@ struct ControlTests {
 
     @Test("a raise has a session go on that a gateway before this one had paused")
     func raised() throws {
-        try atDesk { desk throws in
+        let policy = Desk.policy.replacing("{\"allow\"", with: "{\"budget\": {\"dollars\": 1}, \"allow\"")
+        try atDesk(policy: policy) { desk throws in
             var asking = try GatewayConnection(to: desk.gateway.places.control)
             defer { asking.close() }
             try asking.send(.raise(session: "s-1", microdollars: 1, tokens: 0))

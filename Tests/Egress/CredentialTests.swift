@@ -276,6 +276,21 @@ struct CredentialTests {
         }
     }
 
+    @Test("a session whose tenant the credential of its rule is not for is not taken")
+    func otherTenant() throws {
+        try atDesk { desk throws in
+            let path = desk.directory + "/gateway.yaml"
+            let bound = try String(contentsOfFile: path, encoding: .utf8)
+                .replacing("hosts: [api.anthropic.com],", with: "hosts: [api.anthropic.com], tenants: [acme],")
+            try replaceFile(path, with: Array(bound.utf8))
+            try desk.gateway.reload()
+            let refusal = #expect(throws: GatewayError.self) { try desk.secondSession().end() }
+            #expect("\(try #require(refusal))".contains("anthropic, which is not for sessions of the tenant other"))
+            desk.hangUp()
+            try desk.comeAgain()
+        }
+    }
+
     @Test("schemes: bearer, header, basic, query")
     func schemes() {
         func written(

@@ -55,6 +55,10 @@ import Testing
                 "allow: [{host: example.com, ports: [0], paths: [/]}]",
                 "egress.allow[0].ports[0]: expected a whole number"
             ),
+            (
+                "allow: [{host: example.com, paths: [/], api: messages, messages: {models: []}}]",
+                "messages.models: expected at least one; without"
+            ),
             ("budget: {dollars: -1}", "egress.budget.dollars: expected dollars from 0"),
             ("budget: {dollars: 0.0000001}", "egress.budget.dollars: expected dollars from 0"),
             ("budget: {soft: 0%}", "egress.budget.soft: expected a part such as 60%"),

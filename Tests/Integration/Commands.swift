@@ -26,6 +26,8 @@ extension Integration {
                     let inside = desk.run([], [program])
                     #expect(inside.status == 127 && inside.errors.contains(program), "\(inside)")
                 }
+                let empty = desk.run([], [""])
+                #expect(empty.status == 127 && empty.errors.contains("the program's name is empty"), "\(empty)")
                 let named = desk.run([], ["no-such-program"])
                 #expect(named.errors.contains("there is no no-such-program in PATH (/usr/local/bin:"), "\(named)")
                 let beside = desk.run([], ["./agent"])

@@ -156,6 +156,9 @@ private func refusal(_ body: () throws -> Void) -> BudgetRefusal? {
         #expect(book.note(session: "s") != nil)
         try book.settle(book.reserve(session: "s", charge(0.01)), outcome(0.01, answersNote: true))
         #expect(book.note(session: "s") == nil && book.state(session: "s")?.isPastSoftMark == true)
+        #expect(throws: BudgetFailure.unlimited(session: "s", unit: "tokens")) {
+            try book.raise(session: "s", tokens: 1)
+        }
         #expect(try book.raise(session: "s", nanodollars: 1_000_000_000).isPastSoftMark == false)
         #expect(book.note(session: "s") == nil)
         try book.settle(book.reserve(session: "s", charge(0.7)), outcome(0.7))
