@@ -76,6 +76,7 @@ extension RuntimeContainer {
                 }
             }
         } catch {
+            if case .controlAbsent = error { throw RuntimeError("linux.resources: \(error)") }
             throw RuntimeError("cgroup: \(error)")
         }
     }
