@@ -78,16 +78,17 @@ extension Conformance {
             chmod(Self.socket, 0o666)
             // Who is heard is waited for.
             let script = """
-                import socket
+                import socket, sys
                 made = socket.socket(socket.AF_UNIX)
-                made.settimeout(1)
+                made.settimeout(float(sys.argv[1]))
                 made.connect('\(Self.socket)')
                 try: print(made.recv(1))
                 except TimeoutError: print('heard')
                 """
-            #expect(try run(["/usr/bin/python3", "-c", script]).output == "heard\n")
+            #expect(try run(["/usr/bin/python3", "-c", script, "0.2"]).output == "heard\n")
             let other = [
                 "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "/usr/bin/python3", "-c", script,
+                "60",
             ]
             #expect(try run(other).output == "b''\n")
             withExtendedLifetime(agent) {}
