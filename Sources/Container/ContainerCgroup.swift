@@ -74,6 +74,7 @@ extension RuntimeContainer {
                 }
             }
         } catch {
+            if case .controlAbsent = error { throw RuntimeError("linux.resources: \(error)") }
             throw RuntimeError("cgroup: \(error)")
         }
     }

@@ -80,10 +80,11 @@ extension RuntimeContainer {
             var waited: [(FileDescriptor, Readiness)] = [(process, .readable)]
             if let watch { waited.append((watch.descriptor, watch.readiness)) }
             let ready = try telling("events") { () throws(SystemError) in try poll(waited, timeout: interval * 1000) }
-            if ready[0].contains(.readable) { return }
+            // First: it may be what the container has ended of.
             if ready.count > 1, !ready[1].isEmpty, (try? watch?.happened()) ?? false {
                 print(["type": "oom", "id": Node(.string(id))])
             }
+            if ready[0].contains(.readable) { return }
         }
     }
 }

@@ -11,7 +11,7 @@ public enum HostFacts {
     ///   are a matter of each filesystem.
     public static func all(directories: [String]) -> [Fact] {
         [kernel(), userNamespaces(), namespaceLimits(), subordinateIDs(), landlock(), seccomp()]
-            + directories.map(idMappedMounts) + [swap(), pressure()]
+            + directories.map(idMappedMounts) + [overlay(), swap(), pressure()]
             + [securityModules(), tracing(), memfds(), coreDumps(), keys()]
     }
 
@@ -118,6 +118,12 @@ public enum HostFacts {
         errno == .notPermitted
             ? "run with CAP_SYS_ADMIN (of a container: privileged)"
             : "put it on ext4, xfs, btrfs or another filesystem that maps ids (tmpfs does from Linux 6.3 on)"
+    }
+
+    static func overlay() -> Fact {
+        Fact(
+            "overlay in user namespaces", HostProbe.overlay() ?? "works",
+            use: "for information: no session has one; rootless podman and buildah, which drive carrel-oci, want it")
     }
 
     static func swap() -> Fact {

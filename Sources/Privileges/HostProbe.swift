@@ -12,6 +12,21 @@ enum HostProbe {
         inNamespaces { () throws(SystemError) in try makePrivate() }
     }
 
+    /// An overlay whose upper layer is a tmpfs of the user namespace.
+    static func overlay() -> String? {
+        inNamespaces { () throws(SystemError) in
+            try makePrivate()
+            try checking("mount", "tmpfs") { mount("tmpfs", "/tmp", "tmpfs", 0, nil) }
+            for name in ["lower", "upper", "work", "merged"] { try makeDirectory("/tmp/\(name)") }
+            try checking("mount", "overlay") {
+                mount(
+                    "overlay", "/tmp/merged", "overlay", 0,
+                    "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work,userxattr")
+            }
+            try makeDirectory("/tmp/merged/new")
+        }
+    }
+
     /// Why there is no id-mapped mount of what `directory` lies on; `nil` where there is.
     static func idMappedMount(_ directory: String) -> SystemError? {
         do throws(SystemError) {

@@ -54,7 +54,8 @@ func compose(_ parts: SessionParts, guarding: Bool) throws(SessionError) -> Comp
         case .host:
             try Skeleton.host(
                 user, mountPoints: points, ignoring: profile.workdir.protect + profile.workdir.deny, in: parts.state)
-        case .directory(let path): try Skeleton.directory(path, mountPoints: points, in: parts.state)
+        case .named(_, let path), .directory(let path):
+            try Skeleton.directory(path, mountPoints: points, in: parts.state)
         }
     var composed = ComposedSession(spec: Spec(), extensions: Extensions(), hold: skeleton.hold)
     composed.spec.root = Root(path: skeleton.path, readonly: true)

@@ -10,10 +10,17 @@ public enum Selection: Sendable, Equatable {
     case tenant(String)
     /// All sessions of a profile.
     case profile(String)
-    /// All sessions on a base root: `host`, or a directory.
+    /// All sessions on a base root: `host`, a name, or a directory.
     case image(String)
     /// All sessions of this state directory.
     case all
+
+    /// The image of a command line: a path, as `--image` of `run` takes it, or a name.
+    public static func image(written text: String) throws(SessionError) -> Selection {
+        guard text.utf8.contains(UInt8(ascii: "/")) else { return .image(text) }
+        let path = withoutSlash(text)
+        return .image(try absolute(path.hasPrefix("./") ? String(path.dropFirst(2)) : path))
+    }
 
     /// The level's name, for files and messages.
     var name: String {

@@ -50,6 +50,8 @@ extension Profile {
     public enum Image: Sendable, Equatable {
         /// The host's `/usr`, read-only.
         case host
+        /// A prepared directory that the operator has given a name: `images/NAME` of the catalog, and where that is.
+        case named(String, path: String)
         /// A prepared directory, an absolute path on the host.
         case directory(String)
     }

@@ -1,10 +1,11 @@
 import Documents
 import Syscalls
 
-/// Where profiles and filters are found: `session/NAME.yaml` and `seccomp/NAME.json` of each directory in turn.
+/// Where profiles, filters and images are found: `session/NAME.yaml`, `seccomp/NAME.json` and the directory `images/NAME` of
+/// each directory in turn.
 ///
-/// Whoever can write a profile can loosen every session that uses it. So a profile, a filter, and the directories they
-/// lie in count only if root or the caller owns them and nobody else can write to them.
+/// Whoever can write a profile can loosen every session that uses it. So what has a name, and the directory that it lies
+/// in, count only if root or the caller owns them and nobody else can write to them.
 public struct ProfileCatalog: Sendable {
     /// The directories, the first that has a name winning.
     public let directories: [String]

@@ -117,7 +117,7 @@ extension Profile.Mount {
             return nil
         }
         guard let source = reader.sourceWithoutLinks(parts[0], "mounts"),
-            let target = reader.target(Node(.string(reader.withoutSlash(parts[1]))), "mounts")
+            let target = reader.target(Node(.string(withoutSlash(parts[1]))), "mounts")
         else { return nil }
         let access: Profile.Access = parts.last == "rw" && parts.count == 3 ? .readWrite : .readOnly
         self.init(

@@ -1,4 +1,5 @@
 import Documents
+import Glibc
 import Syscalls
 
 extension Profile {
@@ -60,6 +61,7 @@ extension Profile {
     private mutating func settle(_ catalog: ProfileCatalog, isSound: Bool) -> [Problem] {
         var problems = isSound ? fieldProblems() : []
         if isSound || trace.age("seccomp") >= 0, let problem = findFilter(catalog) { problems.append(problem) }
+        if let problem = findImage(catalog) { problems.append(problem) }
         problems += egressProblems(catalog)
         if problems.isEmpty, isSound, network == .gateway, egress.policy.isEmpty, case .option = trace.origin("network")
         {
@@ -169,6 +171,26 @@ extension Profile {
             "seccomp", "",
             "expected the name of a filter in \(places.joined(separator: ", ")), found \(Node(.string(seccomp.name)).json())"
                 + (hint.map { "; did you mean \($0)?" } ?? ""))
+    }
+
+    private mutating func findImage(_ catalog: ProfileCatalog) -> Problem? {
+        guard case .named(let name, _) = image else { return nil }
+        let places = catalog.directories.map { $0 + "/images" }
+        for place in places where exists("\(place)/\(name)") {
+            do throws(SystemError) {
+                let path = "\(place)/\(name)"
+                if let reason = try distrust(path, kind: S_IFDIR) { return problem("image", "", reason) }
+                image = .named(name, path: (try? absolute(path)) ?? path)
+                return nil
+            } catch {
+                return problem("image", "", "\(error)")
+            }
+        }
+        let hint = nearest(name, in: ["host"] + catalog.names(in: places, ending: ""))
+        return problem(
+            "image", "",
+            "expected host, the path of a directory, or the name of one in \(places.joined(separator: ", ")), "
+                + "found \(Node(.string(name)).json())" + (hint.map { "; did you mean \($0)?" } ?? ""))
     }
 
     /// A problem at the place where the field was set.

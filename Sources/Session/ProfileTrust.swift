@@ -25,11 +25,15 @@ func trustedContent(_ file: String) throws(Distrust) -> [UInt8] {
     return try content.get()
 }
 
-/// Why a file that is there does not count; `nil`: it does.
-func distrust(_ file: String) throws(SystemError) -> String? { try distrust(try status(file), file) }
+/// Why a file, or a directory, that is there does not count; `nil`: it does.
+func distrust(_ file: String, kind: mode_t = S_IFREG) throws(SystemError) -> String? {
+    try distrust(try status(file), file, kind)
+}
 
-private func distrust(_ found: stat, _ file: String) throws(SystemError) -> String? {
-    guard found.st_mode & S_IFMT == S_IFREG else { return "expected a file, found something else at \(file)" }
+private func distrust(_ found: stat, _ file: String, _ kind: mode_t = S_IFREG) throws(SystemError) -> String? {
+    guard found.st_mode & S_IFMT == kind else {
+        return "expected a \(kind == S_IFDIR ? "directory" : "file"), found something else at \(file)"
+    }
     let directory = directory(of: file)
     if let reason = reason(found, file) { return reason }
     return reason(try status(directory), directory)

@@ -7,8 +7,13 @@ extension ProfileReader {
     func image(_ node: Node, _ field: String) -> Profile.Image? {
         guard let name = text(node, field) else { return nil }
         if name == "host" { return .host }
-        if name.utf8.first == UInt8(ascii: "/") { return path(node, field).map { .directory($0) } }
-        return refuse(node, field, "host, or the absolute path of a directory")
+        if isPlainName(name) { return .named(name, path: "") }
+        guard name.utf8.contains(UInt8(ascii: "/")), let path = try? absolute(beside(withoutSlash(name))),
+            path == "/" || Self.arePlain(path.utf8.dropFirst())
+        else {
+            return refuse(node, field, "host, or a directory: its name, or its path without .. and doubled slashes")
+        }
+        return .directory(path)
     }
 
     func filter(_ node: Node, _ field: String) -> Profile.Filter? {
@@ -108,11 +113,6 @@ extension ProfileReader {
         return nil
     }
 
-    /// A path without the slash at its end, which shells write behind directories.
-    func withoutSlash(_ path: String) -> String {
-        path.utf8.count > 1 && path.utf8.last == UInt8(ascii: "/") ? String(path.dropLast()) : path
-    }
-
     /// A path inside that something can be mounted on: not one that the launcher makes itself, and none from which
     /// programs, libraries or accounts are taken.
     func target(_ node: Node, _ field: String) -> String? {
@@ -185,4 +185,9 @@ extension String {
         utf8.starts(with: directory.utf8)
             && (utf8.count == directory.utf8.count || utf8.dropFirst(directory.utf8.count).first == UInt8(ascii: "/"))
     }
+}
+
+/// A path without the slash at its end, which shells write behind directories.
+func withoutSlash(_ path: String) -> String {
+    path.utf8.count > 1 && path.utf8.last == UInt8(ascii: "/") ? String(path.dropLast()) : path
 }

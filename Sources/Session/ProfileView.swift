@@ -95,6 +95,7 @@ extension Profile.Image: CustomStringConvertible {
     public var description: String {
         switch self {
         case .host: "host"
+        case .named(let name, _): name
         case .directory(let path): path
         }
     }

@@ -29,7 +29,7 @@ struct RecordedPlace {
             places.append(Place(inside: path, outside: nil))
         }
         switch profile.image {
-        case .directory(let path):
+        case .named(_, let path), .directory(let path):
             root = path
             places.append(Place(inside: "", outside: path))
         case .host:

@@ -36,7 +36,8 @@ extension Option {
 
     // What of the profile the command line sets.
     static let image = Option(
-        "image", takes: "IMAGE", completing: .directory, under: controls, "The root: `host`, or a prepared directory")
+        "image", takes: "IMAGE", completing: .directory, under: controls,
+        "The root: `host`, or a prepared directory, by its path or its name")
     static let memory = Option(
         "memory", letter: "m", takes: "SIZE", under: controls,
         "The most memory, for example `2GiB`. What comes up against it is ended, and its report says `oom`")

@@ -41,6 +41,7 @@ extension Program {
                 ("/etc/carrel/session/NAME.yaml", "The host's own profiles, before those that come with carrel"),
                 ("/etc/carrel/seccomp/NAME.json", "The host's own filters"),
                 ("/etc/carrel/egress/NAME.yaml", "The host's own rule sets"),
+                ("/etc/carrel/images/NAME", "The host's prepared roots, or links to them"),
                 ("/etc/carrel/gateway.yaml", "The gateway: credentials, prices, budgets (Docs/Gateway.md)"),
                 ("/etc/carrel/host.yaml, tenants/NAME.yaml", "Bounds of the host and of tenants (Docs/Cgroups.md)"),
                 ("/var/lib/carrel", "State: tenants, live sessions, the ledger of reports, the audit log"),

@@ -80,7 +80,9 @@ extension Command {
     static let seccompLint = Command(
         "seccomp lint", in: seccompGroup, operands: [Operand("FILE", completing: .file, isRepeatable: true)],
         options: [.capability, .json], "Tell what is wrong or dangerous in filters",
-        details: ["Ends with 1 where there is more than notes."])
+        details: [
+            "Ends with 1 where there is more than notes. The `NAME.meta.json` of a `NAME.json` among the files is passed over."
+        ])
 
     static let seccompTest = Command(
         "seccomp test", in: seccompGroup,
@@ -190,7 +192,8 @@ extension Verb {
         var passes = true
         var list: [Node] = []
         let style = Style(for: 1)
-        for name in words.operands {
+        let provenances = Set(words.operands.map(Provenance.path(beside:)))
+        for name in words.operands where !provenances.contains(name) {
             let lint = try Carrel.lint(name, capabilities: words.all(.capability))
             passes = passes && lint.passes
             if words.has(.json) {

@@ -194,7 +194,7 @@ extension Verb {
         var selections: [Selection] = words.operands.first.map { [.session($0)] } ?? []
         if let tenant = words[.allTenant] { selections.append(.tenant(tenant)) }
         if let profile = words[.allProfile] { selections.append(.profile(profile)) }
-        if let image = words[.allImage] { selections.append(.image(image)) }
+        if let image = words[.allImage] { selections.append(try .image(written: image)) }
         if words.has(.all) { selections.append(.all) }
         guard selections.count == 1 else {
             throw SessionError(

@@ -24,6 +24,67 @@ extension Conformance {
             #expect(bundle.leftovers(["c"]).isEmpty)
         }
 
+        @Test("each option of update sets the limit that it names")
+        func updateOptions() throws {
+            let bundle = try Bundle()
+            bundle.change("linux") { $0["resources"] = ["pids": ["limit": 20], "cpu": ["quota": 40000]] }
+            try bundle.start()
+            // The options, and what is in a file of v1 or of v2 then.
+            let options: [([String], [String: String])] = [
+                (["--memory", "64M"], ["memory.limit_in_bytes": "67108864", "memory.max": "67108864"]),
+                (
+                    ["--memory-reservation", "32M"],
+                    ["memory.soft_limit_in_bytes": "33554432", "memory.low": "33554432"]
+                ),
+                (["--pids-limit", "33"], ["pids.max": "33"]),
+                (
+                    ["--cpu-quota", "50000", "--cpu-period", "200000"],
+                    ["cpu.cfs_quota_us": "50000", "cpu.cfs_period_us": "200000", "cpu.max": "50000 200000"]
+                ),
+                (["--cpu-burst", "10000"], ["cpu.cfs_burst_us": "10000", "cpu.max.burst": "10000"]),
+                (["--cpu-share", "512"], ["cpu.shares": "512"]), (["--cpu-idle", "1"], ["cpu.idle": "1"]),
+                (["--cpuset-cpus", "0"], ["cpuset.cpus": "0"]), (["--cpuset-mems", "0"], ["cpuset.mems": "0"]),
+                (["--blkio-weight", "200"], ["blkio.bfq.weight": "200"]),
+            ]
+            func place(_ name: String) -> String? {
+                let places = ["\(name.split(separator: ".")[0])/carrel/oci/c/\(name)", "carrel/oci/c/\(name)"]
+                return places.map { "/sys/fs/cgroup/" + $0 }.first { access($0, F_OK) == 0 }
+            }
+            var seen = 0
+            for (words, files) in options {
+                let there = files.compactMap { name, value in place(name).map { (file: $0, value: value) } }
+                // Of a controller that the host has not.
+                if there.isEmpty { continue }
+                let updated = try run([runtimePath, "--root", bundle.state, "update"] + words + ["c"])
+                #expect(updated.status == 0, "\(words): \(updated.errors)")
+                for (file, value) in there {
+                    #expect(try String(contentsOfFile: file, encoding: .utf8) == value + "\n", "\(file)")
+                    seen += 1
+                }
+            }
+            #expect(seen > 2)
+        }
+
+        @Test("events tells of the want of memory that a container has ended of")
+        func lastEvent() throws {
+            let bundle = try Bundle()
+            bundle.change("linux") { $0["resources"] = ["memory": ["limit": 20 << 20]] }
+            bundle.script(
+                "until [ -e /dev/shm/go ]; do sleep 0.02; done; exec dd if=/dev/zero of=/dev/null bs=200M count=1")
+            try bundle.start()
+            let told = "\(bundle.path)/events"
+            let follow = "exec '\(runtimePath)' --root '\(bundle.state)' events --interval 60 c >'\(told)'"
+            let following = try spawn(["sh", "-c", follow], environment: ["PATH": "/usr/bin:/bin"])
+            try wait { try access(told, F_OK) == 0 && String(contentsOfFile: told, encoding: .utf8).contains("stats") }
+            // Both at once, then: that it has run out, and that it has ended.
+            kill(following, SIGSTOP)
+            try bundle.oci("exec", "c", "touch", "/dev/shm/go")
+            try wait { try bundle.oci("state", "c").output.contains("stopped") }
+            kill(following, SIGCONT)
+            waitpid(following, nil, 0)
+            #expect(try String(contentsOfFile: told, encoding: .utf8).contains("{\"type\":\"oom\",\"id\":\"c\"}"))
+        }
+
         @Test("limits are in force in the container's cgroup, and change by update")
         func limits() throws {
             let bundle = try Bundle()

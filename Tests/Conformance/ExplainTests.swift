@@ -68,6 +68,32 @@ extension Conformance {
             return bundle
         }
 
+        @Test("whoever is neither the agent's user nor root is not heard, whatever the socket's mode")
+        func others() throws {
+            let agent = try Agent()
+            var place = stat()
+            stat("/run/carrel", &place)
+            chmod("/run/carrel", 0o755)
+            defer { chmod("/run/carrel", place.st_mode & 0o7777) }
+            chmod(Self.socket, 0o666)
+            // Who is heard is waited for.
+            let script = """
+                import socket, sys
+                made = socket.socket(socket.AF_UNIX)
+                made.settimeout(float(sys.argv[1]))
+                made.connect('\(Self.socket)')
+                try: print(made.recv(1))
+                except TimeoutError: print('heard')
+                """
+            #expect(try run(["/usr/bin/python3", "-c", script, "0.2"]).output == "heard\n")
+            let other = [
+                "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "/usr/bin/python3", "-c", script,
+                "60",
+            ]
+            #expect(try run(other).output == "b''\n")
+            withExtendedLifetime(agent) {}
+        }
+
         @Test("each kind of refused call is told once, and answered as the filter would have")
         func told() throws {
             let agent = try Agent()

@@ -101,14 +101,15 @@ extension Conformance {
             #expect(outcome.status == 1 && outcome.errors.contains("process.user.uid: expected an id"), "\(outcome)")
         }
 
-        @Test("no mount leaves the root by a link of the image (CVE-2021-30465, CVE-2024-45310)")
-        func mountTargets() throws {
+        @Test(
+            "no mount leaves the root by a link of the image, nor by the old root (CVE-2021-30465, CVE-2024-45310, CVE-2026-87766)",
+            arguments: ["", "../../../../../../../..", "/proc/self/root", "/proc/1/root"])
+        func mountTargets(way: String) throws {
             let bundle = try Bundle()
             let outside = "\(bundle.path)/outside"
             try FileManager.default.createDirectory(atPath: outside, withIntermediateDirectories: false)
-            symlink(outside, "\(bundle.path)/rootfs/link")
-            symlink("../../../../../../../..\(outside)", "\(bundle.path)/rootfs/up")
-            bundle.mount(["/link/a", "/up/b"].map { ["destination": $0, "type": "tmpfs", "source": "tmpfs"] })
+            symlink(way + outside, "\(bundle.path)/rootfs/link")
+            bundle.mount([["destination": "/link/a", "type": "tmpfs", "source": "tmpfs"]])
             bundle.change("root") { $0["readonly"] = false }
             bundle.payload("true")
             _ = try bundle.runToEnd()
@@ -300,6 +301,11 @@ extension Conformance {
                 linux["memoryPolicy"] = ["mode": "MPOL_BIND", "nodes": "0"]
             }
             #expect(try bundle.runToEnd().errors.contains("linux.memoryPolicy"))
+            bundle.change("linux") { linux in
+                linux["memoryPolicy"] = nil
+                linux["resources"] = ["unified": ["nothing.max": "1"]]
+            }
+            #expect(try bundle.runToEnd().errors.contains("linux.resources: control nothing"))
         }
 
         @Test("the container cannot type into the caller's terminal (TIOCSTI, CVE-2017-5226)")

@@ -40,6 +40,38 @@ extension Conformance {
             #expect(bundle.leftovers(["c"]).isEmpty)
         }
 
+        @Test("run keeps the container where that is asked for, and stacks its root on the old one without a pivot")
+        func keptAndStacked() throws {
+            let bundle = try Bundle()
+            bundle.script("ls -d /etc/shadow /root/.bashrc; ls -d /bin")
+            try bundle.write()
+            let stacked = try bundle.oci("run", "--no-pivot", "--keep", "--bundle", bundle.path, "c")
+            #expect(stacked.output == "/bin\n", "\(stacked)")
+            #expect(try bundle.oci("state", "c").output.contains("\"status\": \"stopped\""))
+            #expect(try bundle.oci("delete", "c").status == 0)
+        }
+
+        @Test("exec takes privileges to gain, and waits where the container is paused, as it is told")
+        func execFlags() throws {
+            let bundle = try Bundle()
+            bundle.change("process") { $0["noNewPrivileges"] = false }
+            try bundle.start()
+            for (words, value) in [([], "0"), (["--no-new-privs"], "1")] {
+                let status = try run(
+                    [runtimePath, "--root", bundle.state, "exec"] + words + ["c", "cat", "/proc/self/status"])
+                #expect(status.output.contains("NoNewPrivs:\t\(value)\n"), "\(status)")
+            }
+            #expect(try bundle.oci("pause", "c").status == 0)
+            #expect(try bundle.oci("exec", "c", "true").errors.contains("paused"))
+            let waiting = try spawn(
+                [runtimePath, "--root", bundle.state, "exec", "--ignore-paused", "c", "true"], environment: [:])
+            usleep(50_000)
+            #expect(waitpid(waiting, nil, WNOHANG) == 0)
+            #expect(try bundle.oci("resume", "c").status == 0)
+            var word: Int32 = -1
+            #expect(waitpid(waiting, &word, 0) == waiting && word == 0)
+        }
+
         @Test("a program that is not there is told by create, with 'no such file'")
         func absentProgram() throws {
             let bundle = try Bundle()

@@ -21,6 +21,38 @@ struct ControlTests {
         }
     }
 
+    @Test(
+        "whoever is neither the gateway's user nor root is not served, whatever the socket's mode",
+        .enabled(if: geteuid() == 0, "only root becomes another user"))
+    func others() throws {
+        try atDesk { desk throws in
+            for (path, mode) in [(desk.directory, 0o755), (desk.gateway.places.directory, 0o755)] as [(String, mode_t)]
+            {
+                chmod(path, mode)
+            }
+            chmod(desk.gateway.places.control, 0o666)
+            let asking = Process()
+            asking.executableURL = URL(filePath: "/usr/bin/setpriv")
+            let hello = String(decoding: ControlRequest.hello(session: nil, policy: nil).line, as: UTF8.self)
+            asking.arguments = [
+                "--reuid", "65534", "--regid", "65534", "--clear-groups", "/usr/bin/python3", "-c",
+                """
+                import socket, sys
+                made = socket.socket(socket.AF_UNIX)
+                made.connect(sys.argv[1])
+                try: made.sendall(sys.argv[2].encode()); print(made.recv(1))
+                except ConnectionError: print(b'')
+                """, desk.gateway.places.control, hello,
+            ]
+            let output = Pipe()
+            asking.standardOutput = output
+            try asking.run()
+            let told = output.fileHandleForReading.readDataToEndOfFile()
+            asking.waitUntilExit()
+            #expect(asking.terminationStatus == 0 && String(decoding: told, as: UTF8.self) == "b''\n")
+        }
+    }
+
     @Test("hello tells the authority and the dummies that the session will have")
     func hello() throws {
         try atDesk { desk throws in

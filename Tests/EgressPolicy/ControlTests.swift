@@ -46,6 +46,38 @@ import Testing
         #expect(throws: ControlProtocolError.self) { try ControlRequest(line: line.utf8) }
     }
 
+    @Test(
+        "a socket at which neither the caller nor root listens is no gateway's",
+        .enabled(if: geteuid() == 0, "only root becomes another user"))
+    func others() throws {
+        let place = NSTemporaryDirectory() + "carrel-control-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: place) }
+        chmod(place, 0o777)
+        for (user, isTrusted) in [("0", true), ("65534", false)] {
+            let listening = Process()
+            listening.executableURL = URL(filePath: "/usr/bin/setpriv")
+            listening.arguments = [
+                "--reuid", user, "/usr/bin/python3", "-c",
+                "import socket, sys; made = socket.socket(socket.AF_UNIX); made.bind(sys.argv[1]); made.listen(); print(flush=True); sys.stdin.read()",
+                "\(place)/\(user)",
+            ]
+            let (input, output) = (Pipe(), Pipe())
+            (listening.standardInput, listening.standardOutput) = (input, output)
+            try listening.run()
+            _ = output.fileHandleForReading.availableData
+            let connection = Result { () throws(SystemError) in try GatewayConnection(to: "\(place)/\(user)") }
+            switch connection {
+            case .success(let connection):
+                #expect(isTrusted)
+                connection.close()
+            case .failure(let error): #expect(!isTrusted && error.errno == .notPermitted, "\(error)")
+            }
+            try input.fileHandleForWriting.close()
+            listening.waitUntilExit()
+        }
+    }
+
     @Test("descriptors arrive with the line that names them, and events in pieces")
     func descriptors() throws {
         let path = NSTemporaryDirectory() + "carrel-control-\(UUID().uuidString.prefix(8)).sock"

@@ -276,6 +276,32 @@ extension Integration {
             }
         }
 
+        /// What is not dumpable belongs to root in /proc: no core, and no look at it by others of its user (prctl(2)).
+        @Test(.enabled(if: Host.isRoot, "only root becomes an ordinary user"))
+        func theGatewaysSecretsAreInNoCore() throws {
+            try withDesk { desk in
+                chown(desk.state, Host.ordinaryID, Host.ordinaryID)
+                let program = (Host.carrel as NSString).deletingLastPathComponent + "/carrel-gateway"
+                let gateway = Command([
+                    "setpriv", "--reuid", "\(Host.ordinaryID)", "--regid", "\(Host.ordinaryID)", "--clear-groups",
+                    program,
+                    "serve", "--state", desk.state,
+                ])
+                try #require(
+                    eventually { FileManager.default.fileExists(atPath: desk.state + "/gateway/control.sock") },
+                    "\(gateway.errors)")
+                let files = try FileManager.default.attributesOfItem(atPath: "/proc/\(gateway.pid)/environ")
+                #expect(files[.ownerAccountID] as? Int == 0)
+                let limits = try String(contentsOfFile: "/proc/\(gateway.pid)/limits", encoding: .utf8)
+                #expect(
+                    limits.split(separator: "\n").contains {
+                        $0.split(separator: " ").starts(with: ["Max", "core", "file", "size", "0", "0"])
+                    }, "\(limits)")
+                gateway.signal(SIGTERM)
+                _ = gateway.finish()
+            }
+        }
+
         @Test func twoSessionsHaveDoorsOfTheirOwn() throws {
             try withDesk { desk in
                 let upstreams = try Upstreams(desk)

@@ -200,6 +200,13 @@ extension Integration {
                     ["--image", image],
                     "cat /etc/mark; test ! -e /usr/bin/python3; echo x > /bin/x; echo $? ; echo y > /tmp/y")
                 #expect(inside.lines.first == "mine" && inside.lines.last != "0", "\(inside)")
+                // By a name too, of a link as well.
+                Host.outside(
+                    "mkdir -p '\(desk.path)/catalog/images' && ln -s '\(image)' '\(desk.path)/catalog/images/box'")
+                let named = desk.around(
+                    "CARREL_PROFILES='\(desk.path)/catalog' exec \"$CARREL\" run --image box -- cat /etc/mark")
+                #expect(named.output == "mine", "\(named)")
+                #expect(try desk.lastReport()["image"]?.string == "box")
                 // An image is used by many: nothing is made in it, not even a mount point.
                 #expect(Host.outside("find '\(image)' -printf '%p %m %T@ %U %s\\n' | sort").output == before)
             }

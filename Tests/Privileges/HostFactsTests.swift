@@ -35,7 +35,7 @@ private func cover(_ path: String, with text: String, in directory: String) thro
     @Test func everyFactIsToldAndEveryLackHasAFix() async {
         await #expect(processExitsWith: .success) {
             let all = try facts()
-            #expect(all.count == 14, "\(all.keys.sorted())")
+            #expect(all.count == 15, "\(all.keys.sorted())")
             for (name, fact) in all {
                 #expect(!fact[1].isEmpty, "\(name) has a value")
                 #expect((fact[0] == "ok") == fact[2].isEmpty, "\(name): \(fact)")
@@ -56,6 +56,7 @@ private func cover(_ path: String, with text: String, in directory: String) thro
             }
             #expect(all["user namespaces"] == ["ok", "work", ""], "\(all)")
             #expect(all["id-mapped mounts /tmp"] == ["ok", "work", ""], "\(all)")
+            #expect(all["overlay in user namespaces"] == ["ok", "works", ""], "\(all)")
         }
     }
 

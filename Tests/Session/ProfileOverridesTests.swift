@@ -117,7 +117,7 @@ import Testing
             "LD_PRELOAD says what code is loaded, and the caller would say it; write a value under environment.set"
         #expect(
             fixture.problems("p", overrides) == [
-                "command line: --image: expected host, or the absolute path of a directory, found \"../x\"",
+                "command line: --image: expected host, or a directory: its name, or its path without .. and doubled slashes, found \"../x\"",
                 "command line: --seccomp: expected the name or the path of a filter, found \"a b\"",
                 "command line: --network: expected none or gateway, found \"host\"",
                 "command line: --memory: expected a size such as 2GiB, found \"2g\"; did you mean 2GiB?",
@@ -162,6 +162,35 @@ import Testing
                 "command line: --seccomp: expected a filter's file, found none at "
                     + FileManager.default.currentDirectoryPath + "/nosuch.json"
             ])
+    }
+
+    @Test func anImageIsHostANameOrADirectory() throws {
+        let fixture = try ProfileFixture(["p": "version: 1\nimage: ./root/\n", "q": "version: 1\nimage: debian-12\n"])
+        #expect(try fixture.load("p").image == .directory("\(fixture.root)/session/root"))
+        #expect(
+            fixture.problems("q") == [
+                "session/q.yaml:2:1: image: expected host, the path of a directory, or the name of one in images, found \"debian-12\""
+            ])
+        try FileManager.default.createDirectory(
+            atPath: fixture.root + "/images/debian-12", withIntermediateDirectories: true)
+        for name in ["images", "images/debian-12"] { chmod("\(fixture.root)/\(name)", 0o755) }
+        let named = try fixture.load("q")
+        #expect(named.image == .named("debian-12", path: fixture.root + "/images/debian-12"))
+        #expect(named.image.description == "debian-12")
+
+        var overrides = ProfileOverrides()
+        overrides.image = "./root/"
+        let here = FileManager.default.currentDirectoryPath
+        #expect(try fixture.load("q", overrides).image == .directory(here + "/root"))
+        // A kill switch takes it as a start does.
+        #expect(try Selection.image(written: "./root/") == .image(here + "/root"))
+        #expect(try Selection.image(written: "debian-12") == .image("debian-12"))
+        overrides.image = "debian-1"
+        #expect(
+            fixture.problems("q", overrides).first?.hasSuffix("found \"debian-1\"; did you mean debian-12?") == true)
+        // Who can write the directory chooses what sessions run on.
+        chmod(fixture.root + "/images", 0o777)
+        #expect(fixture.problems("q").first?.contains("image: expected nobody else to be able to write") == true)
     }
 
     @Test func aFilterThatIsNotThereIsToldByOption() throws {

@@ -54,9 +54,18 @@ private struct Bad: CustomTestStringConvertible {
             "p:2:1: imagee: unknown; the fields here are version, description, extends, image, user, environment, mounts, "
                 + "workdir, config, limits, seccomp, exec, scopes, network, egress, controls, umask; did you mean image?",
             "p:3:8: image: expected a string, found a list"),
-        Bad("image: ../x", "p:2:8: image: expected host, or the absolute path of a directory, found \"../x\""),
-        Bad("image: ubuntu", "p:2:8: image: expected host, or the absolute path of a directory, found \"ubuntu\""),
-        Bad("image: /a/../b", "p:2:8: image: expected \(absolute), found \"/a/../b\""),
+        Bad(
+            "image: ../x",
+            "p:2:8: image: expected host, or a directory: its name, or its path without .. and doubled slashes, found \"../x\""
+        ),
+        Bad(
+            "image: a//b",
+            "p:2:8: image: expected host, or a directory: its name, or its path without .. and doubled slashes, found \"a//b\""
+        ),
+        Bad(
+            "image: /a/../b",
+            "p:2:8: image: expected host, or a directory: its name, or its path without .. and doubled slashes, found \"/a/../b\""
+        ),
         Bad("image:", "p:2:7: image: expected a string, found nothing"),
         Bad("description: 7", "p:2:14: description: expected a string (write it in quotes), found 7"),
         Bad("user: agent", "p:2:7: user: expected a map, found \"agent\""),
