@@ -102,6 +102,12 @@ func scalar(_ index: UInt32, _ value: UInt64, mask: UInt64 = 0xffff_ffff) -> Rec
         let wider = try Synthesis(of: seen)
         #expect(try answers(wider)("ioctl", 0, 0x5412) == "allowed")
         #expect(wider.notes.contains { $0.hasPrefix("ioctl: 1 calls have no values") })
+        // What another version has recorded with another mask has no siblings: their values do not fit it.
+        seen = recording("read")
+        seen.add("socket", count: 1, scalars: [scalar(0, 2), scalar(1, 1, mask: 15), scalar(2, 0, mask: 3)])
+        let older = try answers(try Synthesis(of: seen))
+        #expect(older("socket", 2, 1, 4) == "allowed" && older("socket", 2, 1, 6) == "ENOSYS")
+        #expect(older("socket", 10, 1, 0) == "ENOSYS")
     }
 
     @Test("a hot call whose arguments are looked at is told")
