@@ -40,8 +40,8 @@ extension Node {
             guard let syntaxError = json.syntaxError else { return (root, json.findings.problems) }
             var yaml = YAMLReader(text, file: file)
             let other = yaml.document()
-            // Neither JSON nor YAML: whichever reader came further knows more of what was meant.
-            if let error = yaml.syntaxError, precedes(error.mark, syntaxError.mark) {
+            // Neither JSON nor YAML: whichever reader came further knows more of what was meant, and says it better as JSON.
+            if let error = yaml.syntaxError, !precedes(syntaxError.mark, error.mark) {
                 return (nil, json.findings.problems)
             }
             return (other, yaml.findings.problems)

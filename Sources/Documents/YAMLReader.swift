@@ -75,7 +75,9 @@ struct YAMLReader {
             findings.report(Mark(of: parser.pointee.problem_offset, in: text), problem)
         } else {
             let context = parser.pointee.context.map { String(cString: $0) + ": " } ?? ""
-            findings.report(mark(parser.pointee.problem_mark), context + problem)
+            let (place, end) = (mark(parser.pointee.problem_mark), Mark(of: text.count, in: text))
+            // Behind a last line without its end libyaml counts another.
+            findings.report(place.line > end.line ? end : place, context + problem)
         }
         syntaxError = findings.problems.last
         throw Stop()

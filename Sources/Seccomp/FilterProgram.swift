@@ -24,7 +24,9 @@ public struct FilterProgram: Sendable, Equatable {
     /// - Throws: what seccomp(2) says: `EACCES` without `no_new_privs`, `EINVAL` for a kernel without a flag.
     @discardableResult
     public func install(adding extra: FilterFlags = []) throws(SystemError) -> FileDescriptor? {
-        let flags = flags.union(extra)
+        let wanted = flags.union(extra)
+        // What the kernel refuses together (seccomp(2)) and libseccomp leaves out: all threads are this one.
+        let flags = wanted.subtracting(wanted.contains(.listener) ? .allThreads : .waitKillable)
         let result = instructions.withUnsafeBytes { bytes in
             Result<FileDescriptor?, SystemError> { () throws(SystemError) in try installFilter(bytes, flags: flags) }
         }

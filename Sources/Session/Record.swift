@@ -79,6 +79,11 @@ final class SessionRecorder: CallListener {
                 guard let cgroup else {
                     throw SystemError("bpf", "a session without a cgroup", errno: .notSupported)
                 }
+                guard let rules = try? FilterInterpreter(filter), CallProbe.tellsCalls(behind: rules) else {
+                    throw SystemError(
+                        "bpf", "a filter that lets in the calls of 32-bit programs, whose numbers mean others",
+                        errno: .notSupported)
+                }
                 probe = try CallProbe(cgroup: UInt64(status(cgroup.directory).st_ino))
                 return filter
             } catch {

@@ -38,16 +38,25 @@ public struct Amendment: Sendable, Equatable {
         var notes: [String] = []
         var kept: [LinuxSyscall] = []
         let overlapsAnAllowance = profile.syscalls.contains {
-            $0.action == .allow && $0.names.contains(call) && Self.holds($0, call, arguments)
+            $0.action == .allow && $0.names.contains(call)
+                && $0.alternatives.contains { Self.holds($0, call, arguments) }
         }
         for (place, entry) in profile.syscalls.enumerated().reversed() {
             guard entry.action != .allow, let name = entry.names.firstIndex(of: call),
-                Self.holds(entry, call, arguments)
+                entry.alternatives.contains(where: { Self.holds($0, call, arguments) })
             else { continue }
             let path = entry.names.count == 1 ? "/syscalls/\(place)" : "/syscalls/\(place)/names/\(name)"
             operations.append(["op": "remove", "path": Node(.string(path))])
-            let (others, isAll) = Self.rest(of: entry, call, without: args)
-            kept += others
+            var isAll = true
+            for conditions in entry.alternatives {
+                let (others, isWhole) =
+                    Self.holds(conditions, call, arguments)
+                    ? Self.rest(of: conditions, without: args) : ([conditions], true)
+                kept += others.map {
+                    LinuxSyscall(names: [call], action: entry.action, errnoRet: entry.errnoRet, args: $0)
+                }
+                isAll = isAll && isWhole
+            }
             if isAll { continue }
             notes.append(
                 overlapsAnAllowance
@@ -61,26 +70,23 @@ public struct Amendment: Sendable, Equatable {
         note = notes.first ?? ""
     }
 
-    /// Rules with the answer of one that refuses the call, for what it refuses but these arguments.
+    /// Conditions under which a rule that refuses these arguments goes on to refuse what else it does.
     ///
-    /// - Returns: the rules, and whether they are for all of it: a rule compares each argument once.
+    /// - Returns: the conditions, of a rule each, and whether they are for all of it: a rule compares each argument once.
     private static func rest(
-        of entry: LinuxSyscall, _ call: String, without args: [LinuxSeccompArg]
-    ) -> (rules: [LinuxSyscall], isAll: Bool) {
-        var rules: [LinuxSyscall] = []
+        of conditions: [LinuxSeccompArg], without args: [LinuxSeccompArg]
+    ) -> (rules: [[LinuxSeccompArg]], isAll: Bool) {
+        var rules: [[LinuxSeccompArg]] = []
         var isAll = true
         for arg in args {
-            let own = entry.args.filter { $0.index == arg.index }
+            let own = conditions.filter { $0.index == arg.index }
             // It refuses no other value of this argument.
             if own == [arg] { continue }
             guard own.isEmpty, arg.op == .equalTo else {
                 isAll = false
                 continue
             }
-            let other = LinuxSeccompArg(index: arg.index, value: arg.value, op: .notEqual)
-            rules.append(
-                LinuxSyscall(
-                    names: [call], action: entry.action, errnoRet: entry.errnoRet, args: entry.args + [other]))
+            rules.append(conditions + [LinuxSeccompArg(index: arg.index, value: arg.value, op: .notEqual)])
         }
         return (rules, isAll)
     }
@@ -114,9 +120,9 @@ public struct Amendment: Sendable, Equatable {
         return masks
     }
 
-    /// Whether a rule's comparisons hold for a call.
-    private static func holds(_ entry: LinuxSyscall, _ call: String, _ arguments: [UInt64]) -> Bool {
-        entry.args.allSatisfy { arg in
+    /// Whether all comparisons hold for a call.
+    private static func holds(_ conditions: [LinuxSeccompArg], _ call: String, _ arguments: [UInt64]) -> Bool {
+        conditions.allSatisfy { arg in
             guard arg.index < 6 else { return false }
             let value = arguments[Int(arg.index)] & CallTable.mask(of: call, argument: Int(arg.index))
             switch arg.op {
@@ -129,6 +135,13 @@ public struct Amendment: Sendable, Equatable {
             case .maskedEqual: return value & arg.value == arg.valueTwo ?? 0
             }
         }
+    }
+}
+
+extension LinuxSyscall {
+    /// The comparisons, as alternatives of which each must hold whole: runc and crun take two of one argument for "or".
+    var alternatives: [[LinuxSeccompArg]] {
+        Set(args.map(\.index)).count < args.count ? args.map { [$0] } : [args]
     }
 }
 

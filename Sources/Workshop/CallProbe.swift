@@ -19,6 +19,17 @@ public struct CallProbe {
     private let maps: ProbeMaps
     private let attachments: [(program: FileDescriptor, link: FileDescriptor)]
 
+    /// Whether behind this filter a number tells the call: not where the calls of 32-bit programs are let in, whose numbers
+    /// mean other calls and look the same from here.
+    public static func tellsCalls(behind filter: FilterInterpreter) -> Bool {
+        var diagram = DecisionDiagram()
+        let meaning = diagram.meaning(of: filter)
+        let kill = diagram.end(0x8000_0000)
+        return Architecture.native.entries.map(\.audit).filter { $0 != Architecture.native.audit }.allSatisfy {
+            diagram.fixing(meaning, first: DecisionDiagram.firstBit(of: 4), value: $0) == kill
+        }
+    }
+
     /// Attaches to the calls of every process in a cgroup, which must be empty as yet.
     ///
     /// - Parameter cgroup: the id of its directory in the v2 tree: its inode number (`bpf_get_current_cgroup_id`).

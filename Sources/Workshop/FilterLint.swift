@@ -168,9 +168,7 @@ private struct Linter {
             let byDefault = diagram.end(ProfileChecker.action(profile.defaultAction, profile.defaultErrnoRet))
             let meant = diagram.ending(rules(name, entries, isWhole: false), byDefault)
             let theirs = diagram.ending(rules(name, entries, isWhole: true), byDefault)
-            let opened = diagram.joining(meant, theirs) {
-                $0 < 0x7ffc_0000 && $1 >= 0x7ffc_0000 && $1 < 0x8000_0000 ? 1 : 0
-            }
+            let opened = diagram.joining(meant, theirs) { !letsThrough($0) && letsThrough($1) ? 1 : 0 }
             if diagram.answer(opened) == 0 { continue }
             let example = ArgumentRegion(diagram, of: name, on: machines[0]).example(opened)
             let shown = example.prefix(CallSignatures.of(name)?.count ?? 6).map { ArgumentNames.hexadecimal($0) }
@@ -200,18 +198,19 @@ private struct Linter {
     private func rules(_ name: String, _ entries: [Int], isWhole: Bool) -> [FilterRule] {
         entries.flatMap { index -> [FilterRule] in
             let entry = profile.syscalls[index]
-            let tests = entry.args.filter { $0.index < 6 }.map { condition in
-                let width = isWhole ? .max : CallTable.mask(of: name, argument: Int(condition.index), on: machines[0])
-                let isMasked = condition.op == .maskedEqual
-                return ArgumentTest(
-                    index: Int(condition.index), mask: isMasked ? condition.value : width,
-                    comparison: ProfileChecker.comparison(condition.op),
-                    value: isMasked ? condition.valueTwo ?? 0 : condition.value)
-            }
             let action = ProfileChecker.action(entry.action, entry.errnoRet)
-            // Two conditions on one argument are alternatives for them.
-            let isRepeated = Set(tests.map(\.index)).count < tests.count
-            return (isRepeated ? tests.map { [$0] } : [tests]).map { FilterRule(call: 0, action: action, tests: $0) }
+            return entry.alternatives.map { conditions in
+                let tests = conditions.filter { $0.index < 6 }.map { condition in
+                    let width =
+                        isWhole ? .max : CallTable.mask(of: name, argument: Int(condition.index), on: machines[0])
+                    let isMasked = condition.op == .maskedEqual
+                    return ArgumentTest(
+                        index: Int(condition.index), mask: isMasked ? condition.value : width,
+                        comparison: ProfileChecker.comparison(condition.op),
+                        value: isMasked ? condition.valueTwo ?? 0 : condition.value)
+                }
+                return FilterRule(call: 0, action: action, tests: tests)
+            }
         }
     }
 

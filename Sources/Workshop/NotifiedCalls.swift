@@ -50,7 +50,9 @@ public struct NotifiedCalls {
         let verdict = filter.run(FilteredCall(call)).action
         let errno = verdict & 0xffff_0000 == 0x0005_0000 ? verdict & 0xffff : nil
         let answer = errno.map { CallAnswer.fail(Int32($0)) } ?? .goOn
-        guard call.architecture == Architecture.native.audit else {
+        // Of x32, too, which shares the architecture: as at a probe.
+        let isForeign = call.architecture != Architecture.native.audit || errno == nil && number >= ProbeMaps.numbers
+        guard !isForeign else {
             foreign += 1
             return answer
         }

@@ -57,6 +57,10 @@ public struct ProfileFile: Sendable {
     ) throws(Problems) {
         let top = try Node.parse(bytes, file: file)
         let node = top["linux"]?["seccomp"] ?? top["seccomp"] ?? top
+        if top["ociVersion"] != nil, node == top || node.isNull {
+            let message = "expected a filter, found none: the bundle's container has all system calls"
+            throw Problems([Problem(file: file, mark: top["linux"]?.mark, field: "linux.seccomp", message: message)])
+        }
         self.file = file
         isDockers = ProfileChecker.dockersMember(of: node) != nil
         document = isDockers ? try DockerForm(file: file, circumstances: circumstances).resolved(node) : node
@@ -92,9 +96,12 @@ private struct DockerForm {
         var problems: [Problem] = []
         var entries: [Node.Entry] = []
         var hasArchitectures = false
+        var architectures = [Node(.string(circumstances.machine.specName))]
         for entry in node.entries ?? [] {
             switch entry.key {
-            case "archMap": continue
+            case "archMap":
+                architectures += subArchitectures(entry, &problems)
+                continue
             case "defaultErrno":
                 requireNumber(beside: entry, "defaultErrnoRet", of: node, "", &problems)
                 continue
@@ -114,15 +121,32 @@ private struct DockerForm {
             entries.append(entry)
         }
         if !problems.isEmpty { throw Problems(problems) }
-        if !hasArchitectures { entries.append(Node.Entry(key: "architectures", value: architectures(node))) }
+        if !hasArchitectures {
+            entries.append(Node.Entry(key: "architectures", value: Node(.sequence(architectures))))
+        }
         return Node(.mapping(entries), mark: node.mark)
     }
 
-    /// The machine's own, and those that `archMap` puts below it.
-    private func architectures(_ node: Node) -> Node {
-        let own = circumstances.machine.specName
-        let entry = node["archMap"]?.elements?.first { $0["architecture"]?.string == own }
-        return Node(.sequence([Node(.string(own))] + (entry?["subArchitectures"]?.elements ?? [])))
+    /// Those that `archMap` puts below the machine's own.
+    private func subArchitectures(_ map: Node.Entry, _ problems: inout [Problem]) -> [Node] {
+        var found: [Node] = []
+        for (index, part) in elements(of: map, "", &problems).enumerated() {
+            let field = "archMap[\(index)]."
+            for entry in part.entries ?? [] {
+                switch entry.key {
+                case "architecture": continue
+                case "subArchitectures":
+                    let names = elements(of: entry, field, &problems)
+                    if part["architecture"]?.string == circumstances.machine.specName { found += names }
+                default: report(entry, field, "expected one of architecture, subArchitectures", &problems)
+                }
+            }
+            if part["architecture"]?.string == nil {
+                let message = "expected an architecture, found none"
+                problems.append(Problem(file: file, mark: part.mark, field: field + "architecture", message: message))
+            }
+        }
+        return found
     }
 
     private func members(of rule: Node) -> [Node.Entry] {
@@ -161,7 +185,12 @@ private struct DockerForm {
         for entry in member.value.entries ?? [] {
             switch entry.key {
             case "caps":
-                held += strings(of: entry, field, &problems).map { circumstances.capabilities.contains($0) }
+                for name in strings(of: entry, field, &problems) {
+                    held.append(circumstances.capabilities.contains(name))
+                    if Known.capabilities.contains(name) { continue }
+                    let near = nearest(name, in: Known.capabilities).map { "; did you mean \($0)?" } ?? ""
+                    report(entry, field, "expected the name of a capability, found \(name)\(near)", &problems)
+                }
             case "arches":
                 let names = strings(of: entry, field, &problems)
                 if !names.isEmpty { held.append(names.contains(name)) }

@@ -30,9 +30,8 @@ extension Recording {
     var sorted: Recording {
         var result = self
         result.environments.sort {
-            ($0.architecture, $0.kernel, $0.libc, $0.image ?? "") < (
-                $1.architecture, $1.kernel, $1.libc, $1.image ?? ""
-            )
+            ($0.architecture, $0.kernel, $0.libc, $0.system ?? "", $0.image ?? "")
+                < ($1.architecture, $1.kernel, $1.libc, $1.system ?? "", $1.image ?? "")
         }
         result.runIDs.sort()
         result.commands.sort { $0.words.lexicographicallyPrecedes($1.words) }

@@ -306,7 +306,9 @@ private struct Synthesizer {
         // A call whose values were recorded with other masks than now is older than this table: taken as it is.
         var all: [[RecordedScalar]] = []
         for combination in combinations {
-            for sibling in SiblingArguments.siblings(of: combination, in: name) where !all.contains(sibling) {
+            let isOurs = combination.map { EnumerableArguments.Argument(Int($0.index), $0.mask) } == wanted
+            let siblings = isOurs ? SiblingArguments.siblings(of: combination, in: name) : [combination]
+            for sibling in siblings where !all.contains(sibling) {
                 all.append(sibling)
             }
         }

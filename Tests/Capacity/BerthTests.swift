@@ -236,7 +236,7 @@ private func berth(_ holder: Int32, _ bytes: UInt64, tenant: String = "acme", en
             problems("version: 1\nhosts: []") == [
                 "hosts.yaml:2:8: hosts: expected a list of one host or more, found a list"
             ])
-        #expect(problems("version: 1\nhosts: {a: 1")[0].hasPrefix("hosts.yaml:3:1: hosts: while parsing"))
+        #expect(problems("version: 1\nhosts: {a: 1")[0].hasPrefix("hosts.yaml:2:13: hosts: while parsing"))
     }
 
     @Test func aDrainingHostTakesNone() {

@@ -107,8 +107,9 @@ private func problems(_ bytes: [UInt8]) -> String {
     }
 
     @Test(arguments: [
-        ("a: b\n c: d", "t:2:3"), ("a: [1, 2", "t:2:1"), ("a: \"x", "t:1:6"), ("\ta: 1", "t:1:1"), ("a: @x", "t:1:4"),
-        ("{\"a\": 1\n \"b\": 2}", "t:2:"), ("{\"a\" 1}", "t:1:"), ("[1, 2", "t:2:1"), ("[\"\\q\"]", "t:1:"),
+        ("a: b\n c: d", "t:2:3"), ("a: [1, 2", "t:1:9"), ("a: \"x", "t:1:6"), ("\ta: 1", "t:1:1"), ("a: @x", "t:1:4"),
+        ("{\"a\": 1\n \"b\": 2}", "t:2:"), ("{\"a\" 1}", "t:1:"), ("[1, 2", "t:1:6: expected"),
+        ("[1, 2\n", "t:2:1"), ("{\"a\": 1} x", "t:1:10: expected the end of the document"), ("[\"\\q\"]", "t:1:"),
         ("{\"e\": \"\\ud83d\\ude00\",\n \"a\": }{", "t:2:"), ("{\"a\": 1}}", "t:1:9"), ("[\"\\u12\"]", "t:1:"),
     ])
     func namesThePlaceOfASyntaxError(_ text: String, _ place: String) {

@@ -196,7 +196,7 @@ extension Integration {
         static let mistakes: [(command: [String], file: String, told: String)] = [
             (["lint"], "{ \"defaultAction\": \"SCMP_ACT_NO\" }", "bad.json:1:20: error: defaultAction"),
             (["lint"], "{\n  \"syscalls\": 7\n}", "bad.json:2:15: error: syscalls"),
-            (["show"], "{", "bad.json:2:1: while parsing"),
+            (["show"], "{", "bad.json:1:2: expected a name"),
             (["diff", "agent-default"], "[]", "bad.json:1:1"),
             (["test", "agent-default"], "{\n \"version\": 9 }", "bad.json:2:13: version: expected 1"),
             (["merge"], "close(3) = 0\nhello\n", "bad.json:2:1: expected a line of strace"),

@@ -119,6 +119,24 @@ struct KernelTests {
         if descriptor != -1 { Glibc.close(descriptor) }
     }
 
+    @Test(
+        "of flags that the kernel refuses together one is left out",
+        arguments: [FilterFlags.waitKillable, [.listener, .allThreads]])
+    func flagsTogether(flags: FilterFlags) async {
+        let program = FilterProgram(instructions: FilterProgram.refusing([]).instructions, flags: flags)
+        let outcome = await withCheckedContinuation { (done: CheckedContinuation<String, Never>) in
+            Thread.detachNewThread {
+                do throws(SystemError) {
+                    try setNoNewPrivileges()
+                    let listener = try program.install()
+                    if let listener { Syscalls.close(listener) }
+                    done.resume(returning: listener == nil ? "installed" : "a listener")
+                } catch { done.resume(returning: "\(error)") }
+            }
+        }
+        #expect(outcome == (flags.contains(.listener) ? "a listener" : "installed"))
+    }
+
     @Test("flags that the kernel does not know are told, as is an empty program")
     func badInstall() throws {
         let program = try compileShipped()

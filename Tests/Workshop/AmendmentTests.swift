@@ -92,6 +92,11 @@ import Testing
         "in a bundle, whose rules may overlap, it opens what was refused and no more, or says so",
         arguments: [
             ("[]", [5], false), (#"[{"index": 1, "value": 5, "op": "SCMP_CMP_EQ"}]"#, [5], false),
+            // Two conditions on one argument: either refuses.
+            (
+                #"[{"index": 1, "value": 5, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 7, "op": "SCMP_CMP_EQ"}]"#, [5],
+                false
+            ),
             // Rules cannot say: above 7 and not 9, above 3 and not 5.
             (#"[{"index": 3, "value": 7, "op": "SCMP_CMP_GT"}]"#, [5], true),
             (#"[{"index": 1, "value": 3, "op": "SCMP_CMP_GT"}]"#, [4, 5, 6, 7, 8, 9], true),

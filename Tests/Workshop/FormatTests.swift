@@ -70,6 +70,23 @@ let podmans = "/usr/share/containers/seccomp.json"
                 "syscalls[2].includes.caps: expected a list, found a string"
             ),
             ("[\"CAP_SYS_ADMIN\"], \"arches\"", "[7], \"arches\"", "syscalls[3].excludes.caps: expected strings alone"),
+            (
+                "[\"CAP_SYS_ADMIN\"], \"arches\"", "[\"CAP_SYS_ADMN\"], \"arches\"",
+                "syscalls[3].excludes.caps: expected the name of a capability, found CAP_SYS_ADMN; did you mean CAP_SYS_ADMIN?"
+            ),
+            (
+                "[\"SCMP_ARCH_X86\", \"SCMP_ARCH_X32\"]", "1",
+                "archMap[0].subArchitectures: expected a list, found a whole number"
+            ),
+            (
+                "\"subArchitectures\"", "\"subArchitecture\"",
+                "archMap[0].subArchitecture: expected one of architecture, subArchitectures"
+            ),
+            (
+                "\"architecture\": \"SCMP_ARCH_X86_64\", ", "",
+                "archMap[0].architecture: expected an architecture, found none"
+            ),
+            ("\"archMap\": [", "\"archMap\": 1, \"x\": [", "archMap: expected a list, found a whole number"),
             ("[\"s390\"]", "{}", "syscalls[3].excludes.arches: expected a list, found a mapping"),
             ("\"name\":", "\"names\": [\"bpf\"], \"name\":", "syscalls[5].name: expected name or names, not both"),
             (
@@ -109,6 +126,10 @@ let podmans = "/usr/share/containers/seccomp.json"
               "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_ALLOW" }] } } }
             """
         #expect(try read(text, .init()).profile.syscalls.map(\.names) == [["read"]])
+        for bare in [#"{ "ociVersion": "1.0.2", "linux": {} }"#, #"{"ociVersion":"1.0.2","linux":{"seccomp":null}}"#] {
+            let problems = #expect(throws: Problems.self) { try read(bare, .init()) }
+            #expect(problems?.list.map(\.field) == ["linux.seccomp"], "\(String(describing: problems))")
+        }
     }
 
     @Test("strace's log: processes, times, resumed calls, values by number and by name")

@@ -42,6 +42,9 @@ import Testing
         }
         try expect(rule("socketpair", "ALLOW", arg(0, "NE", 1)), "compare 64 bits where socketpair takes an int")
         try expect(rule("ioctl", "ALLOW", arg(1, "GT", 0x5423)), "they let ioctl(0x0, 0x100000000, 0x0) through")
+        let killing = try lint(
+            rule("ioctl", "ALLOW", arg(1, "GT", 0x5423)), top: "\"defaultAction\": \"SCMP_ACT_KILL_PROCESS\",")
+        #expect(killing.contains { $0.contains("they let ioctl(0x0, 0x100000000, 0x0) through") }, "\(killing)")
         try expect(
             rule("personality", "ALLOW", arg(0, "EQ", 0) + "," + arg(0, "EQ", 8)), "error: syscalls[1].args[1].index")
         try expect(

@@ -44,6 +44,35 @@ import Testing
         #expect(try Recording(reading: [UInt8](recording.text.utf8), file: "again") == recording.sorted)
     }
 
+    @Test("calls of i386 and x32 that are let in are counted as such, and not by their numbers")
+    func foreign() throws {
+        var notified = try NotifiedCalls(
+            try FilterCompiler.compile(
+                LinuxSeccomp(
+                    defaultAction: .allow, architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
+                for: .x86_64))
+        notified.arm()
+        for (number, entry) in [(39, Architecture.x86), (0x4000_0027, .x32)] {
+            let call = CallNotification(
+                id: 1, thread: getpid(), number: Int32(number), architecture: entry.audit, instructionPointer: 0,
+                arguments: [0, 0, 0, 0, 0, 0])
+            #expect(notified.take(call, FileDescriptor(rawValue: -1)) == .goOn)
+        }
+        var recording = recording()
+        notified.finish(into: &recording)
+        #expect(recording.foreign == 2 && recording.calls.isEmpty)
+    }
+
+    @Test("eBPF programs see a number and not the entry: they count where one of them alone is let in")
+    func entries() throws {
+        let native = Architecture.native.specName
+        for (names, tells) in [([], true), ([native], true), ([native, "SCMP_ARCH_X86", "SCMP_ARCH_ARM"], false)] {
+            let profile = LinuxSeccomp(defaultAction: .allow, architectures: names)
+            let filter = try FilterInterpreter(try FilterCompiler.compile(profile))
+            #expect(CallProbe.tellsCalls(behind: filter) == tells, "\(names)")
+        }
+    }
+
     @Test("the payload's first calls count, whether or not they are seen before word that it runs", arguments: 1...5)
     func early(armed: Int) throws {
         let calls = [SYS_execve, SYS_brk, SYS_execve, SYS_mount, SYS_exit].map(Int.init)

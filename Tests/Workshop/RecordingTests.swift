@@ -39,6 +39,10 @@ func recording(_ calls: String..., command: String = "true") -> Recording {
         two.add("write", count: 1)
         two.add("socket", count: 2, deniedWith: 1, scalars: [other])
         two.add("read", count: 4)
+        let places = ["debian 12", "debian 13"].map {
+            RecordedEnvironment(kernel: "6.18", architecture: "x86_64", system: $0)
+        }
+        (one.environments, two.environments) = (places, places.reversed())
         #expect(one.text == two.text)
         let read = try Recording(reading: [UInt8](one.text.utf8), file: "r.rec")
         #expect(read == one.sorted)

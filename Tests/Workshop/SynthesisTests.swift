@@ -102,6 +102,12 @@ func scalar(_ index: UInt32, _ value: UInt64, mask: UInt64 = 0xffff_ffff) -> Rec
         let wider = try Synthesis(of: seen)
         #expect(try answers(wider)("ioctl", 0, 0x5412) == "allowed")
         #expect(wider.notes.contains { $0.hasPrefix("ioctl: 1 calls have no values") })
+        // What another version has recorded with another mask has no siblings: their values do not fit it.
+        seen = recording("read")
+        seen.add("socket", count: 1, scalars: [scalar(0, 2), scalar(1, 1, mask: 15), scalar(2, 0, mask: 3)])
+        let older = try answers(try Synthesis(of: seen))
+        #expect(older("socket", 2, 1, 4) == "allowed" && older("socket", 2, 1, 6) == "ENOSYS")
+        #expect(older("socket", 10, 1, 0) == "ENOSYS")
     }
 
     @Test("a hot call whose arguments are looked at is told")
@@ -211,7 +217,9 @@ func scalar(_ index: UInt32, _ value: UInt64, mask: UInt64 = 0xffff_ffff) -> Rec
         seen = recording()
         seen.add("socket", count: 1, scalars: [scalar(1, 1, mask: 15)])
         let hasBoth = "{ \"index\": 1, \"value\": 65552, \"valueTwo\": 16, \"op\": \"SCMP_CMP_MASKED_EQ\" }"
-        #expect(try replay(hasBoth, seen).breaks.count == 1)
+        #expect(try replay(hasBoth, seen).untold == ["socket: \(message)"])
+        let isOther = "{ \"index\": 1, \"value\": 31, \"valueTwo\": 18, \"op\": \"SCMP_CMP_MASKED_EQ\" }"
+        #expect(try replay(isOther, seen).breaks.map(\.answer) == ["EPERM"])
         let refuses = """
             { "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
               { "names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [\(hasBoth)] }] }
@@ -219,6 +227,11 @@ func scalar(_ index: UInt32, _ value: UInt64, mask: UInt64 = 0xffff_ffff) -> Rec
         let filter = try ProfileFile(reading: [UInt8](refuses.utf8), file: "f.json").interpreter(for: .x86_64)
         let flags = Replay(seen, against: filter, on: .x86_64)
         #expect(flags.breaks == [] && flags.untold == ["socket: \(message)"])
+        // Refused with zeros alone, of which nobody said that they were called with.
+        let refusesZero = refuses.replacingOccurrences(of: hasBoth, with: isZero)
+        let zero = try ProfileFile(reading: [UInt8](refusesZero.utf8), file: "f.json").interpreter(for: .x86_64)
+        let called = Replay(recording("socket"), against: zero, on: .x86_64)
+        #expect(called.breaks == [] && called.untold == ["socket: \(message)"])
         seen = recording("read")
         seen.lost = 2
         #expect(try replay("", seen).untold == ["2 calls, lost while they were recorded"])
