@@ -67,6 +67,9 @@ final class Gateway: Sendable {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = .tlsv12
         tls.applicationProtocols = ["http/1.1"]
+        // What is closed is of no use to anyone: an upstream that waits for the end of the connection to stop an answer that its
+        // client has left is not to wait for seconds, in which nobody reads what it sends, and the provider counts it.
+        tls.shutdownTimeout = .zero
         if let trust = config.trust { tls.additionalTrustRoots = [.file(trust)] }
         do {
             upstreamTLS = try NIOSSLContext(configuration: tls)

@@ -48,10 +48,13 @@ extension Substring {
 struct HTTPRefusal: Error, Sendable, Equatable {
     let status: Int
     let reason: String
+    /// Whether the session is paused for it: what is asked again then may be answered.
+    let isPaused: Bool
 
-    init(_ status: Int, _ reason: String) {
+    init(_ status: Int, _ reason: String, isPaused: Bool = false) {
         self.status = status
         self.reason = reason
+        self.isPaused = isPaused
     }
 
     static func bad(_ reason: String) -> HTTPRefusal { HTTPRefusal(400, reason) }

@@ -77,8 +77,8 @@ extension Carrel {
         let path = state["sessions/\(record.id).seen"]
         var seen = Seen(path) ?? Seen(cpu: cpu, at: now)
         defer { seen.write(path) }
-        // The same measure as the supervisor's: a thousandth of one processor. What is paused is not idle.
-        if cpu - min(seen.cpu, cpu) > (now - seen.busy) / 1000 || (try? cgroup.isFrozen()) == true {
+        // The same measure as the supervisor's. What is paused is not idle.
+        if IdleWatch.isBusy(cpu - min(seen.cpu, cpu), in: now - seen.busy) || (try? cgroup.isFrozen()) == true {
             (seen.cpu, seen.busy) = (cpu, now)
         }
         if let idle = record.idle, now - seen.busy >= idle { return .idle }

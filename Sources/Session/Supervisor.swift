@@ -366,8 +366,12 @@ final class Supervisor {
     }
 }
 
-/// Watches for a session that does nothing: no more than a thousandth of one CPU over the whole of its idle limit.
+/// Watches for a session that does nothing: next to no processor time over the whole of its idle limit.
 struct IdleWatch {
+    /// Whether a program does something that uses so much processor time in so long: more than a two hundredth of one CPU.
+    /// An agent that waits for its caller has timers of its own: the Claude Code CLI uses more than a thousandth.
+    static func isBusy(_ cpu: UInt64, in time: UInt64) -> Bool { cpu > time / 200 }
+
     /// When the CPU time was last seen to grow.
     var since: UInt64
     /// The CPU time then, nanoseconds.
@@ -387,7 +391,7 @@ struct IdleWatch {
             next = nil
             return false
         }
-        if cpu &- self.cpu > (now - since) / 1000 {
+        if Self.isBusy(cpu &- self.cpu, in: now - since) {
             restart(now, limit: limit)
             self.cpu = cpu
         } else {

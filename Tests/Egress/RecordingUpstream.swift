@@ -9,6 +9,8 @@ struct Script: Sendable {
     var parts: [[UInt8]]
     var pause: Int64 = 0
     var close = false
+    /// Whether it reads no more meanwhile, and so does not hear that TLS was closed.
+    var isDeaf = false
 
     static func text(_ text: String, close: Bool = false) -> Script { Script(parts: [Array(text.utf8)], close: close) }
 
@@ -106,6 +108,7 @@ final class RecordingUpstream: Sendable {
         private func play(_ script: Script, _ context: ChannelHandlerContext) {
             var delay: Int64 = 0
             let channel = context.channel
+            if script.isDeaf { channel.setOption(.autoRead, value: false).whenFailure { _ in } }
             for part in script.parts {
                 if script.pause == 0 {
                     context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: part)), promise: nil)

@@ -54,6 +54,18 @@ private let names = ["claude-code", "default", "node", "python", "strict"]
         #expect(profile.limits.memory == 2 << 30)
     }
 
+    /// Without them a feature of the SDK that its caller has turned on is off in the CLI, or the two disagree on when a run ends.
+    @Test func claudeCodePassesWhatTheAgentSDKSetsForTheCLI() throws {
+        let fixture = try ProfileFixture.shippedCatalog()
+        let passed = Set(try fixture.load("claude-code").environment.pass)
+        #expect(passed.isSuperset(of: try fixture.load("default").environment.pass))
+        #expect(
+            passed.isSuperset(of: [
+                "CLAUDE_AGENT_SDK_CLIENT_APP", "CLAUDE_AGENT_SDK_VERSION", "CLAUDE_CODE_ENABLE_SDK_FILE_CHECKPOINTING",
+                "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SDK_READS_SESSION_STATE",
+            ]))
+    }
+
     @Test func theOthersReachNoNetwork() throws {
         let fixture = try ProfileFixture.shippedCatalog()
         for name in names where name != "claude-code" { #expect(try fixture.load(name).network == .isolated) }

@@ -90,8 +90,9 @@ import Testing
         let early = over(second / 4, 1000)
         let working = over(second / 2, second / 10)
         #expect(!early && !working && watch.since == second / 2)
-        let quiet = over(second, second / 10)
-        let idle = over(second * 3 / 2, second / 10)
+        // What the Claude Code CLI uses for itself while it waits.
+        let quiet = over(second, second / 10 + second / 800)
+        let idle = over(second * 3 / 2, second / 10 + second / 400)
         #expect(!quiet && idle)
         let uncounted = over(9 * second, nil)
         #expect(!uncounted, "what nothing counts is not idle")
