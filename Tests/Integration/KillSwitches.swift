@@ -158,6 +158,26 @@ extension Integration {
             }
         }
 
+        /// Who gives a session its grace can lose patience, and a session that goes on ends by itself later.
+        @Test func aKillThatIsInterruptedHasEndedNothing() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let script = "trap '' TERM; touch up; until [ -e go ]; do sleep 0.05; done; exit 3"
+                _ = try desk.detached(["--workdir", work], script, session: "on")
+                try #require(eventually { FileManager.default.fileExists(atPath: work + "/up") })
+                let killing = desk.start(carrel: ["kill", "on", "--signal", "TERM", "--grace", "60s"])
+                let mark = desk.state + "/holds/.ended.session.on"
+                try #require(eventually { FileManager.default.fileExists(atPath: mark) })
+                killing.signal(SIGINT)
+                _ = killing.finish(within: 20)
+                try desk.write("", to: "work/go")
+                #expect(desk.carrel(["wait", "on"]).status == 3)
+                let exit = try #require(try desk.lastReport().at("exit"))
+                #expect(exit["how"]?.string == "exited" && exit["by"]?.isNull == true, "\(exit.json())")
+                #expect(eventually { desk.carrel(["ps"]).status == 0 && !FileManager.default.fileExists(atPath: mark) })
+            }
+        }
+
         /// Sessions of five processes that fork as fast as they can. `CARREL_FULL=1` for 500 of them; Tests/Benchmarks/limits
         /// measures it beside a bare write to `cgroup.kill`.
         @Test func nothingForksAwayAndNothingStartsMeanwhile() throws {
