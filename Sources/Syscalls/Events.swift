@@ -178,6 +178,12 @@ public func changeSignalMask(_ how: Int32, _ set: sigset_t) throws(SystemError) 
     return old
 }
 
+/// Whether a signal that is held back is there to be taken (sigpending(2)).
+public func isPending(_ signal: Int32) -> Bool {
+    var set = sigset_t()
+    return sigpending(&set) == 0 && sigismember(&set, signal) == 1
+}
+
 /// Holds back every signal from the calling thread, and gives the descriptor that tells of them instead. The kernel raises
 /// `SIGSEGV` and its like whatever the mask; `SIGCHLD` is left, since a descriptor of the process tells of a child.
 public func takeSignals() throws(SystemError) -> FileDescriptor {

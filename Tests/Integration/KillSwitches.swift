@@ -178,6 +178,30 @@ extension Integration {
             }
         }
 
+        /// Another state directory's start in a level that was paused: it is told why it cannot be, and what is in there of others
+        /// keeps nobody from being resumed.
+        @Test func whatWasPausedAsOneGoesOnWhoeverIsInIt() throws {
+            try withDesk { desk in
+                let tenant = Self.tenant(desk)
+                _ = try desk.detached(["--tenant", tenant], session: "p")
+                let level = try #require(
+                    Host.cgroups(of: tenant).compactMap { cgroup in
+                        FileManager.default.fileExists(atPath: cgroup + "/cgroup.freeze")
+                            ? String(cgroup.dropLast(2)) : nil
+                    }.first)
+                #expect(desk.carrel(["pause", "--tenant", tenant]).output == "p")
+                let other = try Desk()
+                defer { other.clear() }
+                let refused = other.run(["--tenant", tenant, "--session", "q"], ["true"], timeout: 20)
+                #expect(refused.status == 125 && refused.errors.contains("since \(level) is frozen"), "\(refused)")
+                Host.outside("mkdir '\(level)/another'")
+                #expect(desk.carrel(["resume", "--tenant", tenant]).output == "p")
+                #expect(Host.outside("cat '\(level)/cgroup.freeze'; rmdir '\(level)/another'").output == "0")
+                #expect(other.run(["--tenant", tenant], ["true"]).status == 0)
+                #expect(desk.carrel(["kill", "p"]).status == 0)
+            }
+        }
+
         /// Sessions of five processes that fork as fast as they can. `CARREL_FULL=1` for 500 of them; Tests/Benchmarks/limits
         /// measures it beside a bare write to `cgroup.kill`.
         @Test func nothingForksAwayAndNothingStartsMeanwhile() throws {
