@@ -18,7 +18,8 @@ public func serveGateway(state: String, config path: String?, idleExit: UInt64?)
     try setDumpable(false)
     try setResourceLimit(Int32(RLIMIT_CORE.rawValue), soft: 0, hard: 0, named: "core")
     raiseOpenFiles()
-    signal(SIGPIPE, SIG_IGN)
+    // What cannot be written, as beyond a limit on the size of files of whoever started it, is told of.
+    for signal in [SIGPIPE, SIGXFSZ] { Glibc.signal(signal, SIG_IGN) }
     let places = GatewayPlaces(state: state)
     try makeDirectories(places.directory, mode: 0o700)
     let alone = try takePlace(places)

@@ -185,12 +185,14 @@ public func isPending(_ signal: Int32) -> Bool {
 }
 
 /// Holds back every signal from the calling thread, and gives the descriptor that tells of them instead. The kernel raises
-/// `SIGSEGV` and its like whatever the mask; `SIGCHLD` is left, since a descriptor of the process tells of a child.
+/// `SIGSEGV` and its like whatever the mask; `SIGCHLD` is left, since a descriptor of the process tells of a child. What this
+/// process's own writes raise is held back and not told of: the write that failed tells of it.
 public func takeSignals() throws(SystemError) -> FileDescriptor {
     var all = sigset_t()
     sigfillset(&all)
     sigdelset(&all, SIGCHLD)
     try changeSignalMask(SIG_BLOCK, all)
+    for own in [SIGPIPE, SIGXFSZ] { sigdelset(&all, own) }
     return try signalFD(all)
 }
 

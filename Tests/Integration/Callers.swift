@@ -118,6 +118,22 @@ extension Integration {
             }
         }
 
+        /// The limit is the caller's: what Carrel cannot write for it is told as on a full disk, and ends no program.
+        @Test func aLimitOnFileSizesEndsNobody() throws {
+            try withDesk { desk in
+                _ = desk.run([], ["true"])
+                let ended = desk.around(
+                    """
+                    ulimit -f 32
+                    $CARREL run --detach --session long -- sh -c 'head -c 100000 /dev/zero; sleep 0.1; exit 4'
+                    $CARREL wait long
+                    """)
+                #expect(ended.status == 4 && ended.output == "long", "\(ended)")
+                let refused = desk.around("(ulimit -f 0; $CARREL run -- true) 2>&1 | cat; exit ${PIPESTATUS[0]}")
+                #expect(refused.status == 125 && refused.output.contains("File too large"), "\(refused)")
+            }
+        }
+
         /// A parent that does not wait for carrel keeps its number, not its session's name.
         @Test func aSupervisorThatNobodyWaitedForIsDead() throws {
             try withDesk { desk in
