@@ -134,6 +134,26 @@ extension Integration {
             }
         }
 
+        @Test func theStatusIsTheSameWhereNobodyReadsTheError() throws {
+            try withDesk { desk in
+                let told = desk.around(
+                    "exec 3>&1; { sleep 0.1; $CARREL run -- nosuchprogram 2>&1; echo $? >&3; } | true")
+                #expect(told.output == "127", "\(told)")
+            }
+        }
+
+        @Test(arguments: [">/dev/full", "| true"]) func aSessionWhoseNameCannotBeToldIsEnded(output: String) throws {
+            try withDesk { desk in
+                let script = "{ sleep 0.1; $CARREL run --detach -- sleep 600; echo $? >&2; } \(output)"
+                let told = desk.around(script).errors
+                #expect(told.hasSuffix("125") && told.contains("cannot print the name"), "\(told)")
+                #expect(eventually { Desk.list(desk.state + "/live").isEmpty })
+                let named = desk.around(script.replacing("-- sleep", with: "--session named -- sleep")).errors
+                #expect(named == "0", "\(named)")
+                #expect(desk.carrel(["kill", "named"]).status == 0)
+            }
+        }
+
         /// A parent that does not wait for carrel keeps its number, not its session's name.
         @Test func aSupervisorThatNobodyWaitedForIsDead() throws {
             try withDesk { desk in
