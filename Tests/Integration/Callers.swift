@@ -134,6 +134,17 @@ extension Integration {
             }
         }
 
+        @Test func aGatewayThatIsShortOfDescriptorsSaysSo() throws {
+            try withDesk { desk in
+                let profile = try desk.profile(
+                    "door", "network: gateway\negress: {allow: [{id: e, host: example.com, paths: [/**]}]}")
+                let refused = desk.around("ulimit -n 48; $CARREL run --profile '\(profile)' -- true")
+                #expect(
+                    refused.status == 125 && refused.errors.contains("48 open files are too few for the gateway"),
+                    "\(refused)")
+            }
+        }
+
         @Test func theStatusIsTheSameWhereNobodyReadsTheError() throws {
             try withDesk { desk in
                 let told = desk.around(
