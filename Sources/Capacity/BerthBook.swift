@@ -55,7 +55,8 @@ public struct BerthBook: Sendable {
         }
     }
 
-    /// Gives back what a process holds. Takes no lock: a slot's holder alone gives it back while it lives.
+    /// Gives back what a process holds. Of its own this takes no lock: a slot's holder alone gives it back while it lives. That of
+    /// a dead one may have been given to another meanwhile.
     public func release(holder: Int32) throws(SystemError) {
         let file: FileDescriptor
         do throws(SystemError) { file = try open(path, O_RDWR | O_NOFOLLOW) } catch {
@@ -63,6 +64,7 @@ public struct BerthBook: Sendable {
             throw error
         }
         defer { close(file) }
+        if holder != getpid() { try lock(file, LOCK_EX, named: path) }
         var pages = try Pages(file, path)
         try pages.remove { $0.holder == holder }
     }

@@ -331,6 +331,19 @@ public final class Cgroup {
         try withContents("\(directory)/cgroup.events") { value("frozen", in: $0) == 1 }
     }
 
+    /// The nearest cgroup above that is frozen as a whole; `nil` where none is.
+    public func frozenAbove() -> String? {
+        var names = directory.split(separator: "/")
+        while !names.isEmpty {
+            names.removeLast()
+            let place = "/" + names.joined(separator: "/")
+            // The root of the tree has no such file.
+            guard let state = try? readText("\(place)/cgroup.freeze") else { return nil }
+            if state.hasPrefix("1") { return place }
+        }
+        return nil
+    }
+
     /// Waits for a line of `cgroup.events`; the kernel tells changes as `POLLPRI` (cgroups(7)), but keeps the second within
     /// 10 ms for later, and forgets it when the cgroup is removed meanwhile (cgroup_file_notify in kernel/cgroup/cgroup.c).
     private func wait(for key: String, toBe wanted: UInt64, timeout: Int) throws(CgroupError) -> Bool {

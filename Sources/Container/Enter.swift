@@ -90,7 +90,7 @@ func endProgram(_ program: FileDescriptor) {
 }
 
 /// Whether nothing comes through a channel, nor its end, for so many milliseconds.
-private func isSilent(_ channel: FileDescriptor, for milliseconds: Int) throws(SystemError) -> Bool {
+func isSilent(_ channel: FileDescriptor, for milliseconds: Int) throws(SystemError) -> Bool {
     try poll([(channel, .readable)], timeout: milliseconds)[0].isEmpty
 }
 

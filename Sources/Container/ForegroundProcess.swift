@@ -8,8 +8,7 @@ public struct ForegroundProcess {
     private enum Token: UInt64 { case process, signals, terminal }
 
     private let epoll: FileDescriptor
-    /// Tells of the signals that are held back, until ``attend(_:pid:program:terminal:)`` hands them on.
-    public let signals: FileDescriptor
+    private let signals: FileDescriptor
 
     /// Blocks every signal, so that none is lost between the start of the process and `attend`.
     public init() throws(SystemError) {

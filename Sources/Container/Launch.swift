@@ -82,6 +82,7 @@ private func guide(
 ) throws -> (terminal: FileDescriptor?, listener: FileDescriptor?) {
     // The scheduler leaves a new process on its parent's processor, to run when that one sleeps. Sleeping now, until the
     // child says that it runs, gets the two onto two processors; without, all of what follows would come first.
+    try waitForWord(of: child, request.goesOn)
     let first = try during(.clone) { () throws(SystemError) in try receive(from: child) }
     guard first.bytes.first == Message.running.rawValue else {
         throw LaunchError(.clone, nil, "the child was killed at birth")
@@ -132,7 +133,8 @@ private func guide(
     var terminal: FileDescriptor?
     var listener: FileDescriptor?
     while true {
-        if let listener { try attend(listener, until: child, request.answer) }
+        if let listener { try attend(listener, until: child, request) }
+        try waitForWord(of: child, request.goesOn)
         let message = try during(.exec) { () throws(SystemError) in try receiveLast(from: child) }
         switch message.bytes.first {
         case nil:
@@ -152,15 +154,30 @@ private func guide(
 /// Answers the launcher's own last calls, until there is something to read from the child. The payload's first calls can be
 /// among them: PID 1 may be slow to close its copy of the channel.
 private func attend(
-    _ listener: FileDescriptor, until child: FileDescriptor, _ answer: (FileDescriptor) -> Void
+    _ listener: FileDescriptor, until child: FileDescriptor, _ request: LaunchRequest
 ) throws(LaunchError) {
     while true {
         let ready = try during(.exec) { () throws(SystemError) in
-            try poll([(child, .readable), (listener, .readable)])
+            try poll([(child, .readable), (listener, .readable)], timeout: request.goesOn == nil ? nil : 20)
         }
-        if !ready[0].isEmpty || !ready[1].contains(.readable) { return }
-        answer(listener)
+        if ready == [[], []] {
+            try goOn(request.goesOn)
+        } else if !ready[0].isEmpty || !ready[1].contains(.readable) {
+            return
+        } else {
+            request.answer(listener)
+        }
     }
+}
+
+/// Waits until the child has something to tell, or has ended; whether it is still wanted is asked meanwhile.
+private func waitForWord(of child: FileDescriptor, _ goesOn: (() -> Bool)?) throws(LaunchError) {
+    if goesOn == nil { return }
+    while try during(.clone, "", { () throws(SystemError) in try isSilent(child, for: 20) }) { try goOn(goesOn) }
+}
+
+private func goOn(_ goesOn: (() -> Bool)?) throws(LaunchError) {
+    if goesOn?() == false { throw LaunchError(.clone, nil, "the start was given up") }
 }
 
 /// The child's part up to the fork of the payload; then it is PID 1.
@@ -434,6 +451,7 @@ private func tell(
 
 /// The listeners that the child has opened, or why it could not.
 private func receiveListeners(_ request: LaunchRequest, from child: FileDescriptor) throws -> [FileDescriptor] {
+    try waitForWord(of: child, request.goesOn)
     let message = try during(.network) { () throws(SystemError) in try receive(from: child) }
     guard let kind = message.bytes.first else {
         throw LaunchError(.network, nil, "the child was killed before it had opened its listeners")

@@ -52,7 +52,7 @@ private func spawn(_ arguments: [String], for name: String, writing: FileDescrip
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }
     var blocked = signalSet([])
-    var ignored = signalSet([SIGPIPE])
+    var ignored = signalSet([SIGPIPE, SIGXFSZ])
     posix_spawnattr_setsigmask(&attributes, &blocked)
     posix_spawnattr_setsigdefault(&attributes, &ignored)
     posix_spawnattr_setflags(

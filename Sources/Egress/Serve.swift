@@ -17,8 +17,9 @@ public func serveGateway(state: String, config path: String?, idleExit: UInt64?)
     // Secrets are in this process: no core, no debugger of the same user (prctl(2), PR_SET_DUMPABLE).
     try setDumpable(false)
     try setResourceLimit(Int32(RLIMIT_CORE.rawValue), soft: 0, hard: 0, named: "core")
-    raiseOpenFiles()
-    signal(SIGPIPE, SIG_IGN)
+    try raiseOpenFiles()
+    // What cannot be written, as beyond a limit on the size of files of whoever started it, is told of.
+    for signal in [SIGPIPE, SIGXFSZ] { Glibc.signal(signal, SIG_IGN) }
     let places = GatewayPlaces(state: state)
     try makeDirectories(places.directory, mode: 0o700)
     let alone = try takePlace(places)
@@ -96,11 +97,17 @@ private func serving(_ places: GatewayPlaces) -> pid_t? {
 }
 
 /// As many descriptors as the host allows: each connection has two.
-private func raiseOpenFiles() {
+///
+/// - Throws: ``GatewayError`` where they are too few for its event loops, which have no other way to say so than a crash.
+private func raiseOpenFiles() throws {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
     limit.rlim_cur = limit.rlim_max
     setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    guard limit.rlim_max < 64 else { return }
+    throw GatewayError(
+        "\(limit.rlim_max) open files are too few for the gateway",
+        fix: "raise the limit of who starts it (ulimit -n 4096)")
 }
 
 /// Says something on standard error.

@@ -184,7 +184,7 @@ extension Carrel {
             if startTime(of: record.pid) == record.pidStarted { try? pidfdSendSignal(process, signal) }
         }
         for record in records { try? cgroup(of: record)?.thaw() }
-        try? oneCgroup(of: selection)?.cgroup.thaw()
+        try? frozenCgroup(of: selection)?.thaw()
         waitForEnd(of: records.map(\.id), until: end)
         return records.map(\.id)
     }

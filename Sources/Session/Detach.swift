@@ -21,7 +21,17 @@ extension Carrel {
     func detach(_ request: SessionRequest) throws(SessionError) -> Int32 {
         // The supervisor is not waited for: it outlives this process and belongs to init then.
         let started = try startDetached(request)
-        try? writeAll((started.id + "\n").utf8, to: FileDescriptor(rawValue: 1))
+        signal(SIGPIPE, SIG_IGN)
+        do throws(SystemError) {
+            try writeAll((started.id + "\n").utf8, to: FileDescriptor(rawValue: 1))
+        } catch {
+            // Without a name that its caller chose nobody knows it.
+            guard request.session == nil else { return 0 }
+            try? pidfdSendSignal(started.supervisor, SIGTERM)
+            throw SessionError(
+                "cannot print the name of session \(started.id), which is ended: \(error)",
+                fix: "choose a --session, or a standard output that can be written")
+        }
         return 0
     }
 

@@ -1,4 +1,5 @@
 import Documents
+import Glibc
 import Records
 import Syscalls
 
@@ -11,9 +12,20 @@ struct EndingMark {
     let limit: Report.Exit.How?
     /// When, monotonic nanoseconds: a session that started later is not meant.
     let at: UInt64
+    /// The call of carrel that acts.
+    let writer: Int32
 
-    init(by: Report.Actor, limit: Report.Exit.How? = nil, at: UInt64 = monotonicNanoseconds()) {
-        (self.by, self.limit, self.at) = (by, limit, at)
+    init(
+        by: Report.Actor, limit: Report.Exit.How? = nil, at: UInt64 = monotonicNanoseconds(), writer: Int32 = getpid()
+    ) {
+        (self.by, self.limit, self.at, self.writer) = (by, limit, at, writer)
+    }
+
+    /// Whether it tells how a program ended. Who was interrupted, as by ^C while a signal had its grace, and is gone, has not ended
+    /// one that exited by itself.
+    func tells(of status: WaitStatus?) -> Bool {
+        if case .exited = status { return !hasEnded(writer) }
+        return true
     }
 
     /// How a report calls it.
@@ -49,19 +61,29 @@ struct EndingMark {
             .compactMap { read(path($0, in: state)) }.first { times.contains($0.at) }
     }
 
+    /// Removes what calls that were interrupted have left, once there is no session that it could be of.
+    static func sweep(_ state: StateDirectory) {
+        for name in (try? list(state["holds"])) ?? [] where name.hasPrefix(".ended.") {
+            let path = state["holds/\(name)"]
+            if let mark = read(path), hasEnded(mark.writer) { try? remove(path) }
+        }
+    }
+
     private static func read(_ path: String) -> EndingMark? {
         guard let bytes = try? readFile(path), let node = try? Node.parse(bytes, file: path),
             let uid = node["uid"]?.int, let pid = node["pid"]?.int, let comm = node["comm"]?.string
         else { return nil }
         return EndingMark(
             by: Report.Actor(uid: uid, pid: pid, comm: comm),
-            limit: node["limit"]?.string.flatMap { Report.Exit.How(rawValue: $0) }, at: node["at"]?.uint ?? 0)
+            limit: node["limit"]?.string.flatMap { Report.Exit.How(rawValue: $0) }, at: node["at"]?.uint ?? 0,
+            writer: Int32(truncatingIfNeeded: node["writer"]?.int ?? 0))
     }
 
     private var node: Node {
         [
             "uid": Node(.integer(by.uid)), "pid": Node(.integer(by.pid)), "comm": Node(.string(by.comm)),
             "limit": limit.map { Node(.string($0.rawValue)) } ?? nil, "at": Node(count: at),
+            "writer": Node(.integer(Int64(writer))),
         ]
     }
 }

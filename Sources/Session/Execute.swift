@@ -56,9 +56,6 @@ extension Carrel {
         }
         let cgroup = cgroup(of: record)
         if record.cgroup != nil && cgroup == nil { throw SessionError("session \(record.id) has lost its cgroup") }
-        // In a cgroup that stands still the program would not come to its first instruction, and this call to no end.
-        if let paused = whyPaused(record, cgroup) { throw paused }
-
         var inside = spec
         inside.process?.args = request.command
         for variable in request.environment {
@@ -67,10 +64,7 @@ extension Carrel {
             inside.process?.env.append(variable)
         }
         inside.process?.terminal = request.wantsTerminal
-        let entry: CgroupEntry?
-        do throws(CgroupError) { entry = try cgroup?.entry() } catch {
-            throw SessionError("session \(record.id): \(error)")
-        }
+        let entry = try entry(cgroup, of: record.id, record.tenant)
         try Recorder(state).decided(
             .exec,
             [
@@ -86,7 +80,7 @@ extension Carrel {
         var end: SessionError?
         do throws(LaunchError) {
             entered = try enter(launch, container) {
-                end = whyPaused(record, cgroup) ?? Self.signalled(foreground.signals)
+                end = whyPaused(record.id, record.tenant, cgroup) ?? Self.signalled("exec")
                 return end == nil
             }
         } catch {
@@ -99,22 +93,25 @@ extension Carrel {
         }
     }
 
-    /// Why nothing starts in a session that is paused; `nil` where it is not.
-    private func whyPaused(_ record: SessionRecord, _ cgroup: Cgroup?) -> SessionError? {
+    /// Why nothing starts in a session's cgroup that stands still; `nil` where it does not.
+    func whyPaused(_ id: String, _ tenant: String, _ cgroup: Cgroup?) -> SessionError? {
         guard let cgroup, (try? cgroup.isFrozen()) == true else { return nil }
-        let level = pausedLevel(above: record)
-        return SessionError(
-            level.map { "\($0.name) is paused, and session \(record.id) with it" } ?? "session \(record.id) is paused",
-            fix: "carrel resume \(level?.words ?? record.id)")
+        if let level = pausedLevel(above: tenant) {
+            return SessionError(
+                "\(level.name) is paused, and session \(id) with it", fix: "carrel resume \(level.words)")
+        }
+        if let above = cgroup.frozenAbove() {
+            return SessionError(
+                "session \(id): its cgroup stands still, since \(above) is frozen, and not by this state directory",
+                fix: "resume what another one has paused (CARREL_STATE), or: echo 0 > \(above)/cgroup.freeze")
+        }
+        return SessionError("session \(id) is paused", fix: "carrel resume \(id)")
     }
 
-    /// The signal that ends this call before the program is there to have it.
-    private static func signalled(_ signals: FileDescriptor) -> SessionError? {
-        while let signal = (try? readSignal(signals)) ?? nil {
-            guard [SIGINT, SIGTERM, SIGHUP, SIGQUIT].contains(signal.signal) else { continue }
-            return SessionError(
-                "exec: signal \(signal.signal) came before the program had started", exitStatus: 128 + signal.signal)
+    /// The signal that ends this call before the program is there to have it. Others wait for that.
+    static func signalled(_ verb: String) -> SessionError? {
+        [SIGINT, SIGTERM, SIGHUP, SIGQUIT].first { isPending($0) && !isIgnored($0) }.map {
+            SessionError("\(verb): signal \($0) came before the program had started", exitStatus: 128 + $0)
         }
-        return nil
     }
 }

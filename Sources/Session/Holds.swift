@@ -122,9 +122,12 @@ extension Carrel {
         }
     }
 
-    /// The level above a session that is paused as a whole; `nil` where none is.
-    func pausedLevel(above record: SessionRecord) -> Selection? {
-        [.all, .tenant(record.tenant)].first { exists(pausePath($0)) }
+    /// Whether a level is paused as a whole.
+    func isPaused(_ level: Selection) -> Bool { exists(pausePath(level)) }
+
+    /// The level above a tenant's sessions that is paused as a whole; `nil` where none is.
+    func pausedLevel(above tenant: String) -> Selection? {
+        [.all, .tenant(tenant)].first { isPaused($0) }
     }
 
     /// - Throws: ``SessionError`` where starts are held, or all is paused, at a level that a new session would be in.
@@ -138,7 +141,7 @@ extension Carrel {
                 throw SessionError("starts are held: \(level.name)", fix: "carrel release \(level.words)")
             }
             if case .session = level { continue }
-            if exists(pausePath(level)) {
+            if isPaused(level) {
                 throw SessionError("\(level.name) is paused", fix: "carrel resume \(level.words)")
             }
         }

@@ -30,14 +30,14 @@ extension Carrel {
     ///
     /// - Returns: their names.
     public func resume(_ selection: Selection) throws(SessionError) -> [String] {
-        if case .session(let id) = selection, let level = pausedLevel(above: try find(id)) {
+        if case .session(let id) = selection, let level = pausedLevel(above: try find(id).tenant) {
             throw SessionError(
                 "\(level.name) is paused, and session \(id) with it", fix: "carrel resume \(level.words)")
         }
-        let node = oneCgroup(of: selection)
+        let node = frozenCgroup(of: selection)
         let names = try eachCgroup(selection, .resume) { cgroup throws(CgroupError) in try cgroup.thaw() }
         if let node {
-            do throws(CgroupError) { try node.cgroup.thaw() } catch {
+            do throws(CgroupError) { try node.thaw() } catch {
                 throw SessionError("\(selection.name): \(error)")
             }
         }

@@ -136,7 +136,7 @@ extension Carrel {
             let listener = try callListener(recorder, parts)
             if let listener { filter = try listener.begin(filter, cgroup) }
             try Self.check(filter, of: profile, listener)
-            let entry = try entry(cgroup)
+            let entry = try entry(cgroup, of: id, tenant.name)
             defer { entry?.close() }
             clock.mark("limits")
 
@@ -155,7 +155,11 @@ extension Carrel {
             let serving: ([FileDescriptor]) throws(SessionError) -> Void = { listeners throws(SessionError) in
                 if let door, let session { link = try door.serve(session, listeners, in: self.state) }
             }
-            let container = try Self.launching(launchRequest, serving) { pid in
+            let obstacle = {
+                // From its record on it is paused, and goes on, as one that runs.
+                (record == nil ? self.whyPaused(id, tenant.name, cgroup) : nil) ?? Self.signalled("run")
+            }
+            let container = try Self.launching(launchRequest, obstacle, serving) { pid in
                 // While the child builds its root, the parent writes down what it is doing.
                 var report = self.draft(parts, composed, cgroup, clock)
                 report.campaign = request.campaign
@@ -242,12 +246,19 @@ extension Carrel {
     }
 
     private static func launching(
-        _ request: LaunchRequest, _ serving: ([FileDescriptor]) throws -> Void, _ meanwhile: (pid_t) throws -> Void
+        _ request: LaunchRequest, _ obstacle: @escaping () -> SessionError?,
+        _ serving: ([FileDescriptor]) throws -> Void, _ meanwhile: (pid_t) throws -> Void
     ) throws(SessionError) -> RunningContainer {
+        var request = request
+        var end: SessionError?
+        request.goesOn = {
+            end = obstacle()
+            return end == nil
+        }
         do {
             return try launch(request, serving: serving, meanwhile: meanwhile)
         } catch let error as LaunchError {
-            throw told(error, "cannot start the session", request.spec)
+            throw end ?? told(error, "cannot start the session", request.spec)
         } catch {
             throw error as? SessionError ?? SessionError("cannot start the session: \(error)")
         }

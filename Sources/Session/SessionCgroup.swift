@@ -178,7 +178,9 @@ extension Carrel {
     }
 
     /// The ways into a session's cgroup.
-    func entry(_ cgroup: Cgroup?) throws(SessionError) -> CgroupEntry? {
-        do throws(CgroupError) { return try cgroup?.entry() } catch { throw SessionError("cgroup: \(error)") }
+    func entry(_ cgroup: Cgroup?, of id: String, _ tenant: String) throws(SessionError) -> CgroupEntry? {
+        do throws(CgroupError) { return try cgroup?.entry() } catch {
+            throw whyPaused(id, tenant, cgroup) ?? SessionError("session \(id): \(error)")
+        }
     }
 }

@@ -272,7 +272,7 @@ final class Supervisor {
         log?.drain { _ in }
         link?.finish()
         let usage = cgroup?.usage(now: false)
-        if ending == nil { ending = marked() }
+        if ending == nil { ending = marked(status) }
         // The kernel may have killed a part of the session, or all of it, before it told.
         if ending == nil, usage?.oomKills ?? 0 > 0 { ending = .outOfMemory }
         let culprit = usage?.oomKills ?? 0 > 0 ? cgroup.map { record.culprit($0) } : nil
@@ -330,7 +330,9 @@ final class Supervisor {
     }
 
     /// Who ended the session from outside, who writes it down before acting.
-    private func marked() -> Ending? { EndingMark.found(record, in: state)?.ending }
+    private func marked(_ status: WaitStatus?) -> Ending? {
+        EndingMark.found(record, in: state).flatMap { $0.tells(of: status) ? $0.ending : nil }
+    }
 
     // MARK: Parking
 

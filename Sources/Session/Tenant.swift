@@ -73,7 +73,13 @@ public struct Tenant: Sendable {
                 try checking("lseek", "ids") { lseek(file.rawValue, 0, SEEK_END) }
                 try writeAll((text.last.map { $0 == 0x0a } ?? true ? line : "\n" + line).utf8, to: file, named: "ids")
                 try checking("fsync", "ids") { fsync(file.rawValue) }
-                try replaceFile(path + "/ids", with: "\(first)\n".utf8)
+                do throws(SystemError) {
+                    try replaceFile(path + "/ids", with: "\(first)\n".utf8)
+                } catch {
+                    // Nobody has it: each try on a full disk would take another.
+                    try? truncate(file, to: text.count, named: "ids")
+                    throw error
+                }
             }
             return first
         }

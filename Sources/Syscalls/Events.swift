@@ -178,13 +178,21 @@ public func changeSignalMask(_ how: Int32, _ set: sigset_t) throws(SystemError) 
     return old
 }
 
+/// Whether a signal that is held back is there to be taken (sigpending(2)).
+public func isPending(_ signal: Int32) -> Bool {
+    var set = sigset_t()
+    return sigpending(&set) == 0 && sigismember(&set, signal) == 1
+}
+
 /// Holds back every signal from the calling thread, and gives the descriptor that tells of them instead. The kernel raises
-/// `SIGSEGV` and its like whatever the mask; `SIGCHLD` is left, since a descriptor of the process tells of a child.
+/// `SIGSEGV` and its like whatever the mask; `SIGCHLD` is left, since a descriptor of the process tells of a child. What this
+/// process's own writes raise is held back and not told of: the write that failed tells of it.
 public func takeSignals() throws(SystemError) -> FileDescriptor {
     var all = sigset_t()
     sigfillset(&all)
     sigdelset(&all, SIGCHLD)
     try changeSignalMask(SIG_BLOCK, all)
+    for own in [SIGPIPE, SIGXFSZ] { sigdelset(&all, own) }
     return try signalFD(all)
 }
 

@@ -341,6 +341,9 @@ public func hasEnded(_ pid: pid_t, started: UInt64? = nil) -> Bool {
 }
 
 /// Gives every signal but `kept` its default disposition, also those that who started this process had ignored.
+///
+/// What is written beyond the caller's limit on the size of files (`ulimit -f`) fails, and does not end this process; programs
+/// that it executes have the default (execve(2)).
 public func resetSignals(but kept: Int32 = 0) {
     // struct kernel_sigaction, all zero; by the bare call, since the C library keeps 32 and 33 to itself.
     let action: [UInt64] = [0, 0, 0, 0]
@@ -349,6 +352,7 @@ public func resetSignals(but kept: Int32 = 0) {
             _ = carrel_syscall(Int(SYS_rt_sigaction), number, Int(bitPattern: $0.baseAddress), 0, 8, 0, 0)
         }
     }
+    signal(SIGXFSZ) { _ in }
 }
 
 /// Whether this process ignores a signal (sigaction(2)).

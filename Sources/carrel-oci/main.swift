@@ -10,6 +10,8 @@ do throws(RuntimeError) {
     resetSignals()
     exit(try perform(CommandLine.unsafeArgv, CommandLine.argc))
 } catch {
+    // Where nobody reads what went wrong, the status still tells it.
+    signal(SIGPIPE, SIG_IGN)
     tell(error)
     exit(error.exitStatus)
 }

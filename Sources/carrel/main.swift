@@ -13,6 +13,8 @@ do throws(SessionError) {
     _ = umask(umask(0) & 0o077)
     exit(try perform(CommandLine.unsafeArgv, CommandLine.argc))
 } catch {
+    // Where nobody reads what went wrong, the status still tells it.
+    signal(SIGPIPE, SIG_IGN)
     tell(error)
     exit(error.exitStatus)
 }

@@ -36,6 +36,26 @@ private func berth(_ holder: Int32, _ bytes: UInt64, tenant: String = "acme", en
         #expect(try book.berths().map(\.holder) == [1, 4, 3])
     }
 
+    /// Between the look at a dead holder's slot and its removal the slot could be given to another.
+    @Test func whatADeadHolderHadIsGivenBackUnderTheLock() throws {
+        let scratch = Scratch()
+        let book = BerthBook(scratch.path + "/berths")
+        #expect(try book.take(berth(.max, 3), BerthBounds(capacity: 10), isGone: { _ in false }) == nil)
+        let other = open(book.path, O_RDWR | O_CLOEXEC)
+        defer { close(other) }
+        try #require(flock(other, LOCK_EX) == 0)
+        let released = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            try? book.release(holder: .max)
+            released.signal()
+        }
+        #expect(released.wait(timeout: .now() + 0.2) == .timedOut)
+        #expect(try book.berths().count == 1)
+        flock(other, LOCK_UN)
+        #expect(released.wait(timeout: .now() + 20) == .success)
+        #expect(try book.berths().isEmpty)
+    }
+
     @Test func aDamagedBookIsReadAllTheSame() throws {
         let scratch = Scratch()
         let book = BerthBook(scratch.path + "/berths")

@@ -118,6 +118,53 @@ extension Integration {
             }
         }
 
+        /// The limit is the caller's: what Carrel cannot write for it is told as on a full disk, and ends no program.
+        @Test func aLimitOnFileSizesEndsNobody() throws {
+            try withDesk { desk in
+                _ = desk.run([], ["true"])
+                let ended = desk.around(
+                    """
+                    ulimit -f 32
+                    $CARREL run --detach --session long -- sh -c 'head -c 100000 /dev/zero; sleep 0.1; exit 4'
+                    $CARREL wait long
+                    """)
+                #expect(ended.status == 4 && ended.output == "long", "\(ended)")
+                let refused = desk.around("(ulimit -f 0; $CARREL run -- true) 2>&1 | cat; exit ${PIPESTATUS[0]}")
+                #expect(refused.status == 125 && refused.output.contains("File too large"), "\(refused)")
+            }
+        }
+
+        @Test func aGatewayThatIsShortOfDescriptorsSaysSo() throws {
+            try withDesk { desk in
+                let profile = try desk.profile(
+                    "door", "network: gateway\negress: {allow: [{id: e, host: example.com, paths: [/**]}]}")
+                let refused = desk.around("ulimit -n 48; $CARREL run --profile '\(profile)' -- true")
+                #expect(
+                    refused.status == 125 && refused.errors.contains("48 open files are too few for the gateway"),
+                    "\(refused)")
+            }
+        }
+
+        @Test func theStatusIsTheSameWhereNobodyReadsTheError() throws {
+            try withDesk { desk in
+                let told = desk.around(
+                    "exec 3>&1; { sleep 0.1; $CARREL run -- nosuchprogram 2>&1; echo $? >&3; } | true")
+                #expect(told.output == "127", "\(told)")
+            }
+        }
+
+        @Test(arguments: [">/dev/full", "| true"]) func aSessionWhoseNameCannotBeToldIsEnded(output: String) throws {
+            try withDesk { desk in
+                let script = "{ sleep 0.1; $CARREL run --detach -- sleep 600; echo $? >&2; } \(output)"
+                let told = desk.around(script).errors
+                #expect(told.hasSuffix("125") && told.contains("cannot print the name"), "\(told)")
+                #expect(eventually { Desk.list(desk.state + "/live").isEmpty })
+                let named = desk.around(script.replacing("-- sleep", with: "--session named -- sleep")).errors
+                #expect(named == "0", "\(named)")
+                #expect(desk.carrel(["kill", "named"]).status == 0)
+            }
+        }
+
         /// A parent that does not wait for carrel keeps its number, not its session's name.
         @Test func aSupervisorThatNobodyWaitedForIsDead() throws {
             try withDesk { desk in

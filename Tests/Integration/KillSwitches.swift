@@ -158,6 +158,50 @@ extension Integration {
             }
         }
 
+        /// Who gives a session its grace can lose patience, and a session that goes on ends by itself later.
+        @Test func aKillThatIsInterruptedHasEndedNothing() throws {
+            try withDesk { desk in
+                let work = try desk.directory("work")
+                let script = "trap '' TERM; touch up; until [ -e go ]; do sleep 0.05; done; exit 3"
+                _ = try desk.detached(["--workdir", work], script, session: "on")
+                try #require(eventually { FileManager.default.fileExists(atPath: work + "/up") })
+                let killing = desk.start(carrel: ["kill", "on", "--signal", "TERM", "--grace", "60s"])
+                let mark = desk.state + "/holds/.ended.session.on"
+                try #require(eventually { FileManager.default.fileExists(atPath: mark) })
+                killing.signal(SIGINT)
+                _ = killing.finish(within: 20)
+                try desk.write("", to: "work/go")
+                #expect(desk.carrel(["wait", "on"]).status == 3)
+                let exit = try #require(try desk.lastReport().at("exit"))
+                #expect(exit["how"]?.string == "exited" && exit["by"]?.isNull == true, "\(exit.json())")
+                #expect(eventually { desk.carrel(["ps"]).status == 0 && !FileManager.default.fileExists(atPath: mark) })
+            }
+        }
+
+        /// Another state directory's start in a level that was paused: it is told why it cannot be, and what is in there of others
+        /// keeps nobody from being resumed.
+        @Test func whatWasPausedAsOneGoesOnWhoeverIsInIt() throws {
+            try withDesk { desk in
+                let tenant = Self.tenant(desk)
+                _ = try desk.detached(["--tenant", tenant], session: "p")
+                let level = try #require(
+                    Host.cgroups(of: tenant).compactMap { cgroup in
+                        FileManager.default.fileExists(atPath: cgroup + "/cgroup.freeze")
+                            ? String(cgroup.dropLast(2)) : nil
+                    }.first)
+                #expect(desk.carrel(["pause", "--tenant", tenant]).output == "p")
+                let other = try Desk()
+                defer { other.clear() }
+                let refused = other.run(["--tenant", tenant, "--session", "q"], ["true"], timeout: 20)
+                #expect(refused.status == 125 && refused.errors.contains("since \(level) is frozen"), "\(refused)")
+                Host.outside("mkdir '\(level)/another'")
+                #expect(desk.carrel(["resume", "--tenant", tenant]).output == "p")
+                #expect(Host.outside("cat '\(level)/cgroup.freeze'; rmdir '\(level)/another'").output == "0")
+                #expect(other.run(["--tenant", tenant], ["true"]).status == 0)
+                #expect(desk.carrel(["kill", "p"]).status == 0)
+            }
+        }
+
         /// Sessions of five processes that fork as fast as they can. `CARREL_FULL=1` for 500 of them; Tests/Benchmarks/limits
         /// measures it beside a bare write to `cgroup.kill`.
         @Test func nothingForksAwayAndNothingStartsMeanwhile() throws {

@@ -355,6 +355,27 @@ extension Integration {
             }
         }
 
+        @Test func aSignalEndsAStartThatStandsStill() throws {
+            try withDesk { desk in
+                _ = desk.run([], ["true"])
+                let log = open(desk.state + "/audit.jsonl", O_RDWR | O_CLOEXEC)
+                defer { close(log) }
+                try #require(log >= 0 && flock(log, LOCK_EX) == 0)
+                let starting = desk.start(carrel: ["run", "--session", "still", "--", "true"])
+                try #require(eventually { Desk.list(desk.state + "/sessions").contains("still.json") })
+                let cgroup = try #require(
+                    Host.cgroups(of: "default").first {
+                        $0.hasSuffix("/still") && FileManager.default.fileExists(atPath: $0 + "/cgroup.freeze")
+                    })
+                Host.outside("echo 1 > '\(cgroup)/cgroup.freeze'")
+                try #require(eventually { Host.outside("cat '\(cgroup)/cgroup.events'").lines.contains("frozen 1") })
+                flock(log, LOCK_UN)
+                starting.signal(SIGTERM)
+                let ended = starting.finish(within: 20)
+                #expect(ended.status == 143 && ended.errors.contains("signal 15 came before"), "\(ended)")
+            }
+        }
+
         @Test func aSessionsNameIsItsOwnWhileItLives() throws {
             try withDesk { desk in
                 _ = try desk.detached(session: "once")
