@@ -48,13 +48,10 @@ extension Substring {
 struct HTTPRefusal: Error, Sendable, Equatable {
     let status: Int
     let reason: String
-    /// Whether the session is paused for it: what is asked again then may be answered.
-    let isPaused: Bool
 
-    init(_ status: Int, _ reason: String, isPaused: Bool = false) {
+    init(_ status: Int, _ reason: String) {
         self.status = status
         self.reason = reason
-        self.isPaused = isPaused
     }
 
     static func bad(_ reason: String) -> HTTPRefusal { HTTPRefusal(400, reason) }

@@ -64,8 +64,8 @@ final class MeteredExchange {
         }
         return MeteredRefusal(
             refusal: Refusal(
-                status: BillingError.status, reason: refusal.description,
-                fields: BillingError.headers(isPaused: refusal.atLimit == .pause), body: BillingError.body402(refusal)),
+                status: BillingError.status, reason: refusal.description, fields: BillingError.headers,
+                body: BillingError.body402(refusal)),
             decision: refusal.decision)
     }
 

@@ -134,9 +134,7 @@ extension EgressSession {
 
     private func checkCapacity() throws(HTTPRefusal) {
         if let stopped {
-            throw HTTPRefusal(
-                stopped.reason == .budget ? 402 : 503, "egress is stopped: \(stopped.detail)",
-                isPaused: stopped.action == .pause)
+            throw HTTPRefusal(stopped.reason == .budget ? 402 : 503, "egress is stopped: \(stopped.detail)")
         }
         if requests > gateway.limits.requests {
             throw HTTPRefusal(503, "more than \(gateway.limits.requests) requests at once")

@@ -93,7 +93,7 @@ struct Refusal: Sendable {
         self.init(refusal.status, refusal.reason)
         // A session that was stopped for its budget hears it in the words that it was first refused in.
         if refusal.status == BillingError.status {
-            (fields, body) = (BillingError.headers(isPaused: refusal.isPaused), BillingError.body402(reason))
+            (fields, body) = (BillingError.headers, BillingError.body402(reason))
         }
     }
 

@@ -5,11 +5,8 @@ public enum BillingError {
     /// The status of the answer to a request that is not sent.
     public static let status = 402
 
-    /// The headers of that answer: a client library must not try again by itself (`x-should-retry`), unless the session is
-    /// paused there. Then it asks anew when the budget has been raised and the session goes on, where it would give up.
-    public static func headers(isPaused: Bool) -> [(String, String)] {
-        [("content-type", "application/json"), ("x-should-retry", isPaused ? "true" : "false")]
-    }
+    /// The headers of that answer: a client library must not try again by itself (`x-should-retry`).
+    public static let headers = [("content-type", "application/json"), ("x-should-retry", "false")]
 
     /// The body of that answer.
     public static func body402(_ refusal: BudgetRefusal) -> [UInt8] { body402(refusal.description) }

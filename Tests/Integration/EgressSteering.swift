@@ -52,7 +52,7 @@ extension Integration {
                 #expect(desk.read("state/gateway/gateway.log.1").contains("serving"))
                 #expect(desk.carrel(["budget", "raise", "thrifty", "--tokens", "20000"]).status == 0)
                 let ended = running.finish(within: 120)
-                #expect(ended.status == 0 && ended.lines.contains("402 true"), "\(ended)")
+                #expect(ended.status == 0 && ended.lines.contains("402 false"), "\(ended)")
                 #expect(ended.lines.last == "200 None")
                 #expect(ended.errors.contains("session thrifty is paused: the session's budget of 20000 tokens"))
                 let usage = try #require(try desk.lastReport()["egress"])

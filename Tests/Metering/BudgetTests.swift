@@ -349,7 +349,7 @@ private func refusal(_ body: () throws -> Void) -> BudgetRefusal? {
         #expect(body["type"]?.string == "error" && body.at("error", "type")?.string == "billing_error")
         let event = String(decoding: BillingError.sseError(refusal), as: UTF8.self)
         #expect(event.hasPrefix("event: error\ndata: {") && event.hasSuffix("}\n\n"))
-        #expect(BillingError.headers(isPaused: false).contains { $0 == ("x-should-retry", "false") })
+        #expect(BillingError.headers.contains { $0 == ("x-should-retry", "false") })
         #expect(dollars(1) == "0.000000001" && dollars(5_000_000_000) == "5.00" && dollars(1_230_000_000) == "1.23")
     }
 }
