@@ -223,11 +223,15 @@ public final class Cgroup {
 
     // MARK: processes
 
-    /// Opens the ways into the cgroup for a process that is about to be cloned.
-    ///
-    /// - Parameter below: a cgroup in this one that it shall be in instead, in every hierarchy that has it.
-    public func entry(below: CgroupPath? = nil) throws(CgroupError) -> CgroupEntry {
-        guard let below else { return try entry(directory, directories, isNew: isNew) }
+    /// Opens the ways into the cgroup for a process that is about to be cloned; throws ``CgroupError/frozen(_:)`` where that
+    /// would never begin.
+    public func entry() throws(CgroupError) -> CgroupEntry {
+        if try isFrozen() { throw .frozen(directory) }
+        return try entry(directory, directories, isNew: isNew)
+    }
+
+    /// The ways into a cgroup in this one, in every hierarchy that has it, for another process of a container.
+    public func entry(below: CgroupPath) throws(CgroupError) -> CgroupEntry {
         let names = "/\(below)"
         _ = try kernel { () throws(SystemError) in try status(directory + names, followingLinks: false) }
         return try entry(
@@ -239,8 +243,6 @@ public final class Cgroup {
     ) throws(CgroupError) -> CgroupEntry {
         let into = try Cgroups.open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
         do throws(CgroupError) {
-            // Whoever is cloned into it would never begin.
-            if try isFrozen(directory) { throw CgroupError.frozen(directory) }
             var files = try tree.entries(in: directories)
             guard try host.killsAtBirth(into, isNew: isNew) else { return CgroupEntry(cloneInto: into, files: files) }
             files.append(try Cgroups.open("\(directory)/cgroup.procs", O_WRONLY))
@@ -255,10 +257,10 @@ public final class Cgroup {
     /// The way in for another process of the container that `process` is of: where the cgroup hands controllers down, it takes
     /// nobody itself (cgroups(7), "No Internal Process Constraint"), and it is the cgroup below in which that one is.
     public func entry(beside process: pid_t) throws(CgroupError) -> CgroupEntry {
-        if try read("\(directory)/cgroup.subtree_control").allSatisfy(\.isWhitespace) { return try entry() }
-        let path = CgroupMembership(try read("/proc/\(process)/cgroup")).path()
+        let handsDown = try !read("\(directory)/cgroup.subtree_control").allSatisfy(\.isWhitespace)
+        let path = handsDown ? CgroupMembership(try read("/proc/\(process)/cgroup")).path() : ""
         let own = directory.dropFirst(place.mount.utf8.count) + "/"
-        guard path.hasPrefix(own) else { return try entry() }
+        guard path.hasPrefix(own) else { return try entry(directory, directories, isNew: isNew) }
         return try entry(below: CgroupPath(oci: String(path.dropFirst(own.count))))
     }
 
@@ -325,9 +327,7 @@ public final class Cgroup {
     public func thaw() throws(CgroupError) { try write("0", "\(directory)/cgroup.freeze") }
 
     /// Whether every process has stopped.
-    public func isFrozen() throws(CgroupError) -> Bool { try isFrozen(directory) }
-
-    private func isFrozen(_ directory: String) throws(CgroupError) -> Bool {
+    public func isFrozen() throws(CgroupError) -> Bool {
         try withContents("\(directory)/cgroup.events") { value("frozen", in: $0) == 1 }
     }
 
