@@ -86,7 +86,7 @@ extension Integration {
                     (["--report", "no/r.json"], "--report: there is no directory \(desk.path)/no"),
                     (["--report", file + "/r.json"], "there is no directory \(file)"),
                     (["--report", "/dev/null"], "--report: expected a file, found something else at /dev/null"),
-                    (["--image", ""], "--image: expected host, or the absolute path of a directory"),
+                    (["--image", ""], "--image: expected host, or a directory: its name, or its path"),
                 ] {
                     for more in [[], ["--detach"]] {
                         let run = desk.carrel(
