@@ -435,13 +435,17 @@ extension Conformance {
             .timeLimit(.minutes(15)))
         func validationSuite() throws {
             let suite = try #require(suitePath)
-            // What its containers have been in, below the top of each hierarchy; the bundles of programs that failed; and crun
-            // gives their standard input, /dev/null, to their user.
+            // What its containers have been in, below the top of each hierarchy, and the controller that was handed down to one of
+            // them; the bundles of programs that failed; and crun gives their standard input, /dev/null, to their user.
             defer {
                 let places = "/sys/fs/cgroup/testdir /sys/fs/cgroup/*/testdir"
                 let bundles = "rm -rf --one-file-system /tmp/ocitest[0-9]*"
+                let handed = "echo -hugetlb > /sys/fs/cgroup/unified/cgroup.subtree_control"
                 _ = try? run(
-                    ["sh", "-c", "find \(places) -depth -type d -exec rmdir {} +; \(bundles); chown 0:0 /dev/null"])
+                    [
+                        "sh", "-c",
+                        "find \(places) -depth -type d -exec rmdir {} +; \(bundles); chown 0:0 /dev/null; \(handed)",
+                    ])
             }
             let programs = try FileManager.default.contentsOfDirectory(atPath: "\(suite)/out").sorted()
             func passed(
