@@ -22,11 +22,9 @@ public struct EnteredProcess: Sendable {
 /// - Parameters:
 ///   - request: the specification of the container, with the program in `process`.
 ///   - container: a descriptor of its PID 1.
-///   - goesOn: asked every 20 ms until the program has started: in a cgroup that stands still it does not. Where it says no,
-///     the program is given up, and does not start later either.
 /// - Throws: ``LaunchError``.
 public func enter(
-    _ request: LaunchRequest, _ container: FileDescriptor, while goesOn: () -> Bool = { true }
+    _ request: LaunchRequest, _ container: FileDescriptor
 ) throws(LaunchError) -> EnteredProcess {
     let plan = try LaunchPlan(request, entering: true)
     let timeline = try Timeline()
@@ -45,9 +43,7 @@ public func enter(
         do throws(LaunchError) {
             var terminal: FileDescriptor?
             while true {
-                while try during(.exec, "", { () throws(SystemError) in try isSilent(channel.0, for: 20) }) {
-                    if !goesOn() { throw LaunchError(.exec, nil, "the program was given up before it could start") }
-                }
+                try waitForWord(of: channel.0, request, .exec)
                 let message = try during(.exec) { () throws(SystemError) in try receive(from: channel.0) }
                 switch message.bytes.first {
                 case nil:
@@ -68,7 +64,7 @@ public func enter(
             _ = try? wait(for: helper)
             close(process)
             // What the helper said last may be the program.
-            if program == nil, (try? isSilent(channel.0, for: 0)) == false {
+            if program == nil, (try? isSilent(channel.0)) == false {
                 program = (try? receive(from: channel.0))?.descriptors.first
             }
             if let program {
@@ -89,9 +85,9 @@ func endProgram(_ program: FileDescriptor) {
     while waitpid(-1, nil, WNOHANG) > 0 {}
 }
 
-/// Whether nothing comes through a channel, nor its end, for so many milliseconds.
-func isSilent(_ channel: FileDescriptor, for milliseconds: Int) throws(SystemError) -> Bool {
-    try poll([(channel, .readable)], timeout: milliseconds)[0].isEmpty
+/// Whether nothing is to be received from a channel now, nor its end.
+private func isSilent(_ channel: FileDescriptor) throws(SystemError) -> Bool {
+    try poll([(channel, .readable)], timeout: 0)[0].isEmpty
 }
 
 /// The helper: into the container's cgroup first, so that whatever ends the session ends it too; then into its
@@ -217,7 +213,7 @@ private func beEntered(
         // Given up while its cgroup stood still, or the caller was killed: nobody is at the other end any more.
         let isWanted = try during(.exec) { () throws(SystemError) in
             try setParentDeathSignal(SIGKILL)
-            return try isSilent(parent, for: 0)
+            return try isSilent(parent)
         }
         if !isWanted { _exit(1) }
         bePayload(request, plan, timeline, parent: parent, terminal: terminal?.payload)

@@ -82,7 +82,7 @@ private func guide(
 ) throws -> (terminal: FileDescriptor?, listener: FileDescriptor?) {
     // The scheduler leaves a new process on its parent's processor, to run when that one sleeps. Sleeping now, until the
     // child says that it runs, gets the two onto two processors; without, all of what follows would come first.
-    try waitForWord(of: child, request.goesOn)
+    try waitForWord(of: child, request, .clone)
     let first = try during(.clone) { () throws(SystemError) in try receive(from: child) }
     guard first.bytes.first == Message.running.rawValue else {
         throw LaunchError(.clone, nil, "the child was killed at birth")
@@ -133,8 +133,7 @@ private func guide(
     var terminal: FileDescriptor?
     var listener: FileDescriptor?
     while true {
-        if let listener { try attend(listener, until: child, request) }
-        try waitForWord(of: child, request.goesOn)
+        try waitForWord(of: child, request, .exec, answering: listener)
         let message = try during(.exec) { () throws(SystemError) in try receiveLast(from: child) }
         switch message.bytes.first {
         case nil:
@@ -149,35 +148,6 @@ private func guide(
         default: throw LaunchError(bytes: Array(message.bytes.dropFirst()))
         }
     }
-}
-
-/// Answers the launcher's own last calls, until there is something to read from the child. The payload's first calls can be
-/// among them: PID 1 may be slow to close its copy of the channel.
-private func attend(
-    _ listener: FileDescriptor, until child: FileDescriptor, _ request: LaunchRequest
-) throws(LaunchError) {
-    while true {
-        let ready = try during(.exec) { () throws(SystemError) in
-            try poll([(child, .readable), (listener, .readable)], timeout: request.goesOn == nil ? nil : 20)
-        }
-        if ready == [[], []] {
-            try goOn(request.goesOn)
-        } else if !ready[0].isEmpty || !ready[1].contains(.readable) {
-            return
-        } else {
-            request.answer(listener)
-        }
-    }
-}
-
-/// Waits until the child has something to tell, or has ended; whether it is still wanted is asked meanwhile.
-private func waitForWord(of child: FileDescriptor, _ goesOn: (() -> Bool)?) throws(LaunchError) {
-    if goesOn == nil { return }
-    while try during(.clone, "", { () throws(SystemError) in try isSilent(child, for: 20) }) { try goOn(goesOn) }
-}
-
-private func goOn(_ goesOn: (() -> Bool)?) throws(LaunchError) {
-    if goesOn?() == false { throw LaunchError(.clone, nil, "the start was given up") }
 }
 
 /// The child's part up to the fork of the payload; then it is PID 1.
@@ -410,92 +380,6 @@ func restrictPrograms(
             try FilterProgram.refusing([SYS_memfd_create, SYS_memfd_secret]).install()
         }
     }
-}
-
-// MARK: The channel
-
-/// What one process tells the other, by the first byte of a message.
-enum Message: UInt8 {
-    case running = 1
-    case idMap
-    case binds
-    case proceed
-    case terminal
-    case program
-    case listeners
-    case filterListener
-    case failure
-    /// All is mounted; hooks can look at it.
-    case assembled
-    case pivot
-    /// The container is finished and waits for `start`.
-    case waiting
-    case start
-}
-
-private func tell(
-    _ child: FileDescriptor, _ message: Message, _ descriptors: [FileDescriptor] = [], text: [UInt8] = []
-) throws(LaunchError) {
-    do throws(SystemError) {
-        try send([message.rawValue] + text, descriptors: descriptors, over: child)
-    } catch {
-        // A child that failed has told why before it closed its end; one that is there waits, and has nothing to tell.
-        if [.brokenPipe, .connectionReset].contains(error.errno), let told = try? receiveLast(from: child),
-            told.bytes.first == Message.failure.rawValue
-        {
-            throw LaunchError(bytes: Array(told.bytes.dropFirst()))
-        }
-        throw LaunchError(.clone, error, "the child ended before its \(message) step")
-    }
-}
-
-/// The listeners that the child has opened, or why it could not.
-private func receiveListeners(_ request: LaunchRequest, from child: FileDescriptor) throws -> [FileDescriptor] {
-    try waitForWord(of: child, request.goesOn)
-    let message = try during(.network) { () throws(SystemError) in try receive(from: child) }
-    guard let kind = message.bytes.first else {
-        throw LaunchError(.network, nil, "the child was killed before it had opened its listeners")
-    }
-    guard kind == Message.listeners.rawValue else { throw LaunchError(bytes: Array(message.bytes.dropFirst())) }
-    guard message.descriptors.count == request.extensions.listeners.count else {
-        for descriptor in message.descriptors { close(descriptor) }
-        throw LaunchError(.network, nil, "the child sent \(message.descriptors.count) listeners")
-    }
-    return message.descriptors
-}
-
-/// The next message of the child. One that ended with messages unread has reset the connection, which is told once and
-/// before what it had to say (unix(7)).
-private func receiveLast(
-    from child: FileDescriptor
-) throws(SystemError) -> (bytes: [UInt8], descriptors: [FileDescriptor]) {
-    do throws(SystemError) {
-        return try receive(from: child)
-    } catch {
-        guard error.errno == .connectionReset else { throw error }
-        return try receive(from: child)
-    }
-}
-
-/// The next message of the child; what failed in it is thrown.
-private func hear(_ child: FileDescriptor) throws(LaunchError) -> [UInt8] {
-    let bytes = try during(.exec) { () throws(SystemError) in try receiveLast(from: child).bytes }
-    if bytes.first == Message.failure.rawValue { throw LaunchError(bytes: Array(bytes.dropFirst())) }
-    return bytes
-}
-
-private func listen(
-    _ parent: FileDescriptor, for expected: Message
-) throws(LaunchError) -> (text: [UInt8], descriptors: [FileDescriptor]) {
-    let message = try during(.clone) { () throws(SystemError) in try receive(from: parent) }
-    // No message: the parent is gone, and so is the reason to go on.
-    guard message.bytes.first == expected.rawValue else { _exit(1) }
-    return (Array(message.bytes.dropFirst()), message.descriptors)
-}
-
-func fail(_ parent: FileDescriptor, _ error: LaunchError) -> Never {
-    try? send([Message.failure.rawValue] + error.bytes, over: parent)
-    _exit(error.exitStatus)
 }
 
 /// What carrel-init calls: its exec and the start of a static C runtime, then its loop.

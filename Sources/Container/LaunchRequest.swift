@@ -25,8 +25,8 @@ public struct LaunchRequest {
     /// Where ``filter`` asks a listener: takes and answers one call that the launcher makes behind the filter, which is
     /// execve(2). After the launch the listener is the caller's to attend.
     public var answer: (FileDescriptor) -> Void = { _ in }
-    /// Asked every 20 ms while nothing comes of the launch: in a cgroup that stands still nothing does. Where it says no, the start
-    /// is given up.
+    /// Asked every 20 ms while nothing comes of the launch: in a cgroup that stands still nothing does. Where it says no, the program
+    /// is given up, and does not start later either.
     public var goesOn: (() -> Bool)?
     /// What makes it a container of the OCI runtime, whose payload is PID 1; `nil` for a session.
     public var runtime: RuntimeOptions?

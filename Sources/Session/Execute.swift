@@ -75,17 +75,10 @@ extension Carrel {
         let launch = LaunchRequest(
             spec: inside, extensions: Extensions(annotations: spec.annotations), cgroup: entry, filter: filter,
             initPath: "")
-        let entered: EnteredProcess
         // It can be paused, and somebody can lose patience, while the program is on its way.
-        var end: SessionError?
-        do throws(LaunchError) {
-            entered = try enter(launch, container) {
-                end = whyPaused(record.id, record.tenant, cgroup) ?? Self.signalled("exec")
-                return end == nil
-            }
-        } catch {
-            if let end { throw end }
-            throw told(error, "exec in session \(record.id)", inside)
+        let obstacle = { self.whyPaused(record.id, record.tenant, cgroup) ?? Self.signalled("exec") }
+        let entered = try starting(launch, "exec in session \(record.id)", unless: obstacle) {
+            try enter($0, container)
         }
         return try telling("exec") { () throws(SystemError) in
             try foreground.attend(
@@ -96,10 +89,7 @@ extension Carrel {
     /// Why nothing starts in a session's cgroup that stands still; `nil` where it does not.
     func whyPaused(_ id: String, _ tenant: String, _ cgroup: Cgroup?) -> SessionError? {
         guard let cgroup, (try? cgroup.isFrozen()) == true else { return nil }
-        if let level = pausedLevel(above: tenant) {
-            return SessionError(
-                "\(level.name) is paused, and session \(id) with it", fix: "carrel resume \(level.words)")
-        }
+        if let level = pausedLevel(above: tenant) { return paused(id, with: level) }
         if let above = cgroup.frozenAbove() {
             return SessionError(
                 "session \(id): its cgroup stands still, since \(above) is frozen, and not by this state directory",

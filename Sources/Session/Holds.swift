@@ -130,6 +130,10 @@ extension Carrel {
         [.all, .tenant(tenant)].first { isPaused($0) }
     }
 
+    func paused(_ id: String, with level: Selection) -> SessionError {
+        SessionError("\(level.name) is paused, and session \(id) with it", fix: "carrel resume \(level.words)")
+    }
+
     /// - Throws: ``SessionError`` where starts are held, or all is paused, at a level that a new session would be in.
     func refuseHeld(id: String, tenant: String, _ profile: Profile) throws(SessionError) {
         // As a rule nothing is held.

@@ -4,6 +4,30 @@ import Privileges
 import Syscalls
 import SystemPackage
 
+/// Starts a program by `body`, which gets the request; throws a failure for people.
+///
+/// - Parameters:
+///   - what: what has failed by it.
+///   - obstacle: tells why the program is given up, which is thrown then; asked while nothing comes of the start.
+func starting<Result>(
+    _ request: LaunchRequest, _ what: String, unless obstacle: @escaping () -> SessionError?,
+    _ body: (LaunchRequest) throws -> Result
+) throws(SessionError) -> Result {
+    var request = request
+    var end: SessionError?
+    request.goesOn = {
+        end = obstacle()
+        return end == nil
+    }
+    do {
+        return try body(request)
+    } catch let error as LaunchError {
+        throw end ?? told(error, what, request.spec)
+    } catch {
+        throw error as? SessionError ?? SessionError("\(what): \(error)")
+    }
+}
+
 /// A failed launch for people.
 ///
 /// A program that is looked for in `PATH` is told with all of it, not with its last directory. One that is there and that the
@@ -12,7 +36,7 @@ import SystemPackage
 /// - Parameters:
 ///   - what: what has failed by it.
 ///   - spec: what was to be run.
-func told(_ error: LaunchError, _ what: String, _ spec: Spec) -> SessionError {
+private func told(_ error: LaunchError, _ what: String, _ spec: Spec) -> SessionError {
     let process = spec.process
     func variable(_ name: String) -> Substring? {
         process?.env.last { $0.hasPrefix(name + "=") }?.dropFirst(name.utf8.count + 1)

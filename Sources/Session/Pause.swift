@@ -31,8 +31,7 @@ extension Carrel {
     /// - Returns: their names.
     public func resume(_ selection: Selection) throws(SessionError) -> [String] {
         if case .session(let id) = selection, let level = pausedLevel(above: try find(id).tenant) {
-            throw SessionError(
-                "\(level.name) is paused, and session \(id) with it", fix: "carrel resume \(level.words)")
+            throw paused(id, with: level)
         }
         let node = frozenCgroup(of: selection)
         let names = try eachCgroup(selection, .resume) { cgroup throws(CgroupError) in try cgroup.thaw() }

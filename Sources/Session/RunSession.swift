@@ -159,7 +159,7 @@ extension Carrel {
                 // From its record on it is paused, and goes on, as one that runs.
                 (record == nil ? self.whyPaused(id, tenant.name, cgroup) : nil) ?? Self.signalled("run")
             }
-            let container = try Self.launching(launchRequest, obstacle, serving) { pid in
+            func meanwhile(_ pid: pid_t) throws {
                 // While the child builds its root, the parent writes down what it is doing.
                 var report = self.draft(parts, composed, cgroup, clock)
                 report.campaign = request.campaign
@@ -186,6 +186,9 @@ extension Carrel {
                         "command": Node(.sequence(request.command.map { Node(.string($0)) })),
                         "by": caller().node,
                     ])
+            }
+            let container = try starting(launchRequest, "cannot start the session", unless: obstacle) {
+                try launch($0, serving: serving, meanwhile: meanwhile)
             }
             listener?.launched()
             guard let record, var draft else { throw SessionError("cannot start the session: no record was written") }
@@ -243,25 +246,6 @@ extension Carrel {
         return Supervisor(
             record, state, container, limits, cgroup, oom, descriptors, relay, sessionLog, link, draft, idle, bounds,
             listener)
-    }
-
-    private static func launching(
-        _ request: LaunchRequest, _ obstacle: @escaping () -> SessionError?,
-        _ serving: ([FileDescriptor]) throws -> Void, _ meanwhile: (pid_t) throws -> Void
-    ) throws(SessionError) -> RunningContainer {
-        var request = request
-        var end: SessionError?
-        request.goesOn = {
-            end = obstacle()
-            return end == nil
-        }
-        do {
-            return try launch(request, serving: serving, meanwhile: meanwhile)
-        } catch let error as LaunchError {
-            throw end ?? told(error, "cannot start the session", request.spec)
-        } catch {
-            throw error as? SessionError ?? SessionError("cannot start the session: \(error)")
-        }
     }
 
     // MARK: Parts
