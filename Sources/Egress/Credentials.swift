@@ -36,9 +36,12 @@ struct CredentialDefinition: Sendable, Equatable {
     /// What the dummy begins with: some clients look at it.
     var prefix = "carrel-"
 
+    /// Whether sessions of a tenant may use it.
+    func isFor(tenant: String) -> Bool { tenants.isEmpty || tenants.contains(tenant) }
+
     /// Whether a request may have it.
     func isBound(tenant: String, host: HostName, method: String, path: RequestPath) -> Bool {
-        (tenants.isEmpty || tenants.contains(tenant)) && hosts.contains { $0.matches(host) }
+        isFor(tenant: tenant) && hosts.contains { $0.matches(host) }
             && (methods.isEmpty || methods.contains(method)) && (paths.isEmpty || paths.contains { $0.matches(path) })
     }
 }

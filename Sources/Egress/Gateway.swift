@@ -157,18 +157,17 @@ final class Gateway: Sendable {
     func checkCredentials(_ policy: EgressPolicy, tenant: String? = nil) throws(GatewayError) {
         for rule in policy.rules where !rule.credentialIsOptional {
             guard let name = rule.credential else { continue }
-            let tenants = credentials[name]?.definition.tenants ?? []
-            if let tenant, !tenants.isEmpty, !tenants.contains(tenant) {
-                throw GatewayError(
-                    "rule \(rule.id) needs the credential \(name), which is not for sessions of the tenant \(tenant)",
-                    fix: "add it to the credential's tenants, or give the session a profile without this rule")
-            }
-            if credentials[name] == nil {
+            guard let credential = credentials[name] else {
                 throw GatewayError(
                     "rule \(rule.id) needs the credential \(name), which the gateway does not have",
                     fix: configPath.map {
                         "add it below credentials: in \($0); a gateway that serves sessions reads it at kill -HUP \(getpid())"
                     } ?? "configure it below credentials: in /etc/carrel/gateway.yaml (Docs/Gateway.md)")
+            }
+            if let tenant, !credential.definition.isFor(tenant: tenant) {
+                throw GatewayError(
+                    "rule \(rule.id) needs the credential \(name), which is not for sessions of the tenant \(tenant)",
+                    fix: "add it to the credential's tenants, or give the session a profile without this rule")
             }
         }
     }
